@@ -1,0 +1,2 @@
+//! swell
+fn main(){}
