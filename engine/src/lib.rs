@@ -1,1 +1,29 @@
-//! swell-engine
+//! The data: key space, values, commands and their table, expiry, eviction. No sockets, no clock, no owner of slots.
+
+pub mod admit;
+pub mod clock;
+pub mod commands;
+pub mod effect;
+pub mod engine;
+pub mod entry;
+pub mod error;
+pub mod evict;
+pub mod exec;
+pub mod expire;
+pub mod gate;
+pub mod glob;
+pub mod heap;
+pub mod key;
+pub mod number;
+pub mod run;
+pub mod spec;
+pub mod stripe;
+pub mod table;
+pub mod walk;
+
+pub use engine::{Engine, Local, Stats};
+pub use error::Fault;
+pub use exec::{Call, Exec, Reply};
+pub use key::{Db, Key, KeyHash};
+pub use run::Outcome;
+pub use spec::{CommandId, Spec};

@@ -1,0 +1,6 @@
+//! The connection commands.
+
+use crate::spec::Spec;
+
+/// Sorted by name.
+pub static SPECS: &[&Spec] = &[];

@@ -1,0 +1,84 @@
+//! COPY.
+
+use swell_wire::{Args, Out};
+
+use super::{key_arg, keys_at, plain_arg, word_arg};
+use crate::commands::options::is_word;
+use crate::error::Fault;
+use crate::exec::{Exec, Reply};
+use crate::key::Db;
+use crate::number::parse_i64;
+use crate::spec::*;
+
+pub static COPY: Spec = Spec {
+    name: "copy",
+    summary: "Duplicates a key, in the same database or into another one.",
+    since: "6.2.0",
+    complexity: "O(N) in the size of the value",
+    group: Group::Generic,
+    arity: -3,
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    acl: Acl::KEYSPACE.and(Acl::WRITE).and(Acl::SLOW),
+    keys: &[keys_at(1, 0, Access::Read, &["RO", "access"]), keys_at(2, 0, Access::Write, &["OW", "update"])],
+    spread: Spread::Gather,
+    tips: &[],
+    arguments: &[
+        key_arg("source", 0),
+        key_arg("destination", 1),
+        ArgDoc { token: "DB", optional: true, ..plain_arg("destination-db", ArgKind::Integer) },
+        ArgDoc { optional: true, ..word_arg("replace", "REPLACE") },
+    ],
+    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Keys(copy),
+};
+
+/// What may follow the two names.
+struct Options {
+    /// Where the copy goes, if not into the caller's own database.
+    db: Option<Db>,
+    replace: bool,
+}
+
+fn copy(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    let options = options(cx, args)?;
+    let from = cx.key(args, 0);
+    let to = match options.db {
+        Some(db) => cx.key(args, 1).in_db(db),
+        None => cx.key(args, 1),
+    };
+    if from.db == to.db && from.bytes == to.bytes {
+        return Err(Fault::SameObject);
+    }
+    let copied = cx.read(from).is_some() && (cx.write_lookup(to).is_none() || options.replace);
+    if copied {
+        cx.copy(from, to);
+    }
+    out.int(i64::from(copied));
+    Ok(())
+}
+
+fn options(cx: &Exec<'_>, args: Args<'_>) -> Result<Options, Fault> {
+    let mut options = Options { db: None, replace: false };
+    let mut at = 3;
+    while at < args.len() {
+        let word = args.slice(at);
+        if is_word(word, "REPLACE") {
+            options.replace = true;
+        } else if is_word(word, "DB") && at + 1 < args.len() {
+            at += 1;
+            options.db = Some(database(cx, args.slice(at))?);
+        } else {
+            return Err(Fault::Syntax);
+        }
+        at += 1;
+    }
+    Ok(options)
+}
+
+fn database(cx: &Exec<'_>, arg: &[u8]) -> Result<Db, Fault> {
+    const NOT_32_BIT: Fault = Fault::say("ERR value is out of range, value must between -2147483648 and 2147483647");
+    let number = parse_i64(arg).ok_or(Fault::NotInteger)?;
+    let number = i32::try_from(number).map_err(|_| NOT_32_BIT)?;
+    cx.map_db(number.into())
+}

@@ -1,0 +1,11 @@
+//! The commands, a file each, by family; and the one table of all of them.
+
+pub mod cluster;
+pub mod connection;
+pub mod generic;
+pub mod memcached;
+pub mod options;
+pub mod server;
+pub mod string;
+pub mod table;
+pub mod transactions;

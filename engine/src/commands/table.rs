@@ -1,0 +1,238 @@
+//! The table of all commands: joins the families, numbers them, finds names without allocating.
+
+use std::sync::LazyLock;
+
+use swell_wire::Args;
+
+use super::{cluster, connection, generic, memcached, server, string, transactions};
+use crate::spec::{Body, CommandId, Spec};
+
+/// Longest command name with its subcommand, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// One command with its number.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    pub id: CommandId,
+    pub spec: &'static Spec,
+}
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    Command(Command),
+    /// No such command.
+    Unknown,
+    /// The container exists, this subcommand does not.
+    UnknownSubcommand(&'static Spec),
+}
+
+/// Commands by name.
+#[derive(Debug)]
+pub struct Table {
+    commands: Vec<Command>,
+    /// Open addressing over (hash of name) → index + 1 in `commands`.
+    index: Vec<u16>,
+}
+
+/// Both tables. Ids are dense over both: RESP first, then memcached.
+#[derive(Debug)]
+pub struct Tables {
+    pub resp: Table,
+    pub memcached: Table,
+}
+
+static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+    let families: [&[&'static Spec]; 6] = [
+        cluster::SPECS,
+        connection::SPECS,
+        generic::SPECS,
+        server::SPECS,
+        string::SPECS,
+        transactions::SPECS,
+    ];
+    let resp = Table::new(families.concat(), 0);
+    let memcached = Table::new(memcached::SPECS.to_vec(), resp.commands.len());
+    Tables { resp, memcached }
+});
+
+/// The tables, made on first use.
+pub fn tables() -> &'static Tables {
+    &TABLES
+}
+
+impl Tables {
+    /// Commands of both tables: the size of an array indexed by [`CommandId`].
+    pub fn len(&self) -> usize {
+        self.resp.commands.len() + self.memcached.commands.len()
+    }
+
+    /// Never: there are commands.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The command with this number.
+    pub fn by_id(&self, id: CommandId) -> Option<Command> {
+        let at = id.0 as usize;
+        let resp = self.resp.commands.len();
+        self.resp.commands.get(at).or_else(|| self.memcached.commands.get(at.checked_sub(resp)?)).copied()
+    }
+
+    /// All commands, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = Command> {
+        self.resp.commands.iter().chain(&self.memcached.commands).copied()
+    }
+}
+
+impl Table {
+    fn new(mut specs: Vec<&'static Spec>, first_id: usize) -> Table {
+        specs.sort_by_key(|spec| spec.name);
+        let commands: Vec<Command> = specs
+            .into_iter()
+            .enumerate()
+            .map(|(at, spec)| Command { id: CommandId((first_id + at) as u16), spec })
+            .collect();
+        let mut index = vec![0u16; (commands.len() * 4).next_power_of_two()];
+        for (at, command) in commands.iter().enumerate() {
+            let mut place = hash(command.spec.name.as_bytes()) as usize & (index.len() - 1);
+            while index[place] != 0 {
+                place = (place + 1) & (index.len() - 1);
+            }
+            index[place] = at as u16 + 1;
+        }
+        Table { commands, index }
+    }
+
+    /// The command that these arguments call, by name and, for containers, subcommand.
+    #[inline]
+    pub fn find(&self, args: Args<'_>) -> Found {
+        let Some(command) = self.by_name(args.slice(0)) else { return Found::Unknown };
+        if !matches!(command.spec.body, Body::Container) || args.len() < 2 {
+            return Found::Command(command);
+        }
+        match self.subcommand(command.spec, args.slice(1)) {
+            Some(subcommand) => Found::Command(subcommand),
+            None => Found::UnknownSubcommand(command.spec),
+        }
+    }
+
+    /// A command by name, in any case; subcommands as "container|subcommand".
+    #[inline]
+    pub fn by_name(&self, name: &[u8]) -> Option<Command> {
+        let mut place = hash(name) as usize & (self.index.len() - 1);
+        loop {
+            let at = self.index[place] as usize;
+            if at == 0 {
+                return None;
+            }
+            let command = self.commands[at - 1];
+            if command.spec.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(command);
+            }
+            place = (place + 1) & (self.index.len() - 1);
+        }
+    }
+
+    /// A container's subcommand.
+    pub fn subcommand(&self, container: &Spec, name: &[u8]) -> Option<Command> {
+        let mut joined = [0u8; NAME_BYTES_MAX];
+        let parent = container.name.as_bytes();
+        let len = parent.len() + 1 + name.len();
+        let joined = joined.get_mut(..len)?;
+        joined[..parent.len()].copy_from_slice(parent);
+        joined[parent.len()] = b'|';
+        joined[parent.len() + 1..].copy_from_slice(name);
+        self.by_name(joined)
+    }
+
+    /// All commands and subcommands, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = Command> {
+        self.commands.iter().copied()
+    }
+
+    /// The subcommands of a container.
+    pub fn subcommands<'t>(&'t self, container: &'t Spec) -> impl Iterator<Item = Command> + 't {
+        self.iter().filter(move |command| command.spec.container() == Some(container.name))
+    }
+}
+
+/// A hash of a name that does not see case: first eight bytes, last bytes, length.
+#[inline]
+fn hash(name: &[u8]) -> u64 {
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    let word = |bytes: &[u8]| {
+        let mut word = [0u8; 8];
+        let len = bytes.len().min(8);
+        word[..len].copy_from_slice(&bytes[..len]);
+        u64::from_le_bytes(word) | LOWER
+    };
+    let (head, tail) = match name.len() {
+        0..=8 => (word(name), 0),
+        len => (word(name), word(&name[len - 8..])),
+    };
+    let mixed = (head ^ tail.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed >> 40
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Begin, Flags, Merge, Spread};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_sorted_and_found_in_any_case() {
+        let tables = tables();
+        for table in [&tables.resp, &tables.memcached] {
+            let names: Vec<&str> = table.iter().map(|command| command.spec.name).collect();
+            let unique: BTreeSet<&str> = names.iter().copied().collect();
+            assert_eq!(names, unique.into_iter().collect::<Vec<_>>());
+            for command in table.iter() {
+                assert_eq!(table.by_name(command.spec.name.to_uppercase().as_bytes()).unwrap().id, command.id);
+                assert!(command.spec.name.len() <= NAME_BYTES_MAX);
+            }
+            assert!(table.by_name(b"no-such").is_none() && table.by_name(b"").is_none());
+        }
+        for (at, command) in tables.iter().enumerate() {
+            assert_eq!(command.id.0 as usize, at);
+            assert_eq!(tables.by_id(command.id).unwrap().spec.name, command.spec.name);
+        }
+    }
+
+    #[test]
+    fn families_register_in_order() {
+        for family in
+            [cluster::SPECS, connection::SPECS, generic::SPECS, server::SPECS, string::SPECS, transactions::SPECS, memcached::SPECS]
+        {
+            assert!(family.windows(2).all(|pair| pair[0].name < pair[1].name), "{:?}", family.iter().map(|s| s.name).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn laws_of_the_table() {
+        for command in tables().iter() {
+            let spec = command.spec;
+            let name = spec.name;
+            assert!(!(spec.flags.has(Flags::WRITE) && spec.flags.has(Flags::READONLY)), "{name} reads or writes");
+            assert!(!spec.flags.has(Flags::DENYOOM) || spec.is_write(), "{name}: only writes are refused when full");
+            assert!(!spec.summary.is_empty() && spec.summary.ends_with('.'), "{name} has a sentence");
+            assert_ne!(spec.arity, 0, "{name}");
+            for keys in spec.keys {
+                if let Begin::Index(first) = keys.begin {
+                    assert!(first < spec.arity.unsigned_abs() as usize, "{name}: the first key is inside the shortest call");
+                }
+            }
+            if let Spread::Split(merge) = spec.spread {
+                assert!(!spec.keys.is_empty() && merge != Merge::Union, "{name}: a split has keys and a merge");
+            }
+            if let Some(container) = spec.container() {
+                let parent = tables().resp.by_name(container.as_bytes()).expect(name);
+                assert!(matches!(parent.spec.body, Body::Container), "{container} is a container");
+            }
+            if matches!(spec.body, Body::Keys(_)) {
+                assert!(!spec.keys.is_empty(), "{name} runs under its keys' locks");
+            }
+        }
+    }
+}

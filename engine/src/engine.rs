@@ -1,0 +1,348 @@
+//! The engine: one cache's key space on one node, and what each worker keeps of its own beside it.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::commands::memcached::stat::McStat;
+use crate::evict::{Policy, Pool};
+use crate::heap::{self, Heap, HeapLocal, HeapStats};
+use crate::key::{DATABASES, Db, Hasher, all_dbs};
+use crate::stripe::{STRIPES, Stripe};
+use crate::table::ArrayAlloc;
+
+/// Bytes a worker may be ahead of the shared count of used memory.
+const ACCOUNT_SLACK_BYTES: i64 = 16 * 1024;
+/// Of what the heap holds beyond its live blocks, so much (one part in …) is taken as the cost of doing business; what
+/// is above counts towards the limit, so that resident memory stays near it.
+const FRAGMENTATION_FREE_PART: usize = 12;
+
+/// Settings that may change while running.
+#[derive(Debug)]
+pub struct Settings {
+    maxmemory_bytes: AtomicU64,
+    policy: AtomicU8,
+    lfu_decay_minutes: AtomicU32,
+    lfu_log_factor: AtomicU32,
+    item_bytes_max: AtomicU64,
+    string_bytes_max: AtomicU64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            maxmemory_bytes: AtomicU64::new(0),
+            policy: AtomicU8::new(0),
+            lfu_decay_minutes: AtomicU32::new(1),
+            lfu_log_factor: AtomicU32::new(10),
+            item_bytes_max: AtomicU64::new(swell_wire::limits::MEMCACHED_ITEM_BYTES_MAX as u64),
+            string_bytes_max: AtomicU64::new(swell_wire::limits::BULK_BYTES_MAX as u64),
+        }
+    }
+}
+
+impl Settings {
+    /// The cache's maximum in bytes; 0: none.
+    #[inline]
+    pub fn maxmemory_bytes(&self) -> u64 {
+        self.maxmemory_bytes.load(Relaxed)
+    }
+
+    pub fn set_maxmemory_bytes(&self, bytes: u64) {
+        self.maxmemory_bytes.store(bytes, Relaxed);
+    }
+
+    /// What goes when memory is full.
+    #[inline]
+    pub fn policy(&self) -> Policy {
+        Policy::from_number(self.policy.load(Relaxed))
+    }
+
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.store(policy as u8, Relaxed);
+    }
+
+    /// Minutes after which an LFU counter loses one (`lfu-decay-time`).
+    pub fn lfu_decay_minutes(&self) -> u32 {
+        self.lfu_decay_minutes.load(Relaxed)
+    }
+
+    pub fn set_lfu_decay_minutes(&self, minutes: u32) {
+        self.lfu_decay_minutes.store(minutes, Relaxed);
+    }
+
+    /// How slowly an LFU counter grows (`lfu-log-factor`).
+    pub fn lfu_log_factor(&self) -> u32 {
+        self.lfu_log_factor.load(Relaxed)
+    }
+
+    pub fn set_lfu_log_factor(&self, factor: u32) {
+        self.lfu_log_factor.store(factor, Relaxed);
+    }
+
+    /// Largest memcached item in bytes.
+    pub fn item_bytes_max(&self) -> usize {
+        self.item_bytes_max.load(Relaxed) as usize
+    }
+
+    pub fn set_item_bytes_max(&self, bytes: u64) {
+        self.item_bytes_max.store(bytes, Relaxed);
+    }
+
+    /// Longest string in bytes (`proto-max-bulk-len`).
+    pub fn string_bytes_max(&self) -> usize {
+        self.string_bytes_max.load(Relaxed) as usize
+    }
+
+    pub fn set_string_bytes_max(&self, bytes: u64) {
+        self.string_bytes_max.store(bytes, Relaxed);
+    }
+}
+
+/// One cache's key space on one node. Shared by all workers.
+pub struct Engine {
+    stripes: Box<[Stripe]>,
+    heap: Heap,
+    hasher: Hasher,
+    settings: Settings,
+    used_bytes: AtomicI64,
+    used_peak_bytes: AtomicI64,
+    excess_bytes: AtomicU64,
+    /// Where each of the 16 databases lives, four bits each: SWAPDB is one store.
+    databases: AtomicU64,
+    next_cas: AtomicU64,
+}
+
+/// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
+pub struct Local {
+    pub(crate) heap: HeapLocal,
+    pub(crate) unreported_bytes: i64,
+    pub(crate) pool: Pool,
+    pub(crate) fullest_stripe: u64,
+    random: u64,
+    /// Counts since the last [`Local::take_stats`].
+    pub stats: Stats,
+}
+
+/// What happened to keys; every field only grows between two drains.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    pub hits: u64,
+    pub misses: u64,
+    pub expired_keys: u64,
+    pub evicted_keys: u64,
+    pub memcached: [u64; McStat::COUNT],
+}
+
+impl Stats {
+    /// Adds another count.
+    pub fn add(&mut self, other: &Stats) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.expired_keys += other.expired_keys;
+        self.evicted_keys += other.evicted_keys;
+        self.memcached.iter_mut().zip(other.memcached).for_each(|(sum, more)| *sum += more);
+    }
+}
+
+impl Engine {
+    /// An empty key space. `seed` is the cache's hash seed, the same on all its nodes.
+    pub fn new(seed: u64) -> Engine {
+        let identity = (0..DATABASES as u64).fold(0, |map, db| map | db << (4 * db));
+        Engine {
+            stripes: (0..STRIPES).map(|_| Stripe::default()).collect(),
+            heap: Heap::new(),
+            hasher: Hasher::new(seed),
+            settings: Settings::default(),
+            used_bytes: AtomicI64::new(0),
+            used_peak_bytes: AtomicI64::new(0),
+            excess_bytes: AtomicU64::new(0),
+            databases: AtomicU64::new(identity),
+            next_cas: AtomicU64::new(1),
+        }
+    }
+
+    /// What one worker needs to call the engine. `seed` is for its random choices.
+    pub fn local(&self, seed: u64) -> Local {
+        Local {
+            heap: HeapLocal::new(),
+            unreported_bytes: 0,
+            pool: Pool::default(),
+            fullest_stripe: 0,
+            random: seed | 1,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Settings that may change while running.
+    #[inline]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The hash of keys.
+    #[inline]
+    pub fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// A stripe by its index.
+    #[inline]
+    pub fn stripe(&self, index: usize) -> &Stripe {
+        &self.stripes[index]
+    }
+
+    /// Bytes of entries and tables, accurate to 16 KiB per worker.
+    pub fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Relaxed).max(0) as u64
+    }
+
+    /// The most [`Engine::used_bytes`] ever was.
+    pub fn used_peak_bytes(&self) -> u64 {
+        self.used_peak_bytes.load(Relaxed).max(self.used_bytes.load(Relaxed)).max(0) as u64
+    }
+
+    /// What the heap holds and what of it is in use.
+    pub fn heap_stats(&self) -> HeapStats {
+        self.heap.stats()
+    }
+
+    /// The heap itself, for upkeep.
+    pub(crate) fn heap(&self) -> &Heap {
+        &self.heap
+    }
+
+    /// Whether the cache's maximum is reached. What the heap holds beyond its live blocks counts above a tolerance,
+    /// so that resident memory is bounded too.
+    #[inline]
+    pub fn is_over_limit(&self, local: &Local) -> bool {
+        let max = self.settings.maxmemory_bytes();
+        max != 0
+            && self.used_bytes.load(Relaxed) + local.unreported_bytes + self.excess_bytes.load(Relaxed) as i64
+                > max as i64
+    }
+
+    /// Looks at the heap's fragmentation again; upkeep calls this several times a second.
+    pub fn refresh_excess(&self) {
+        let stats = self.heap.stats();
+        let tolerated = stats.live_bytes + stats.live_bytes / FRAGMENTATION_FREE_PART + 256 * 1024;
+        self.excess_bytes.store(stats.held_bytes.saturating_sub(tolerated) as u64, Relaxed);
+        self.used_peak_bytes.fetch_max(self.used_bytes.load(Relaxed), Relaxed);
+    }
+
+    /// Where a client's database lives now.
+    #[inline]
+    pub fn map_db(&self, logical: Db) -> Db {
+        let map = self.databases.load(Relaxed);
+        Db::new((map >> (4 * logical.number()) & 0xf) as i64).unwrap_or(logical)
+    }
+
+    /// Exchanges two databases. The caller holds all stripes' locks.
+    pub(crate) fn swap_db(&self, one: Db, other: Db) {
+        let map = self.databases.load(Relaxed);
+        let (at_one, at_other) = (4 * one.number(), 4 * other.number());
+        let difference = (map >> at_one ^ map >> at_other) & 0xf;
+        self.databases.store(map ^ difference << at_one ^ difference << at_other, Relaxed);
+    }
+
+    /// A memcached unique that was never given out before.
+    pub(crate) fn fresh_cas(&self) -> u64 {
+        self.next_cas.fetch_add(1, Relaxed)
+    }
+
+    /// Reports what a worker has not reported yet; upkeep and INFO want exact figures.
+    pub fn report(&self, local: &mut Local) {
+        self.used_bytes.fetch_add(std::mem::take(&mut local.unreported_bytes), Relaxed);
+    }
+
+    /// Gives back free blocks that a worker has not needed for a while; upkeep calls this about once a second.
+    pub fn trim(&self, local: &mut Local) {
+        self.report(local);
+        local.heap.trim(&self.heap);
+    }
+
+    /// A worker leaves: its free blocks and counts go back.
+    pub fn retire(&self, local: &mut Local) {
+        self.report(local);
+        local.heap.flush(&self.heap);
+    }
+
+    /// Adds to the used bytes.
+    #[inline]
+    pub(crate) fn account(&self, local: &mut Local, bytes: i64) {
+        local.unreported_bytes += bytes;
+        if local.unreported_bytes.unsigned_abs() > ACCOUNT_SLACK_BYTES as u64 {
+            self.report(local);
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let mut local = self.local(1);
+        for stripe in &self.stripes {
+            // SAFETY: `&mut self`: nobody else is here.
+            let directories = all_dbs().filter_map(|db| unsafe { stripe.directory(db) });
+            for directory in directories {
+                for table in &mut directory.tables {
+                    let mut arrays = Arrays { heap: &self.heap, local: &mut local.heap };
+                    let mut entries = Vec::new();
+                    table.clear(&mut arrays, |raw| entries.push(raw));
+                    for raw in entries {
+                        // SAFETY: the word came from the table, which no longer has it.
+                        unsafe {
+                            let entry = crate::entry::EntryPtr::from_raw(raw);
+                            let bytes = entry.bytes();
+                            drop(entry.take_segments());
+                            local.heap.free(&self.heap, raw, bytes);
+                        }
+                    }
+                }
+            }
+        }
+        local.heap.flush(&self.heap);
+    }
+}
+
+impl Local {
+    /// The counts since the last call.
+    pub fn take_stats(&mut self) -> Stats {
+        std::mem::take(&mut self.stats)
+    }
+
+    /// A pseudo-random number (xorshift64*: sampling needs speed, not secrecy).
+    #[inline]
+    pub fn random(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Forgets eviction candidates; the policy has changed.
+    pub fn forget_candidates(&mut self) {
+        self.pool.clear();
+    }
+}
+
+/// Where tables get their arrays from.
+pub(crate) struct Arrays<'a> {
+    pub heap: &'a Heap,
+    pub local: &'a mut HeapLocal,
+}
+
+impl ArrayAlloc for Arrays<'_> {
+    fn alloc(&mut self, bytes: usize) -> NonNull<u8> {
+        self.local.alloc(self.heap, bytes)
+    }
+
+    unsafe fn free(&mut self, array: NonNull<u8>, bytes: usize) {
+        // SAFETY: as the caller promises.
+        unsafe { self.local.free(self.heap, array, bytes) }
+    }
+}
+
+/// Bytes an allocation of this size takes.
+#[inline]
+pub(crate) fn rounded(bytes: usize) -> usize {
+    heap::rounded(bytes)
+}

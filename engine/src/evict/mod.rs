@@ -1,0 +1,236 @@
+//! What goes when memory is full: the eight policies, and the sampled search for a victim.
+
+mod pool;
+
+use std::str::FromStr;
+
+use crate::engine::{Engine, Local};
+use crate::error::Fault;
+use crate::key::all_dbs;
+use crate::stripe::{STRIPE_SLOTS, STRIPES};
+use pool::Candidate;
+pub use pool::Pool;
+
+/// Keys looked at for one eviction (Redis: `maxmemory-samples`, 5; here a sample is a run in one table, cheaper).
+const SAMPLES: usize = 16;
+/// Most keys one request may have to evict before it goes on; upkeep evicts the rest.
+const EVICTIONS_PER_REQUEST_MAX: usize = 256;
+/// How often a search may find nothing before memory counts as full.
+const FRUITLESS_MAX: usize = 64;
+
+/// The eight eviction policies of Redis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Policy {
+    #[default]
+    NoEviction,
+    AllKeysLru,
+    AllKeysLfu,
+    AllKeysRandom,
+    VolatileLru,
+    VolatileLfu,
+    VolatileRandom,
+    VolatileTtl,
+}
+
+impl Policy {
+    /// All policies with the names that configuration and INFO use.
+    pub const NAMES: [(Policy, &'static str); 8] = [
+        (Policy::NoEviction, "noeviction"),
+        (Policy::AllKeysLru, "allkeys-lru"),
+        (Policy::AllKeysLfu, "allkeys-lfu"),
+        (Policy::AllKeysRandom, "allkeys-random"),
+        (Policy::VolatileLru, "volatile-lru"),
+        (Policy::VolatileLfu, "volatile-lfu"),
+        (Policy::VolatileRandom, "volatile-random"),
+        (Policy::VolatileTtl, "volatile-ttl"),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].1
+    }
+
+    /// The policy with this number (its place in [`Policy::NAMES`]).
+    pub(crate) fn from_number(number: u8) -> Policy {
+        Self::NAMES[number as usize % Self::NAMES.len()].0
+    }
+
+    /// Whether the access clock counts frequency.
+    #[inline]
+    pub fn is_lfu(self) -> bool {
+        matches!(self, Policy::AllKeysLfu | Policy::VolatileLfu)
+    }
+
+    /// Whether only keys with an expiry may go.
+    pub fn is_volatile(self) -> bool {
+        matches!(self, Policy::VolatileLru | Policy::VolatileLfu | Policy::VolatileRandom | Policy::VolatileTtl)
+    }
+
+    /// How gladly an entry is given up: the highest goes first.
+    fn score(self, entry: crate::entry::EntryPtr, engine: &Engine, local: &mut Local, now_ms: u64) -> Option<u64> {
+        if self.is_volatile() && entry.expire_at_ms().is_none() {
+            return None;
+        }
+        Some(match self {
+            Policy::NoEviction => return None,
+            Policy::AllKeysLru | Policy::VolatileLru => crate::clock::idle_ms(entry.clock(), now_ms),
+            Policy::AllKeysLfu | Policy::VolatileLfu => {
+                let decay = engine.settings().lfu_decay_minutes();
+                255 - u64::from(crate::clock::lfu_decayed(entry.clock(), now_ms, decay))
+            }
+            Policy::AllKeysRandom | Policy::VolatileRandom => local.random() >> 1,
+            Policy::VolatileTtl => u64::MAX - entry.expire_at_ms()?,
+        })
+    }
+}
+
+impl FromStr for Policy {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Policy, ()> {
+        let found = Self::NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
+        found.map(|(policy, _)| *policy).ok_or(())
+    }
+}
+
+impl Engine {
+    /// Makes room before a command that needs memory. Takes and holds no lock of the command.
+    /// Fails with [`Fault::OutOfMemory`] when nothing may be evicted.
+    pub fn make_room(&self, local: &mut Local, now_ms: u64) -> Result<(), Fault> {
+        let policy = self.settings().policy();
+        if policy == Policy::NoEviction {
+            return Err(Fault::OutOfMemory);
+        }
+        let mut fruitless = 0;
+        for _ in 0..EVICTIONS_PER_REQUEST_MAX {
+            if !self.is_over_limit(local) {
+                return Ok(());
+            }
+            if self.evict_one(local, policy, now_ms) {
+                fruitless = 0;
+                continue;
+            }
+            fruitless += 1;
+            if fruitless >= FRUITLESS_MAX {
+                return Err(Fault::OutOfMemory);
+            }
+        }
+        Ok(())
+    }
+
+    fn evict_one(&self, local: &mut Local, policy: Policy, now_ms: u64) -> bool {
+        self.sample(local, policy, now_ms);
+        while let Some(candidate) = local.pool.pop() {
+            if self.evict_candidate(local, candidate, now_ms) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Adds a run of keys of a random slot to the pool.
+    fn sample(&self, local: &mut Local, policy: Policy, now_ms: u64) {
+        let Some((stripe_index, seed)) = self.random_stripe(local, policy.is_volatile()) else { return };
+        let stripe = self.stripe(stripe_index);
+        if !stripe.lock_briefly() {
+            return;
+        }
+        // SAFETY: the lock is held until the end of this function.
+        let data = unsafe { stripe.data() };
+        let gates: [bool; STRIPE_SLOTS] = std::array::from_fn(|at| data.gate_at(at).may_reap());
+        let mut found: [Option<Candidate>; SAMPLES] = [const { None }; SAMPLES];
+        let mut count = 0;
+        let volatile_only = policy.is_volatile();
+        let total: u64 = all_dbs().map(|db| stripe.db_count(db, volatile_only)).sum();
+        let mut left = if total == 0 { 0 } else { seed % total };
+        'search: for db in all_dbs() {
+            // SAFETY: the lock is held.
+            let Some(directory) = (unsafe { stripe.directory(db) }) else { continue };
+            let here = directory.count(volatile_only);
+            if left >= here {
+                left -= here;
+                continue;
+            }
+            for (at, table) in directory.tables.iter().enumerate() {
+                let here = u64::from(if volatile_only { table.volatile } else { table.len() });
+                if left >= here {
+                    left -= here;
+                    continue;
+                }
+                if !gates[at] {
+                    break 'search;
+                }
+                let wanted = if volatile_only { SAMPLES * 4 } else { SAMPLES };
+                table.sample(seed as u32 ^ (seed >> 32) as u32, wanted, |raw| {
+                    // SAFETY: the table's words are live entries, the stripe is locked.
+                    let entry = unsafe { crate::entry::EntryPtr::from_raw(raw) };
+                    if count < SAMPLES
+                        && let Some(score) = policy.score(entry, self, local, now_ms)
+                    {
+                        let slot = (stripe_index * STRIPE_SLOTS + at) as u16;
+                        let hash = self.hasher().hash(entry.key());
+                        found[count] = Some(Candidate { score, hash, slot, db, clock: entry.clock() });
+                        count += 1;
+                    }
+                });
+                break 'search;
+            }
+        }
+        stripe.unlock();
+        found.into_iter().flatten().for_each(|candidate| local.pool.offer(candidate));
+    }
+
+    /// A stripe with keys, weighted by their number, and a random number.
+    fn random_stripe(&self, local: &mut Local, volatile_only: bool) -> Option<(usize, u64)> {
+        for _ in 0..STRIPES {
+            let random = local.random();
+            let index = random as usize % STRIPES;
+            let count = self.stripe(index).key_count_hint(volatile_only);
+            // Rejection by the number of keys: a stripe with half of the fullest one's keys is taken half as often.
+            let fullest = local.fullest_stripe.max(count).max(1);
+            local.fullest_stripe = fullest;
+            if count > 0 && (random >> 32) % fullest < count {
+                return Some((index, local.random()));
+            }
+        }
+        local.fullest_stripe = 0;
+        None
+    }
+
+    fn evict_candidate(&self, local: &mut Local, candidate: Candidate, now_ms: u64) -> bool {
+        let Some(slot) = swell_ring::Slot::new(candidate.slot) else { return false };
+        let stripe = self.stripe(crate::stripe::stripe_of(slot));
+        if !stripe.lock_briefly() {
+            return false;
+        }
+        // SAFETY: the lock is held until the end of this function.
+        let may_reap = unsafe { stripe.data() }.gate_of(slot).may_reap();
+        let gone = may_reap && {
+            let mut exec = crate::exec::Exec::upkeep(self, local, now_ms);
+            exec.evict(slot, candidate.db, candidate.hash, candidate.clock)
+        };
+        stripe.unlock();
+        if gone {
+            local.stats.evicted_keys += 1;
+        }
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_agree() {
+        for (index, (policy, name)) in Policy::NAMES.into_iter().enumerate() {
+            assert_eq!(policy as usize, index);
+            assert_eq!(name.parse(), Ok(policy));
+            assert_eq!(policy.name(), name);
+            assert_eq!(policy.is_volatile(), name.starts_with("volatile"));
+            assert_eq!(policy.is_lfu(), name.ends_with("lfu"));
+        }
+        assert_eq!("lru".parse::<Policy>(), Err(()));
+    }
+}

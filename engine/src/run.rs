@@ -1,0 +1,400 @@
+//! Running requests: prefetch for a batch, then lock, check the gates, run, one command after the other.
+
+use swell_wire::{Args, Out, OwnedArgs};
+
+use crate::engine::{Engine, Local};
+use crate::error::Fault;
+use crate::exec::{Call, Exec, write_fault};
+use crate::gate::Refusal;
+use crate::key::{Db, KeyHash};
+use crate::spec::{Begin, Body, Find, Flags, Long, Spec};
+use crate::stripe::{STRIPES, Ticket, stripe_of};
+use crate::walk::{Step, WalkState};
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran and its reply is written. `failed`: the reply is an error.
+    Done { work: u64, failed: bool },
+    /// A gate was closed: nothing happened. Wait at this stripe's gates, or for a newer map.
+    NotExecuted(Refusal, usize),
+    /// This stripe is taken: nothing happened. Draw a ticket there.
+    Busy(usize),
+    /// It is a walk: begin it and run it in slices.
+    Walk,
+}
+
+/// A set of stripes, locked in ascending order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LockSet([u64; STRIPES / 64]);
+
+impl LockSet {
+    /// Every stripe.
+    pub const ALL: LockSet = LockSet([u64::MAX; STRIPES / 64]);
+
+    /// Adds a stripe.
+    #[inline]
+    pub fn add(&mut self, stripe: usize) {
+        self.0[stripe / 64] |= 1 << (stripe % 64);
+    }
+
+    /// The stripes in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        self.0.into_iter().enumerate().flat_map(|(word, bits)| {
+            std::iter::successors((bits != 0).then_some(bits), |bits| Some(bits & (bits - 1)).filter(|bits| *bits != 0))
+                .map(move |bits| word * 64 + bits.trailing_zeros() as usize)
+        })
+    }
+
+    fn of(keys: &[KeyHash]) -> LockSet {
+        let mut set = LockSet::default();
+        keys.iter().for_each(|key| set.add(stripe_of(key.slot)));
+        set
+    }
+
+    /// Locks all, or none: then returns the stripe that was taken.
+    fn lock(self, engine: &Engine, ticket: Option<Ticket>) -> Result<(), usize> {
+        for stripe in self.iter() {
+            if !lock_one(engine, stripe, ticket) {
+                self.iter().take_while(|held| *held != stripe).for_each(|held| engine.stripe(held).unlock());
+                return Err(stripe);
+            }
+        }
+        Ok(())
+    }
+
+    fn unlock(self, engine: &Engine) {
+        self.iter().for_each(|stripe| engine.stripe(stripe).unlock());
+    }
+}
+
+/// Unlocks also when a body panics, so that a fault in one command does not stop a stripe for good.
+struct Held<'e> {
+    engine: &'e Engine,
+    set: LockSet,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.set.unlock(self.engine);
+    }
+}
+
+struct HeldOne<'e> {
+    stripe: &'e crate::stripe::Stripe,
+}
+
+impl Drop for HeldOne<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.stripe.unlock();
+    }
+}
+
+impl Spec {
+    /// Hashes the keys of a call into `keys`. Fails where a key count in the arguments makes no sense.
+    #[inline]
+    pub fn hash_keys(&self, engine: &Engine, args: Args<'_>, keys: &mut Vec<KeyHash>) -> Result<(), Fault> {
+        let hasher = engine.hasher();
+        self.each_key(args, |arg| keys.push(hasher.key_hash(args.slice(arg), arg)))
+    }
+
+    /// Calls `each` with the argument index of every key.
+    #[inline]
+    pub fn each_key(&self, args: Args<'_>, mut each: impl FnMut(usize)) -> Result<(), Fault> {
+        for keys in self.keys {
+            let start = match keys.begin {
+                Begin::Index(index) => index,
+                Begin::Keyword { word, from } => {
+                    let found = (from..args.len()).find(|at| args.slice(*at).eq_ignore_ascii_case(word.as_bytes()));
+                    let Some(found) = found else { continue };
+                    found + 1
+                }
+            };
+            let (first, last, step) = match keys.find {
+                Find::Range { last, step } if last >= 0 => (start, start + last as usize, step),
+                Find::Range { last, step } => (start, (args.len() as isize + last).max(0) as usize, step),
+                Find::Count { number, first, step } => {
+                    let count = args.opt(start + number).and_then(crate::number::parse_u64);
+                    let room = (args.len().saturating_sub(start + first)).div_ceil(step.max(1));
+                    match count {
+                        Some(0) => continue,
+                        Some(count) if count as usize <= room => {
+                            (start + first, start + first + (count as usize - 1) * step, step)
+                        }
+                        _ => return Err(Fault::Syntax),
+                    }
+                }
+            };
+            let mut arg = first;
+            while arg <= last && arg < args.len() {
+                each(arg);
+                arg += step.max(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the argument may be longer than 64 KiB without being copied into one piece.
+    fn takes_long(&self, arg: usize) -> bool {
+        match self.long {
+            Long::Never => false,
+            Long::At(at) => at == arg,
+            Long::EverySecond(from) => arg >= from && (arg - from) % 2 == 0,
+        }
+    }
+
+    /// Puts long arguments into one piece where the body wants slices. Nothing to do for most calls.
+    pub fn flatten(&self, args: Args<'_>) -> Option<OwnedArgs> {
+        if !args.has_long() {
+            return None;
+        }
+        let mut owned = OwnedArgs::default();
+        for index in 0..args.len() {
+            match args.get(index) {
+                swell_wire::Arg::Segments(segments) if self.takes_long(index) => {
+                    owned.push_segments(segments.clone());
+                }
+                arg => owned.push(&arg.to_bytes()),
+            }
+        }
+        Some(owned)
+    }
+}
+
+impl Engine {
+    /// Asks the memory for what the calls with these keys will need: first the tables' words, without any lock.
+    #[inline]
+    pub fn prefetch_tables(&self, db: Db, keys: &[KeyHash]) {
+        for key in keys {
+            let Some(descriptor) = self.stripe(stripe_of(key.slot)).descriptor(db, key.slot) else { continue };
+            if let Some(address) = crate::table::Table::home_address(descriptor, key.hash) {
+                prefetch(address.cast());
+                prefetch(address.cast::<u8>().wrapping_add(64));
+            }
+        }
+    }
+
+    /// Then the entries, each under a try-lock held for that read only; a taken stripe is skipped.
+    #[inline]
+    pub fn prefetch_entries(&self, db: Db, keys: &[KeyHash]) {
+        for key in keys {
+            let stripe = self.stripe(stripe_of(key.slot));
+            if !stripe.try_lock() {
+                continue;
+            }
+            // SAFETY: the lock is held until the unlock below.
+            let directory = unsafe { stripe.directory(db) };
+            let candidate = directory.and_then(|directory| {
+                directory.tables[key.slot.index() % crate::stripe::STRIPE_SLOTS].candidate(key.hash)
+            });
+            stripe.unlock();
+            if let Some(entry) = candidate {
+                let entry = entry.as_ptr().cast_const();
+                prefetch(entry);
+                prefetch(entry.wrapping_add(64));
+            }
+        }
+    }
+
+    /// Runs one request on the calling thread and writes its reply. `ticket`: what was drawn when it found a stripe
+    /// taken before.
+    #[inline]
+    pub fn execute(&self, local: &mut Local, call: &Call<'_>, ticket: Option<Ticket>, out: &mut Out) -> Outcome {
+        let body = match call.spec.body {
+            Body::Keys(body) => body,
+            Body::Whole(body) => return self.execute_locked(local, call, LockSet::ALL, body, ticket, out),
+            Body::Walk(_) => return Outcome::Walk,
+            Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
+        };
+        if call.spec.flags.has(Flags::DENYOOM)
+            && self.is_over_limit(local)
+            && let Err(fault) = self.make_room(local, call.now_ms)
+        {
+            write_fault(call.spec, &fault, out);
+            return Outcome::Done { work: 1, failed: true };
+        }
+        if let [key] = call.keys {
+            let index = stripe_of(key.slot);
+            if !lock_one(self, index, ticket) {
+                return Outcome::Busy(index);
+            }
+            let stripe = self.stripe(index);
+            let _held = HeldOne { stripe };
+            // SAFETY: the lock is held.
+            if let Err(refusal) = unsafe { stripe.data() }.gate_of(key.slot).check(call.spec.is_write()) {
+                return Outcome::NotExecuted(refusal, index);
+            }
+            return run(self, local, call, body, out);
+        }
+        self.execute_locked(local, call, LockSet::of(call.keys), body, ticket, out)
+    }
+
+    fn execute_locked(
+        &self,
+        local: &mut Local,
+        call: &Call<'_>,
+        set: LockSet,
+        body: fn(&mut Exec<'_>, Args<'_>, &mut Out) -> crate::exec::Reply,
+        ticket: Option<Ticket>,
+        out: &mut Out,
+    ) -> Outcome {
+        if let Err(taken) = set.lock(self, ticket) {
+            return Outcome::Busy(taken);
+        }
+        let _held = Held { engine: self, set };
+        if let Err((refusal, stripe)) = self.check_gates(call) {
+            return Outcome::NotExecuted(refusal, stripe);
+        }
+        self.mark_unit(set, true);
+        let outcome = run(self, local, call, body, out);
+        self.mark_unit(set, false);
+        outcome
+    }
+
+    /// Locks all that these requests touch, for running them as one unit (EXEC). Fails, having done nothing, with
+    /// `Busy` or `NotExecuted`.
+    pub fn begin_unit(&self, local: &mut Local, calls: &[Call<'_>], ticket: Option<Ticket>) -> Result<Unit<'_>, Outcome> {
+        let mut set = LockSet::default();
+        for call in calls {
+            match call.spec.body {
+                Body::Keys(_) => call.keys.iter().for_each(|key| set.add(stripe_of(key.slot))),
+                _ => set = LockSet::ALL,
+            }
+        }
+        let needs_memory = calls.iter().find(|call| call.spec.flags.has(Flags::DENYOOM));
+        let is_full = needs_memory
+            .is_some_and(|call| self.is_over_limit(local) && self.make_room(local, call.now_ms).is_err());
+        set.lock(self, ticket).map_err(Outcome::Busy)?;
+        let held = Held { engine: self, set };
+        for call in calls {
+            self.check_gates(call).map_err(|(refusal, stripe)| Outcome::NotExecuted(refusal, stripe))?;
+        }
+        self.mark_unit(set, true);
+        Ok(Unit { held, is_full })
+    }
+
+    fn check_gates(&self, call: &Call<'_>) -> Result<(), (Refusal, usize)> {
+        for key in call.keys {
+            let index = stripe_of(key.slot);
+            // SAFETY: the caller holds the locks of the call's stripes.
+            let gate = unsafe { self.stripe(index).data() }.gate_of(key.slot);
+            gate.check(call.spec.is_write()).map_err(|refusal| (refusal, index))?;
+        }
+        Ok(())
+    }
+
+    /// Tells those who follow that several changes belong together. The stripes are locked.
+    fn mark_unit(&self, set: LockSet, begins: bool) {
+        for index in set.iter() {
+            // SAFETY: the caller holds these locks.
+            if let Some(observer) = &mut unsafe { self.stripe(index).data() }.observer {
+                if begins {
+                    observer.unit_begin();
+                } else {
+                    observer.unit_end();
+                }
+            }
+        }
+    }
+}
+
+/// Several requests running as one: holds their locks until dropped.
+pub struct Unit<'e> {
+    held: Held<'e>,
+    is_full: bool,
+}
+
+impl Unit<'_> {
+    /// Runs one of the unit's requests; returns its work and whether the reply is an error.
+    pub fn run(&self, local: &mut Local, call: &Call<'_>, out: &mut Out) -> (u64, bool) {
+        let engine = self.held.engine;
+        if self.is_full && call.spec.flags.has(Flags::DENYOOM) {
+            write_fault(call.spec, &Fault::OutOfMemory, out);
+            return (1, true);
+        }
+        match &call.spec.body {
+            Body::Keys(body) | Body::Whole(body) => match run(engine, local, call, *body, out) {
+                Outcome::Done { work, failed } => (work, failed),
+                _ => unreachable!("a body that runs is done"),
+            },
+            Body::Walk(body) => match WalkState::begin(body, engine, local, call) {
+                Ok(mut state) => {
+                    while state.step(body, engine, local, call, true) != Step::Done {}
+                    (body.end)(call.args, &mut state, out);
+                    (state.work, false)
+                }
+                Err(fault) => {
+                    write_fault(call.spec, &fault, out);
+                    (1, true)
+                }
+            },
+            Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
+        }
+    }
+}
+
+impl Drop for Unit<'_> {
+    fn drop(&mut self) {
+        self.held.engine.mark_unit(self.held.set, false);
+    }
+}
+
+#[inline]
+fn lock_one(engine: &Engine, index: usize, ticket: Option<Ticket>) -> bool {
+    match ticket {
+        Some(ticket) if ticket.stripe() == index => engine.stripe(index).lock_with(ticket),
+        _ => engine.stripe(index).lock_briefly(),
+    }
+}
+
+#[inline]
+fn run(
+    engine: &Engine,
+    local: &mut Local,
+    call: &Call<'_>,
+    body: fn(&mut Exec<'_>, Args<'_>, &mut Out) -> crate::exec::Reply,
+    out: &mut Out,
+) -> Outcome {
+    let mut exec = Exec::new(engine, local, call);
+    let reply = body(&mut exec, call.args, out);
+    let work = exec.work_done();
+    match reply {
+        Ok(()) => Outcome::Done { work, failed: false },
+        Err(fault) => {
+            write_fault(call.spec, &fault, out);
+            Outcome::Done { work, failed: true }
+        }
+    }
+}
+
+#[inline]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address is harmless: it reads nothing that the program sees.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) address, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = address;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_sets_are_ascending() {
+        let mut set = LockSet::default();
+        for stripe in [200, 3, 64, 3, 255, 0] {
+            set.add(stripe);
+        }
+        assert_eq!(set.iter().collect::<Vec<_>>(), [0, 3, 64, 200, 255]);
+        assert_eq!(LockSet::ALL.iter().count(), STRIPES);
+    }
+}

@@ -1,0 +1,128 @@
+//! Commands over the whole key space, in slices: one slot per lock, its gate looked at each time.
+//!
+//! A walk begins, visits slots in ascending order (skipping empty stripes), and ends. Between two slices other requests
+//! run, so a walk is not atomic across slots; inside MULTI all stripes are locked and it is.
+
+use swell_ring::{SLOTS, Slot};
+use swell_wire::{Args, Out};
+
+use crate::engine::{Engine, Local};
+use crate::error::Fault;
+use crate::exec::{Call, Exec};
+use crate::key::Db;
+use crate::stripe::{STRIPE_SLOTS, stripe_of};
+
+/// Keys visited before a walk lets others run.
+const SLICE_KEYS: u64 = 2_000;
+/// Slots visited before a walk lets others run.
+const SLICE_SLOTS: usize = 2_048;
+
+/// The three parts of a walk's body. None of them may write to the reply before `end`.
+pub struct WalkBody {
+    /// Checks the arguments and sets the state up (`next`, `db`, options).
+    pub begin: fn(&Exec<'_>, Args<'_>, &mut WalkState) -> Result<(), Fault>,
+    /// Visits one slot whose stripe is locked. May set `stop`, or leave `resume` to be called again for this slot.
+    pub slot: fn(&mut Exec<'_>, Args<'_>, Slot, &mut WalkState),
+    /// Writes the reply.
+    pub end: fn(Args<'_>, &mut WalkState, &mut Out),
+}
+
+/// What a walk carries from slot to slot.
+#[derive(Debug)]
+pub struct WalkState {
+    /// The next slot to visit.
+    pub next: usize,
+    /// No further slot is wanted.
+    pub stop: bool,
+    /// The database walked (where it lives), or all of them.
+    pub db: Option<Db>,
+    /// Where to go on inside slot `next`: a hash cursor; nothing: at its beginning.
+    pub resume: Option<u32>,
+    /// Bulk strings found so far, as reply bytes, and how many.
+    pub found: Out,
+    pub found_count: usize,
+    /// A count for the body's own use (SCAN: keys wanted).
+    pub wanted: usize,
+    /// Keys looked at.
+    pub visited: u64,
+    /// Logical work so far.
+    pub work: u64,
+}
+
+/// How far a slice of a walk came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Let others run, then go on.
+    More,
+    /// This stripe is taken: draw a ticket, then go on.
+    Busy(usize),
+    /// `finish` it.
+    Done,
+}
+
+impl WalkState {
+    fn new(call: &Call<'_>, db: Db) -> WalkState {
+        WalkState {
+            next: 0,
+            stop: false,
+            db: Some(db),
+            resume: None,
+            found: Out::new(call.proto),
+            found_count: 0,
+            wanted: 0,
+            visited: 0,
+            work: 1,
+        }
+    }
+
+    /// Begins a walk.
+    pub fn begin(body: &WalkBody, engine: &Engine, local: &mut Local, call: &Call<'_>) -> Result<WalkState, Fault> {
+        let mut state = WalkState::new(call, engine.map_db(call.db));
+        let exec = Exec::new(engine, local, call);
+        (body.begin)(&exec, call.args, &mut state)?;
+        Ok(state)
+    }
+
+    /// Runs a slice. `locked`: all stripes are locked already, run to the end.
+    pub fn step(
+        &mut self,
+        body: &WalkBody,
+        engine: &Engine,
+        local: &mut Local,
+        call: &Call<'_>,
+        locked: bool,
+    ) -> Step {
+        let visited_before = self.visited;
+        let mut slots = 0;
+        while self.next < SLOTS && !self.stop {
+            let Some(slot) = Slot::new(self.next as u16) else { break };
+            let stripe = engine.stripe(stripe_of(slot));
+            if stripe.key_count_hint(false) == 0 && self.resume.is_none() {
+                self.next = (stripe_of(slot) + 1) * STRIPE_SLOTS;
+                continue;
+            }
+            if !locked && !stripe.lock_briefly() {
+                return Step::Busy(stripe_of(slot));
+            }
+            // SAFETY: the stripe is locked, by us or by the caller.
+            let counts = unsafe { stripe.data() }.gate_of(slot).counts();
+            if counts {
+                let mut exec = Exec::new(engine, local, call);
+                (body.slot)(&mut exec, call.args, slot, self);
+                self.work += exec.work_done() - 1;
+            }
+            if !locked {
+                stripe.unlock();
+            }
+            if self.resume.is_none() && !self.stop {
+                self.next += 1;
+            }
+            slots += 1;
+            let is_long = self.visited - visited_before > SLICE_KEYS || slots > SLICE_SLOTS;
+            if is_long && !locked {
+                return Step::More;
+            }
+        }
+        Step::Done
+    }
+}

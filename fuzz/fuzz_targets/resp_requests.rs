@@ -1,0 +1,8 @@
+//! Fuzz target: RESP requests.
+
+#![no_main]
+
+#[path = "../check.rs"]
+mod check;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check::resp_requests(data));

@@ -1,0 +1,122 @@
+//! The node inside the proxy's process: a worker executes on its own thread, without socket, message or copy.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use swell_engine::key::KeyHash;
+use swell_engine::stripe::Ticket;
+use swell_engine::walk::{Step, WalkBody, WalkState};
+use swell_engine::{Call, Db, Engine, Fault, Local, Outcome, Stats};
+use swell_wire::Out;
+
+/// A node of this process: the engine of each cache it hosts (one, `default`, for now) and what its workers reported.
+pub struct Node {
+    engine: Engine,
+    stats: Mutex<Stats>,
+}
+
+/// One worker's way into the node.
+pub struct Handle {
+    node: Arc<Node>,
+    local: Local,
+}
+
+impl Node {
+    /// A node with an empty engine; `seed` is the cache's hash seed.
+    pub fn new(seed: u64) -> Arc<Node> {
+        Arc::new(Node { engine: Engine::new(seed), stats: Mutex::default() })
+    }
+
+    /// The engine, for settings and figures.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Key statistics as of the workers' last reports.
+    pub fn stats(&self) -> Stats {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets key statistics (`CONFIG RESETSTAT`).
+    pub fn reset_stats(&self) {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = Stats::default();
+    }
+
+    /// A worker's handle. `seed` is for its random choices.
+    pub fn handle(self: &Arc<Self>, seed: u64) -> Handle {
+        Handle { node: self.clone(), local: self.engine.local(seed) }
+    }
+}
+
+impl Handle {
+    /// The node.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The engine.
+    #[inline]
+    pub fn engine(&self) -> &Engine {
+        &self.node.engine
+    }
+
+    /// Both prefetch passes for the keys of a batch.
+    #[inline]
+    pub fn prefetch(&self, db: Db, keys: &[KeyHash]) {
+        let db = self.node.engine.map_db(db);
+        self.node.engine.prefetch_tables(db, keys);
+        self.node.engine.prefetch_entries(db, keys);
+    }
+
+    /// Runs one request; see [`Engine::execute`].
+    #[inline]
+    pub fn execute(&mut self, call: &Call<'_>, ticket: Option<Ticket>, out: &mut Out) -> Outcome {
+        self.node.engine.execute(&mut self.local, call, ticket, out)
+    }
+
+    /// Locks what several requests touch and runs `body` with a function that runs each of them; see
+    /// [`Engine::begin_unit`].
+    pub fn unit(
+        &mut self,
+        calls: &[Call<'_>],
+        ticket: Option<Ticket>,
+        body: impl FnOnce(&mut dyn FnMut(&Call<'_>, &mut Out) -> (u64, bool)),
+    ) -> Result<(), Outcome> {
+        let unit = self.node.engine.begin_unit(&mut self.local, calls, ticket)?;
+        let local = &mut self.local;
+        body(&mut |call, out| unit.run(local, call, out));
+        Ok(())
+    }
+
+    /// Begins a walk over the whole key space.
+    pub fn walk_begin(&mut self, body: &WalkBody, call: &Call<'_>) -> Result<WalkState, Fault> {
+        WalkState::begin(body, &self.node.engine, &mut self.local, call)
+    }
+
+    /// Runs a slice of a walk.
+    pub fn walk_step(&mut self, body: &WalkBody, state: &mut WalkState, call: &Call<'_>) -> Step {
+        state.step(body, &self.node.engine, &mut self.local, call, false)
+    }
+
+    /// Reports counts and used memory; workers call this some times a second and before they answer INFO.
+    pub fn report(&mut self) {
+        self.node.engine.report(&mut self.local);
+        let stats = self.local.take_stats();
+        self.node.stats.lock().unwrap_or_else(PoisonError::into_inner).add(&stats);
+    }
+
+    /// Gives back memory that this worker has not needed for a while.
+    pub fn trim(&mut self) {
+        self.node.engine.trim(&mut self.local);
+    }
+
+    pub(crate) fn parts(&mut self) -> (&Engine, &mut Local) {
+        (&self.node.engine, &mut self.local)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.report();
+        self.node.engine.retire(&mut self.local);
+    }
+}

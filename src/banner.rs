@@ -1,0 +1,72 @@
+//! The three lines that greet whoever started Swell: addresses, limits, where to look next.
+
+use std::net::SocketAddr;
+
+use crate::config::Config;
+use crate::listen::Addresses;
+
+/// The banner, each line ended.
+pub fn text(config: &Config, addresses: &Addresses) -> String {
+    let at = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    let http = addresses.http.map_or_else(|| "off".to_owned(), |address| format!("http://{address}"));
+    format!(
+        "Swell {}: RESP {}, memcached {}, HTTP {http}\nLimits: {}, {} when full, {} workers, {} clients, metering {}\n{}\n",
+        env!("CARGO_PKG_VERSION"),
+        at(addresses.resp),
+        at(addresses.memcached),
+        memory(config.maxmemory),
+        config.maxmemory_policy.name(),
+        config.workers,
+        config.maxclients,
+        if config.metering { "on" } else { "off" },
+        next(addresses),
+    )
+}
+
+fn memory(bytes: u64) -> String {
+    match bytes {
+        0 => "no memory limit".to_owned(),
+        bytes if bytes < 1 << 30 => format!("{:.1} MiB of memory", bytes as f64 / f64::from(1 << 20)),
+        bytes => format!("{:.1} GiB of memory", bytes as f64 / f64::from(1 << 30)),
+    }
+}
+
+fn next(addresses: &Addresses) -> String {
+    let local = |address: SocketAddr| match address.ip().is_unspecified() {
+        true => format!("-p {}", address.port()),
+        false => format!("-h {} -p {}", address.ip(), address.port()),
+    };
+    let hints = [
+        addresses.resp.map(|address| format!("redis-cli {}", local(address))),
+        addresses.http.map(|address| format!("swell bill --http {address}")),
+        Some("swell serve --print-config".to_owned()),
+    ];
+    format!("Next: {}", hints.into_iter().flatten().collect::<Vec<_>>().join(" | "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layers::{Typed, Written};
+    use crate::testing;
+
+    #[test]
+    fn three_lines_with_addresses_limits_and_hints() {
+        let written = Written::gather(&Typed::default(), [], &testing::machine()).expect("no file is read");
+        let config = Config::resolve(&written).expect("the defaults fit");
+        let addresses =
+            Addresses { resp: "127.0.0.1:6379".parse().ok(), memcached: None, http: "[::1]:80".parse().ok() };
+        let text = text(&config, &addresses);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].ends_with(": RESP 127.0.0.1:6379, memcached off, HTTP http://[::1]:80"), "{text}");
+        assert_eq!(lines[1], "Limits: 4.0 GiB of memory, noeviction when full, 4 workers, 10000 clients, metering on");
+        assert!(lines[2].contains("redis-cli -h 127.0.0.1 -p 6379 | swell bill --http [::1]:80 | "), "{text}");
+    }
+
+    #[test]
+    fn small_and_missing_limits_are_told() {
+        assert_eq!(memory(100 << 20), "100.0 MiB of memory");
+        assert_eq!(memory(0), "no memory limit");
+    }
+}

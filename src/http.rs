@@ -1,0 +1,209 @@
+//! The HTTP side: metrics, health, usage. A thread and a runtime of its own, so that no scrape takes a worker's time.
+//!
+//! `doors` decides who may ask, `pages` what is answered; this file accepts, bounds and stops.
+
+pub mod doors;
+mod pages;
+
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::signals::{self, Shutdown, Trigger};
+
+/// How long to leave a listener alone that cannot accept, for example because no file is left to open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the pages say. Methods are called on the HTTP side's only thread and should answer in milliseconds.
+pub trait Admin: Send + Sync {
+    /// All metrics in Prometheus's text format.
+    fn metrics(&self) -> String;
+    /// Whether clients are served: true from the first reply to the start of the drain.
+    fn ready(&self) -> bool;
+    /// What `swell bill` prints, see [`crate::usage::UsageReport`].
+    fn usage(&self) -> serde_json::Value;
+    /// Whether a request with this `Authorization` header may ask; `doors::password_matches` compares.
+    fn authorised(&self, authorization: Option<&str>) -> bool;
+    /// Whether only this machine may ask, because no password is set.
+    fn local_only(&self) -> bool;
+}
+
+/// What a client of the HTTP side can take up at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections served at once; further ones read 503.
+    pub connections: usize,
+    /// Bytes of a request's line and headers.
+    pub head_bytes: usize,
+    pub headers: usize,
+    /// Bytes of a request's body, which no page reads.
+    pub body_bytes: u64,
+    /// Time to send a request's head, and to stay without a request.
+    pub head_timeout: Duration,
+    /// Time that one connection gets in all: a client that never reads would stay for good otherwise.
+    pub lifetime: Duration,
+    /// Time that connections get to finish when the process leaves or their lifetime is over.
+    pub drain: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            connections: 256,
+            head_bytes: 16 << 10,
+            headers: 64,
+            body_bytes: 64 << 10,
+            head_timeout: Duration::from_secs(15),
+            lifetime: Duration::from_secs(300),
+            drain: Duration::from_millis(500),
+        }
+    }
+}
+
+/// A running HTTP side. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    trigger: Trigger,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts to serve on a thread of its own.
+    ///
+    /// # Errors
+    /// No thread or runtime can be had, or `listener` is none that tokio can take over.
+    pub fn start(listener: std::net::TcpListener, admin: Arc<dyn Admin>, bounds: Bounds) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _entered = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+        let (trigger, shutdown) = signals::shutdown();
+        let serve = move || runtime.block_on(serve(listener, admin, bounds, shutdown));
+        let thread = thread::Builder::new().name("swell-http".to_owned()).spawn(serve)?;
+        Ok(Server { address, trigger, thread: Some(thread) })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, lets requests in progress finish within [`Bounds::drain`], and waits for the thread.
+    pub fn stop(mut self) {
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        self.trigger.pull();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the HTTP side ended in a panic");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+async fn serve(listener: TcpListener, admin: Arc<dyn Admin>, bounds: Bounds, mut shutdown: Shutdown) {
+    let seats = Arc::new(Semaphore::new(bounds.connections));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = shutdown.requested() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => match Arc::clone(&seats).try_acquire_owned() {
+                Ok(seat) => {
+                    let visit = Visit { admin: Arc::clone(&admin), peer: peer.ip(), bounds };
+                    connections.spawn(converse(stream, visit, seat, shutdown.clone()));
+                }
+                Err(_) => turn_away(&stream),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "the HTTP side cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    // Each ends within `bounds.drain`.
+    while connections.join_next().await.is_some() {}
+}
+
+/// One connection's circumstances.
+struct Visit {
+    admin: Arc<dyn Admin>,
+    peer: IpAddr,
+    bounds: Bounds,
+}
+
+impl Visit {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        pages::answer(&*self.admin, self.peer, self.bounds.body_bytes, request)
+    }
+}
+
+async fn converse(stream: TcpStream, visit: Visit, seat: OwnedSemaphorePermit, mut shutdown: Shutdown) {
+    let bounds = visit.bounds;
+    let service = service_fn(|request| {
+        let response = visit.answer(&request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(bounds.head_timeout)
+        .max_headers(bounds.headers)
+        .max_buf_size(bounds.head_bytes)
+        .half_close(true);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // What goes wrong with a connection is its client's affair and ends with it.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = over(&mut shutdown, bounds.lifetime) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(bounds.drain, connection).await;
+        }
+    }
+    drop(seat);
+}
+
+/// Waits until the process leaves or `lifetime` has passed.
+async fn over(shutdown: &mut Shutdown, lifetime: Duration) {
+    // Both ends of the wait mean the same.
+    let _ = tokio::time::timeout(lifetime, shutdown.requested()).await;
+}
+
+/// Says why before closing, if the kernel takes it at once.
+fn turn_away(stream: &TcpStream) {
+    let text =
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 21\r\n\r\ntoo many connections\n";
+    // A client that cannot even be told is closed all the same.
+    let _ = stream.try_write(text.as_bytes());
+}

@@ -1,0 +1,150 @@
+//! A raw connection: bytes out, replies or lines in, torn reads put together, with a deadline on every wait.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
+
+use super::{DEADLINE, Reply, frame_len};
+
+/// Bytes asked of the socket at once.
+const READ_LEN: usize = 64 * 1024;
+
+/// One client connection, RESP or memcached.
+pub struct Conn {
+    stream: TcpStream,
+    got: Vec<u8>,
+}
+
+impl Conn {
+    /// Connects to `addr` ("host:port").
+    ///
+    /// # Panics
+    /// When nobody answers there.
+    pub fn open(addr: &str) -> Conn {
+        let stream = TcpStream::connect(addr).unwrap_or_else(|why| panic!("cannot connect to {addr}: {why}"));
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        Conn { stream, got: Vec::new() }
+    }
+
+    /// Sends bytes as they are. A peer that has closed already is not an error here: the next read will say so.
+    pub fn send(&mut self, bytes: &[u8]) {
+        match self.stream.write_all(bytes) {
+            Err(why) if !matches!(why.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                panic!("cannot send {} bytes: {why}", bytes.len())
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends one request and reads its reply.
+    pub fn cmd(&mut self, words: &[&str]) -> Reply {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        self.cmd_bytes(&words)
+    }
+
+    /// As [`Conn::cmd`], with arguments that need not be text.
+    pub fn cmd_bytes(&mut self, words: &[impl AsRef<[u8]>]) -> Reply {
+        self.send(&encode(words));
+        self.reply()
+    }
+
+    /// Reads one reply.
+    ///
+    /// # Panics
+    /// When none comes in time, the connection ends, or it is malformed.
+    pub fn reply(&mut self) -> Reply {
+        let frame = self.frame().unwrap_or_else(|why| panic!("{why}"));
+        Reply::parse(&frame).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Reads one reply's bytes.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub fn frame(&mut self) -> Result<Vec<u8>, String> {
+        loop {
+            if let Some(length) = frame_len(&self.got)? {
+                return Ok(self.got.drain(..length).collect());
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads up to and without the next CRLF, for memcached.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub fn line(&mut self) -> Result<Vec<u8>, String> {
+        loop {
+            if let Some(end) = self.got.windows(2).position(|pair| pair == b"\r\n") {
+                let line = self.got[..end].to_vec();
+                self.got.drain(..end + 2);
+                return Ok(line);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads exactly `length` bytes.
+    ///
+    /// # Errors
+    /// Says why there are fewer.
+    pub fn exactly(&mut self, length: usize) -> Result<Vec<u8>, String> {
+        while self.got.len() < length {
+            self.fill()?;
+        }
+        Ok(self.got.drain(..length).collect())
+    }
+
+    /// Reads until the peer closes; what came before is returned.
+    ///
+    /// # Errors
+    /// When the connection stays open.
+    pub fn until_closed(&mut self) -> Result<Vec<u8>, String> {
+        loop {
+            match self.read_some() {
+                Ok(range) if range.is_empty() => return Ok(std::mem::take(&mut self.got)),
+                Ok(_) => {}
+                Err(why) if why.kind() == io::ErrorKind::ConnectionReset => return Ok(std::mem::take(&mut self.got)),
+                Err(why) => return Err(format!("the connection was not closed: {why}")),
+            }
+        }
+    }
+
+    /// Says that nothing more will be sent; replies still arrive.
+    pub fn finish_sending(&mut self) {
+        // The peer may be gone already; then there is nothing left to say to it.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    fn fill(&mut self) -> Result<(), String> {
+        match self.read_some() {
+            Ok(range) if range.is_empty() => Err(format!("the connection was closed after {:?}", super::escape(&self.got))),
+            Ok(_) => Ok(()),
+            Err(why) => Err(format!("no reply: {why}; so far {:?}", super::escape(&self.got))),
+        }
+    }
+
+    fn read_some(&mut self) -> io::Result<Range<usize>> {
+        let start = self.got.len();
+        self.got.resize(start + READ_LEN, 0);
+        let result = self.stream.read(&mut self.got[start..]);
+        let end = start + *result.as_ref().unwrap_or(&0);
+        self.got.truncate(end);
+        result.map(|_| start..end)
+    }
+}
+
+/// A request as an array of bulk strings.
+pub fn encode(words: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        let word = word.as_ref();
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}

@@ -1,0 +1,38 @@
+//! What every integration test needs: processes, connections, replies, and waiting for a condition.
+
+mod conn;
+mod escape;
+mod http;
+mod places;
+mod reply;
+mod server;
+
+use std::time::{Duration, Instant};
+
+pub use conn::{Conn, encode};
+pub use escape::{escape, split_words, unescape};
+pub use http::{Response, get, request};
+pub use places::{client_script, node_modules, program, python, tests_dir};
+pub use reply::{Reply, extent, frame_len, protocol_lines};
+pub use server::{Real, Server, Subject, Swell};
+
+/// How long any single thing may take before a test gives up on it.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Between two looks at a condition that nothing announces.
+const POLL: Duration = Duration::from_millis(2);
+
+/// Looks at a condition until it yields a value.
+///
+/// # Panics
+/// When `limit` has passed without one, naming `what` was awaited.
+pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + limit;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited {limit:?} in vain for {what}");
+        std::thread::park_timeout(POLL);
+    }
+}

