@@ -5,11 +5,11 @@ use swell_wire::limits::{self, INLINE_BYTES_MAX, MEMCACHED_KEY_BYTES_MAX};
 use swell_wire::{Arg, Limits, Reject, Requests, SEGMENT_BYTES, memcached, resp};
 
 /// In fuzz input, this byte and the next one stand for `n` KiB of `x`: so short inputs reach long arguments.
-const FILL: u8 = 0xf5;
+pub const FILL: u8 = 0xf5;
 /// Inputs are not expanded beyond this.
 const INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longer inputs are not fed byte by byte.
-const BYTEWISE_BYTES_MAX: usize = 300_000;
+const BYTEWISE_BYTES_MAX: usize = 20_000;
 
 /// One request as it came out of a decoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,8 @@ pub fn memcached_requests(data: &[u8]) {
 /// Decodes `input` whole and in several kinds of pieces, which must all come to the same requests.
 pub fn agree<D: Decoder>(input: &[u8], limits: &Limits) -> Vec<Got> {
     let whole = run::<D>(input, Pieces::Whole, limits);
-    let seed = input.iter().fold(input.len() as u64 | 1, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let seed =
+        input.iter().fold(input.len() as u64 | 1, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let bytewise = if input.len() <= BYTEWISE_BYTES_MAX { Pieces::Of(1) } else { Pieces::Of(1021) };
     for pieces in [bytewise, Pieces::Of(7919), Pieces::Random(seed), Pieces::Random(!seed)] {
         let torn = run::<D>(input, pieces, limits);
@@ -122,7 +123,10 @@ pub fn run<D: Decoder>(input: &[u8], pieces: Pieces, limits: &Limits) -> Vec<Got
             Pieces::Of(bytes) => bytes,
             Pieces::TornAt(at) if fed == 0 => at.max(1),
             Pieces::TornAt(_) => input.len(),
-            Pieces::Random(_) => random.below(if random.below(4) == 0 { 32 * 1024 } else { 200 }) + 1,
+            Pieces::Random(_) => {
+                let longest = [200, 200, 200, 32 * 1024][random.below(4)];
+                1 + random.below(longest)
+            }
         };
         fed = input.len().min(fed + step);
         loop {
@@ -238,14 +242,22 @@ fn check_command(args: &[Vec<u8>], noreply: bool, limits: &Limits) {
             assert!(!noreply && rest.iter().all(|key| key.len() <= MEMCACHED_KEY_BYTES_MAX));
             assert!(rest.len() <= limits.args_max + 1);
         }
-        _ => assert!(words.iter().map(|word| word.len() + 1).sum::<usize>() <= limits::MEMCACHED_GET_LINE_BYTES_MAX + 1),
+        _ => {
+            assert!(words.iter().map(|word| word.len() + 1).sum::<usize>() <= limits::MEMCACHED_GET_LINE_BYTES_MAX + 1)
+        }
     }
 }
 
 /// Runs `check` under the usual limits and under tight ones.
 fn every_limit(input: &[u8], check: impl Fn(&Limits)) {
     check(&Limits::default());
-    check(&Limits { requests_max: 1 + input.len() % 5, args_max: 3, bulk_bytes_max: 70_000, item_bytes_max: 90, ..Limits::default() });
+    check(&Limits {
+        requests_max: 1 + input.len() % 5,
+        args_max: 3,
+        bulk_bytes_max: 70_000,
+        item_bytes_max: 90,
+        ..Limits::default()
+    });
     check(&Limits { authenticated: false, ..Limits::default() });
 }
 

@@ -10,7 +10,8 @@ pub fn text(config: &Config, addresses: &Addresses) -> String {
     let at = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
     let http = addresses.http.map_or_else(|| "off".to_owned(), |address| format!("http://{address}"));
     format!(
-        "Swell {}: RESP {}, memcached {}, HTTP {http}\nLimits: {}, {} when full, {} workers, {} clients, metering {}\n{}\n",
+        "Swell {}: RESP {}, memcached {}, HTTP {http}\n\
+        Limits: {}, {} when full, {} workers, {} clients, metering {}\n{}\n",
         env!("CARGO_PKG_VERSION"),
         at(addresses.resp),
         at(addresses.memcached),
@@ -41,19 +42,17 @@ fn next(addresses: &Addresses) -> String {
         addresses.http.map(|address| format!("swell bill --http {address}")),
         Some("swell serve --print-config".to_owned()),
     ];
-    format!("Next: {}", hints.into_iter().flatten().collect::<Vec<_>>().join(" | "))
+    format!("Next: {}", hints.into_iter().flatten().collect::<Vec<_>>().join("; "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::layers::{Typed, Written};
     use crate::testing;
 
     #[test]
     fn three_lines_with_addresses_limits_and_hints() {
-        let written = Written::gather(&Typed::default(), [], &testing::machine()).expect("no file is read");
-        let config = Config::resolve(&written).expect("the defaults fit");
+        let config = testing::config(&[]);
         let addresses =
             Addresses { resp: "127.0.0.1:6379".parse().ok(), memcached: None, http: "[::1]:80".parse().ok() };
         let text = text(&config, &addresses);
@@ -61,7 +60,7 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert!(lines[0].ends_with(": RESP 127.0.0.1:6379, memcached off, HTTP http://[::1]:80"), "{text}");
         assert_eq!(lines[1], "Limits: 4.0 GiB of memory, noeviction when full, 4 workers, 10000 clients, metering on");
-        assert!(lines[2].contains("redis-cli -h 127.0.0.1 -p 6379 | swell bill --http [::1]:80 | "), "{text}");
+        assert!(lines[2].contains("redis-cli -h 127.0.0.1 -p 6379; swell bill --http [::1]:80; "), "{text}");
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! `swell bill` and `swell health`: what a running Swell says of itself, for people and for scripts.
 
-use std::fmt::Write;
-
 use anyhow::{Context, bail};
+use swell_meter::Bill;
 
 use crate::client;
 use crate::config::Config;
-use crate::usage::{UsageLine, UsageReport};
 
-/// The bill of the Swell that `config` describes: a table, or with `json` the report as it came.
+/// The bill of the Swell that `config` describes: a table, or with `json` the JSON as it came.
 ///
 /// # Errors
 /// No Swell answers there, or it refuses.
@@ -17,8 +15,8 @@ pub fn bill(config: &Config, json: bool) -> anyhow::Result<String> {
     if json {
         return Ok(body);
     }
-    let report = serde_json::from_str(&body).context("this Swell's usage report is of another version")?;
-    Ok(table(&report))
+    let bill: Bill = serde_json::from_str(&body).context("the Swell that answers writes bills of another version")?;
+    Ok(bill.table())
 }
 
 /// Fails unless the Swell that `config` describes serves clients.
@@ -41,118 +39,104 @@ fn ask(config: &Config, path: &str) -> anyhow::Result<String> {
     }
 }
 
-fn table(report: &UsageReport) -> String {
-    let mut text =
-        format!("Usage in {}, priced as {} in {}\n\n", period(report.period_ms), report.price_profile, report.currency);
-    let rows = [
-        ["".to_owned(), "amount".to_owned(), report.currency.clone()],
-        ["ECPUs".to_owned(), thousandths(report.ecpu_thousandths), money(report.money.ecpus)],
-        ["gigabyte-hours".to_owned(), format!("{:.6}", report.gigabyte_hours), money(report.money.storage)],
-        ["total".to_owned(), String::new(), money(report.money.total)],
-    ];
-    text += &aligned(&rows);
-    for (title, lines) in [("command", &report.commands), ("family", &report.families)] {
-        text.push('\n');
-        text += &parts(title, &report.currency, lines);
-    }
-    text += "\nFamilies overlap: a command counts in each that it belongs to.\n";
-    text
-}
-
-/// The dearest first.
-fn parts(title: &str, currency: &str, lines: &[UsageLine]) -> String {
-    let mut lines: Vec<_> = lines.iter().collect();
-    lines.sort_by(|one, other| {
-        (other.ecpu_thousandths, other.calls, &one.name).cmp(&(one.ecpu_thousandths, one.calls, &other.name))
-    });
-    let head = [title.to_owned(), "calls".to_owned(), "ECPUs".to_owned(), currency.to_owned()];
-    let rows = lines
-        .iter()
-        .map(|line| [line.name.clone(), line.calls.to_string(), thousandths(line.ecpu_thousandths), money(line.money)]);
-    aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
-}
-
-/// Columns as wide as their widest cell; the first to the left, numbers to the right.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let widths: [usize; N] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let mut text = String::new();
-    for row in rows {
-        let mut line = format!("{:<width$}", row[0], width = widths[0]);
-        for (cell, width) in row.iter().zip(widths).skip(1) {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "  {cell:>width$}");
-        }
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
-}
-
-fn thousandths(number: u64) -> String {
-    format!("{}.{:03}", number / 1000, number % 1000)
-}
-
-/// Ten digits: one ECPU costs some 10^-9 of a currency's unit.
-fn money(amount: f64) -> String {
-    format!("{amount:.10}")
-}
-
-fn period(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, seconds) => format!("{seconds} s"),
-        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
-        (days, hours, _, _) => format!("{days} d {hours} h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use swell_meter::bill::Cost;
+
     use super::*;
-    use crate::usage::Money;
+    use crate::config::values::Listen;
+    use crate::http::{Admin, Bounds, Server, doors};
+    use crate::testing;
 
-    fn line(name: &str, calls: u64, ecpu_thousandths: u64) -> UsageLine {
-        UsageLine { name: name.to_owned(), calls, ecpu_thousandths, money: ecpu_thousandths as f64 * 3.4e-12 }
+    struct Fake {
+        ready: bool,
+        bill: serde_json::Value,
     }
 
-    #[test]
-    fn the_table_has_totals_and_parts_with_the_dearest_first() {
-        let report = UsageReport {
-            period_ms: 7_500_000,
-            price_profile: "elasticache".to_owned(),
-            currency: "USD".to_owned(),
-            ecpu_thousandths: 12_345_678,
-            gigabyte_hours: 0.25,
-            money: Money { ecpus: 0.000_042, storage: 0.031_25, total: 0.031_292 },
-            commands: vec![line("get", 10, 10_000), line("mset", 2, 12_335_678)],
-            families: vec![line("StringBasedCmds", 12, 12_345_678)],
-        };
-        let expected = "\
-Usage in 2 h 5 min, priced as elasticache in USD
-
-                   amount           USD
-ECPUs           12345.678  0.0000420000
-gigabyte-hours   0.250000  0.0312500000
-total                      0.0312920000
-
-command  calls      ECPUs           USD
-mset         2  12335.678  0.0000419413
-get         10     10.000  0.0000000340
-
-family           calls      ECPUs           USD
-StringBasedCmds     12  12345.678  0.0000419753
-
-Families overlap: a command counts in each that it belongs to.
-";
-        assert_eq!(table(&report), expected);
-    }
-
-    #[test]
-    fn periods_are_told_in_two_units() {
-        for (ms, words) in [(900, "0 s"), (61_000, "1 min 1 s"), (3_600_000, "1 h 0 min"), (90_000_000, "1 d 1 h")] {
-            assert_eq!(period(ms), words);
+    impl Admin for Fake {
+        fn metrics(&self) -> String {
+            String::new()
         }
+
+        fn ready(&self) -> bool {
+            self.ready
+        }
+
+        fn usage(&self) -> serde_json::Value {
+            self.bill.clone()
+        }
+
+        fn authorised(&self, authorization: Option<&str>) -> bool {
+            doors::password_matches(authorization, "secret")
+        }
+
+        fn local_only(&self) -> bool {
+            false
+        }
+    }
+
+    fn bill_of_nothing() -> Bill {
+        Bill {
+            cache: "default".to_owned(),
+            from_ms: 0,
+            to_ms: 1000,
+            price_profile: "elasticache".to_owned(),
+            prices: "test, 2026-01-01".to_owned(),
+            currency: "USD".to_owned(),
+            ecpu_milli_total: 1500,
+            ecpu_total: "1.500".to_owned(),
+            gigabyte_hours: 0.25,
+            gigabyte_hours_metered: 0.25,
+            cost: Cost { ecpu: 0.1, storage: 0.2, total: 0.3 },
+            by_command: BTreeMap::new(),
+            by_family: BTreeMap::new(),
+        }
+    }
+
+    /// A server, and the configuration that leads to it.
+    fn start(ready: bool, bill: serde_json::Value, password: &str) -> (Server, Config) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let server = Server::start(listener, Arc::new(Fake { ready, bill }), Bounds::default()).expect("a thread");
+        let mut config = testing::config(&[("requirepass", password)]);
+        config.http = Listen::At(server.address());
+        (server, config)
+    }
+
+    #[test]
+    fn the_bill_is_the_meters_table_or_its_json() {
+        let expected = bill_of_nothing();
+        let json = serde_json::to_value(&expected).expect("a bill is JSON");
+        let (_server, config) = start(true, json.clone(), "secret");
+        assert_eq!(bill(&config, false).expect("it answers"), expected.table());
+        let printed = bill(&config, true).expect("it answers");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).expect("JSON"), json);
+    }
+
+    #[test]
+    fn what_is_no_bill_is_said() {
+        let (_server, config) = start(true, serde_json::json!({}), "secret");
+        let error = bill(&config, false).expect_err("it is no bill").to_string();
+        assert_eq!(error, "the Swell that answers writes bills of another version");
+    }
+
+    #[test]
+    fn a_wrong_password_is_said() {
+        let (server, config) = start(true, serde_json::json!({}), "wrong");
+        let error = bill(&config, false).expect_err("it is refused").to_string();
+        let words = "wants the password: pass --requirepass or set SWELL_REQUIREPASS";
+        assert_eq!(error, format!("http://{} {words}", server.address()));
+    }
+
+    #[test]
+    fn health_is_readiness_and_needs_no_password() {
+        let (_ready, config) = start(true, serde_json::json!({}), "");
+        health(&config).expect("it is ready");
+        let (waiting, config) = start(false, serde_json::json!({}), "");
+        let error = health(&config).expect_err("it is not ready").to_string();
+        assert!(error.starts_with(&format!("http://{}/readyz answers 503: not ready", waiting.address())), "{error}");
     }
 }

@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::http::doors;
+
 /// Longest reply that is read, in bytes.
 pub const REPLY_BYTES_MAX: u64 = 16 << 20;
 /// Time to connect, and to wait for each piece of the reply.
@@ -19,10 +21,10 @@ pub struct Page {
 /// Why no page came.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("no Swell answers at http://{address}: {source}")]
-    Unreachable { address: SocketAddr, source: io::Error },
-    #[error("http://{address} broke off: {source}")]
-    BrokenOff { address: SocketAddr, source: io::Error },
+    #[error("no Swell answers at http://{address}: {why}")]
+    Unreachable { address: SocketAddr, why: io::Error },
+    #[error("http://{address} broke off: {why}")]
+    BrokenOff { address: SocketAddr, why: io::Error },
     #[error("http://{address} does not answer in HTTP")]
     NotHttp { address: SocketAddr },
     #[error("http://{address} answers with more than {REPLY_BYTES_MAX} bytes")]
@@ -34,9 +36,9 @@ pub enum ClientError {
 /// # Errors
 /// Nothing listens there, or what does is no HTTP server.
 pub fn get(address: SocketAddr, path: &str, password: Option<&str>) -> Result<Page, ClientError> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
-        .map_err(|source| ClientError::Unreachable { address, source })?;
-    let broken_off = |source| ClientError::BrokenOff { address, source };
+    let mut stream =
+        TcpStream::connect_timeout(&address, PATIENCE).map_err(|why| ClientError::Unreachable { address, why })?;
+    let broken_off = |why| ClientError::BrokenOff { address, why };
     stream.set_read_timeout(Some(PATIENCE)).map_err(broken_off)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(broken_off)?;
     stream.write_all(request(address, path, password).as_bytes()).map_err(broken_off)?;
@@ -60,9 +62,8 @@ pub fn reachable(listening: SocketAddr) -> SocketAddr {
 
 /// HTTP/1.0, so that the body ends with the connection and is never chunked.
 fn request(address: SocketAddr, path: &str, password: Option<&str>) -> String {
-    // A line break would start a header of its own; a password that has one cannot be sent and does not match.
-    let password = password.filter(|password| !password.contains(['\r', '\n']));
-    let authorization = password.map(|password| format!("Authorization: Bearer {password}\r\n")).unwrap_or_default();
+    let header = |password| format!("Authorization: {}\r\n", doors::authorization(password));
+    let authorization = password.map(header).unwrap_or_default();
     format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{authorization}\r\n")
 }
 
@@ -104,13 +105,7 @@ mod tests {
         assert_eq!(page, Page { status: 503, body: "not ready\n".to_owned() });
         let request = request.join().expect("the server ends");
         assert!(request.starts_with("GET /readyz HTTP/1.0\r\n"), "{request}");
-        assert!(request.contains("Authorization: Bearer secret\r\n"), "{request}");
-    }
-
-    #[test]
-    fn a_password_cannot_smuggle_headers() {
-        let text = request("127.0.0.1:1".parse().expect("an address"), "/", Some("a\r\nX-Evil: 1"));
-        assert!(!text.contains("Evil") && !text.contains("Authorization"), "{text}");
+        assert!(request.contains("Authorization: Basic OnNlY3JldA==\r\n"), "{request}");
     }
 
     #[test]

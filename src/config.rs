@@ -18,7 +18,7 @@ use crate::machine::Machine;
 use error::ConfigError;
 use layers::{Origin, Written};
 use values::{Bytes, Count, File, ListenAt, OneOf, PolicyName, Reader, Seconds, Secret, Switch};
-use values::{Listen, LogFormat, LogLevel, Password, Policy, PriceProfile};
+use values::{Listen, LogFormat, LogLevel, Password, Policy, Profile};
 
 /// Smallest limit of a client's buffers, in bytes: below it not even one ordinary request fits.
 pub const BUFFER_BYTES_MIN: u64 = 64 << 10;
@@ -90,7 +90,10 @@ pub fn option(field: &str) -> &'static OptionRow {
 }
 
 macro_rules! options {
-    ($( $(#[doc = $sentence:literal])+ $field:ident: $type:ty = $reader:expr, $placeholder:literal, $default:expr; )+) => {
+    ($(
+        $(#[doc = $sentence:literal])+
+        $field:ident: $type:ty = $reader:expr, $placeholder:literal, $default:expr;
+    )+) => {
         /// What all options mean, once read and checked, and where each came from.
         #[derive(Clone, Debug)]
         pub struct Config {
@@ -161,12 +164,13 @@ options! {
     /// Largest value that a memcached client may store.
     memcached_item_bytes_max: u64 = Bytes { min: 1 << 10, max: ITEM_BYTES_MAX }, "SIZE", DefaultValue::Fixed("1mb");
     /// Request bytes of one client that may wait in memory; a client that sends more is disconnected.
-    client_query_buffer_bytes_max: u64 = Bytes { min: BUFFER_BYTES_MIN, max: 1 << 40 }, "SIZE", DefaultValue::Fixed("1gb");
+    client_query_buffer_bytes_max: u64 = Bytes { min: BUFFER_BYTES_MIN, max: 1 << 40 }, "SIZE",
+        DefaultValue::Fixed("1gb");
     /// Reply bytes of one client that may wait in memory; while there are more, its requests are not read.
     client_output_buffer_bytes_max: u64 = Bytes { min: BUFFER_BYTES_MIN, max: 1 << 40 }, "SIZE",
         DefaultValue::Fixed("256mb");
     /// What an ECPU is worth: as ElastiCache Serverless counts it, or after this engine's own CPU time.
-    price_profile: PriceProfile = OneOf(PriceProfile::NAMES), "elasticache|swell", DefaultValue::Fixed("elasticache");
+    price_profile: Profile = OneOf(values::PROFILES), "elasticache|swell", DefaultValue::Fixed("elasticache");
     /// Prices to bill with, as a TOML file; without one those that ship with Swell.
     price_file: Option<PathBuf> = File, "FILE", DefaultValue::Fixed("");
     /// File that gets one JSON line with the addresses once they answer.

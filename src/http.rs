@@ -36,7 +36,7 @@ pub trait Admin: Send + Sync {
     fn metrics(&self) -> String;
     /// Whether clients are served: true from the first reply to the start of the drain.
     fn ready(&self) -> bool;
-    /// What `swell bill` prints, see [`crate::usage::UsageReport`].
+    /// What `swell bill` prints, a [`swell_meter::Bill`].
     fn usage(&self) -> serde_json::Value;
     /// Whether a request with this `Authorization` header may ask; `doors::password_matches` compares.
     fn authorised(&self, authorization: Option<&str>) -> bool;

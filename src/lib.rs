@@ -13,7 +13,6 @@ pub mod machine;
 pub mod print;
 pub mod ready;
 pub mod signals;
-pub mod usage;
 
 #[cfg(test)]
 mod testing;

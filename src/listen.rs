@@ -161,21 +161,13 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::net::TcpStream;
 
     use super::*;
-    use crate::config::layers::{Typed, Written};
-    use crate::testing;
+    use crate::testing::config;
 
     fn any_port() -> SocketAddr {
         "127.0.0.1:0".parse().expect("an address")
-    }
-
-    fn config(flags: &[(&'static str, String)]) -> Config {
-        let typed = Typed { values: BTreeMap::from_iter(flags.iter().cloned()), config: None };
-        let written = Written::gather(&typed, [], &testing::machine()).expect("no file is read");
-        Config::resolve(&written).expect("the flags fit")
     }
 
     #[test]
@@ -204,15 +196,14 @@ mod tests {
     fn a_port_that_somebody_asked_for_is_fatal_when_it_is_taken() {
         let taken = Group::bind(any_port(), 1).expect("a port is free").sockets.remove(0);
         let address = taken.local_addr().expect("it is bound").to_string();
-        let config = config(&[("resp", address.clone()), ("memcached", "off".into()), ("http", "127.0.0.1:0".into())]);
+        let config = config(&[("resp", address.as_str()), ("memcached", "off"), ("http", "127.0.0.1:0")]);
         let error = Listeners::open(&config).expect_err("the port is taken");
         assert_eq!(error.to_string(), format!("cannot listen on {address}, which --resp asks for: the port is taken"));
     }
 
     #[test]
     fn what_is_off_does_not_listen() {
-        let off = || "off".to_owned();
-        let config = config(&[("resp", "127.0.0.1:0".into()), ("memcached", off()), ("http", off())]);
+        let config = config(&[("resp", "127.0.0.1:0"), ("memcached", "off"), ("http", "off")]);
         let listeners = Listeners::open(&config).expect("a port is free");
         let addresses = listeners.addresses();
         assert_eq!(listeners.resp.expect("it is on").sockets.len(), config.workers);
@@ -223,7 +214,7 @@ mod tests {
     #[test]
     fn a_taken_default_port_is_a_warning_that_names_the_flag() {
         let taken = Group::bind(any_port(), 1).expect("a port is free");
-        let mut config = config(&[("resp", "127.0.0.1:0".into()), ("http", "off".into())]);
+        let mut config = config(&[("resp", "127.0.0.1:0"), ("http", "off")]);
         // Nobody has said anything about it, so it counts as the default; the real one may be in use by others.
         config.memcached = Listen::At(taken.address);
         let listeners = Listeners::open(&config).expect("RESP is left");

@@ -7,8 +7,8 @@ use crate::config::{DefaultValue, OPTIONS, OptionRow};
 pub fn config_page() -> String {
     let mut text = String::from(
         "# Options\n\n\
-        Printed by `swell print config`. Every option can be a flag of `swell serve`, a variable or a key in a TOML file \
-        (`--config FILE` or `SWELL_CONFIG`; underscores serve as well as dashes). A flag goes before a variable, a \
+        Printed by `swell print config`. Every option can be a flag of `swell serve`, a variable or a key in a TOML \
+        file (`--config FILE` or `SWELL_CONFIG`; underscores serve as well as dashes). A flag goes before a variable, a \
         variable before the file, the file before the default; a variable that is empty counts as not set. \
         `swell serve --print-config` shows each value and where it came from. Unknown keys and unknown `SWELL_` \
         variables are refused.\n\n\

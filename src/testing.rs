@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::config::Config;
+use crate::config::layers::{Typed, Written};
 use crate::machine::Machine;
 
 /// A directory that goes when it is dropped.
@@ -36,6 +38,13 @@ impl Drop for Scratch {
         // What cannot be removed is left to the system's own cleaning of temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// What these flags mean on [`machine`]; everything else is the default.
+pub fn config(flags: &[(&'static str, &str)]) -> Config {
+    let values = flags.iter().map(|(field, text)| (*field, (*text).to_owned())).collect();
+    let written = Written::gather(&Typed { values, config: None }, [], &machine()).expect("no file is read");
+    Config::resolve(&written).expect("the flags fit")
 }
 
 /// 8 GiB and four cores.

@@ -1,1 +1,155 @@
-//! x
+//! What `COMMAND INFO` and `COMMAND DOCS` say, against valkey-server 9.1, for every command that Swell lists.
+//!
+//! What Valkey has gained since Redis 7.2 is not expected: options drop out by their own `since`, the rest is in a
+//! list here, each line with its reason. Summaries are ours and only have to be there.
+
+use crate::harness::{Real, Reply, Server, Subject};
+
+/// Redis's version whose command table Swell shows.
+const TABLE_VERSION: (u32, u32) = (7, 2);
+
+/// Fields of `COMMAND INFO`, by position.
+const FIELDS: [&str; 9] =
+    ["name", "arity", "flags", "first key", "last key", "step", "ACL categories", "tips", "key specifications"];
+
+/// Fields of `COMMAND DOCS` that have to agree.
+const DOCUMENTED: [&str; 4] = ["since", "group", "complexity", "arguments"];
+
+/// (command, field, why Swell says something else): every other difference fails.
+const DIFFERENCES: &[(&str, &str, &str)] = &[];
+
+#[test]
+fn command_info_agrees() {
+    let (subject, valkey) = both();
+    let listed = infos(&subject, &[]);
+    assert!(listed.len() > 40, "only {} commands are listed", listed.len());
+    let names: Vec<String> = listed.iter().map(|info| info.items()[0].text()).collect();
+    let oracle = infos(&valkey, &names);
+    let mut found = Vec::new();
+    for (info, real) in listed.iter().zip(&oracle) {
+        compare_info(info, real, &mut found);
+    }
+    report(&found);
+}
+
+#[test]
+fn command_docs_agree() {
+    let (subject, valkey) = both();
+    let listed = ask(&subject, &["COMMAND", "DOCS"]);
+    let oracle = ask(&valkey, &["COMMAND", "DOCS"]);
+    let mut found = Vec::new();
+    for pair in listed.items().chunks_exact(2) {
+        compare_docs(&pair[0].text(), &pair[1], &oracle, &mut found);
+    }
+    report(&found);
+}
+
+#[test]
+fn command_lists_agree_with_each_other() {
+    let subject = Subject::resp();
+    let names: Vec<String> = infos(&subject, &[]).iter().map(|info| info.items()[0].text()).collect();
+    assert_eq!(ask(&subject, &["COMMAND", "COUNT"]).int(), i64::try_from(names.len()).unwrap());
+    let docs = ask(&subject, &["COMMAND", "DOCS"]);
+    let mut documented: Vec<String> = docs.items().chunks_exact(2).map(|pair| pair[0].text()).collect();
+    let mut listed: Vec<String> = ask(&subject, &["COMMAND", "LIST"]).items().iter().map(Reply::text).collect();
+    listed.retain(|name| !name.contains('|'));
+    let mut names = names;
+    for list in [&mut documented, &mut listed, &mut names] {
+        list.sort();
+    }
+    assert_eq!(names, documented);
+    assert_eq!(names, listed);
+}
+
+fn both() -> (Server, Server) {
+    (Subject::resp(), Real::valkey(&[]))
+}
+
+/// A reply in RESP3, maps and sets in the order of their contents.
+fn ask(server: &Server, words: &[&str]) -> Reply {
+    let mut conn = server.conn();
+    conn.cmd(&["HELLO", "3"]);
+    conn.cmd(words).sorted()
+}
+
+/// `COMMAND INFO` of the names, or of all; sorted by name when of all.
+fn infos(server: &Server, names: &[String]) -> Vec<Reply> {
+    let mut words = vec!["COMMAND"];
+    if !names.is_empty() {
+        words.push("INFO");
+        words.extend(names.iter().map(String::as_str));
+    }
+    let mut infos = ask(server, &words).items().to_vec();
+    if names.is_empty() {
+        infos.sort_by_key(|info| info.items()[0].text());
+    }
+    infos
+}
+
+fn compare_info(info: &Reply, real: &Reply, found: &mut Vec<String>) {
+    let info = info.items();
+    let name = info[0].text();
+    if *real == Reply::Null {
+        return note(&name, "name", "listed", "unknown", found);
+    }
+    let real = real.items();
+    for (index, field) in FIELDS.iter().enumerate() {
+        if info[index] != real[index] {
+            note(&name, field, &format!("{:?}", info[index]), &format!("{:?}", real[index]), found);
+        }
+    }
+    for sub in info[9].items() {
+        let sub_name = sub.items()[0].text();
+        let same = real[9].items().iter().find(|real| real.items()[0].text() == sub_name);
+        match same {
+            Some(same) => compare_info(sub, same, found),
+            None => note(&sub_name, "name", "listed", "unknown", found),
+        }
+    }
+}
+
+fn compare_docs(name: &str, docs: &Reply, oracle: &Reply, found: &mut Vec<String>) {
+    let Some(real) = oracle.field(name) else { return note(name, "name", "listed", "unknown", found) };
+    if docs.field("summary").is_none_or(|summary| summary.text().is_empty()) {
+        note(name, "summary", "nothing", "a sentence", found);
+    }
+    for field in DOCUMENTED {
+        let ours = docs.field(field).cloned();
+        let theirs = real.field(field).map(|value| without_newer(value.clone()));
+        if ours != theirs {
+            note(name, field, &format!("{ours:?}"), &format!("{theirs:?}"), found);
+        }
+    }
+    let none = Reply::Map(Vec::new());
+    let subcommands = real.field("subcommands").unwrap_or(&none);
+    for pair in docs.field("subcommands").unwrap_or(&none).items().chunks_exact(2) {
+        compare_docs(&pair[0].text(), &pair[1], subcommands, found);
+    }
+}
+
+/// The arguments without those that came after the table's version.
+fn without_newer(reply: Reply) -> Reply {
+    match reply {
+        Reply::Array(items) => Reply::Array(items.into_iter().filter(|item| !newer(item)).map(without_newer).collect()),
+        Reply::Map(items) => Reply::Map(items.into_iter().map(without_newer).collect()),
+        other => other,
+    }
+}
+
+fn newer(argument: &Reply) -> bool {
+    let Reply::Map(_) = argument else { return false };
+    let Some(since) = argument.field("since") else { return false };
+    let text = since.text();
+    let mut parts = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) > TABLE_VERSION
+}
+
+fn note(name: &str, field: &str, ours: &str, theirs: &str, found: &mut Vec<String>) {
+    if !DIFFERENCES.iter().any(|(command, known, _)| *command == name && *known == field) {
+        found.push(format!("{name}: {field}\n    swell  {ours}\n    valkey {theirs}"));
+    }
+}
+
+fn report(found: &[String]) {
+    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+}

@@ -346,7 +346,7 @@ impl EntryPtr {
     pub fn segments_mut<'a>(self) -> Option<&'a mut Segments> {
         let (header, at) = self.value_at();
         // SAFETY: a segmented entry holds the pointer of a live box; the caller holds the lock.
-        (header >> KIND_AT & 0xf == KIND_SEGMENTS).then(|| unsafe { &mut **at.cast::<*mut Segments>().as_ptr() })
+        (header >> KIND_AT & 0xf == KIND_SEGMENTS).then(|| unsafe { &mut *at.cast::<*mut Segments>().read_unaligned() })
     }
 
     /// Takes the box of a long value out; the entry must be freed next.

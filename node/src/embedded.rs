@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use swell_engine::key::KeyHash;
+use swell_engine::run::Unit;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkBody, WalkState};
 use swell_engine::{Call, Db, Engine, Fault, Local, Outcome, Stats};
@@ -18,6 +19,7 @@ pub struct Node {
 pub struct Handle {
     node: Arc<Node>,
     local: Local,
+    calls_since_trim: u32,
 }
 
 impl Node {
@@ -43,7 +45,7 @@ impl Node {
 
     /// A worker's handle. `seed` is for its random choices.
     pub fn handle(self: &Arc<Self>, seed: u64) -> Handle {
-        Handle { node: self.clone(), local: self.engine.local(seed) }
+        Handle { node: self.clone(), local: self.engine.local(seed), calls_since_trim: 0 }
     }
 }
 
@@ -73,18 +75,19 @@ impl Handle {
         self.node.engine.execute(&mut self.local, call, ticket, out)
     }
 
-    /// Locks what several requests touch and runs `body` with a function that runs each of them; see
-    /// [`Engine::begin_unit`].
-    pub fn unit(
+    /// Locks what several requests touch, to run them as one; see [`Engine::begin_unit`]. `node` is this handle's.
+    pub fn begin_unit<'n>(
         &mut self,
+        node: &'n Node,
         calls: &[Call<'_>],
         ticket: Option<Ticket>,
-        body: impl FnOnce(&mut dyn FnMut(&Call<'_>, &mut Out) -> (u64, bool)),
-    ) -> Result<(), Outcome> {
-        let unit = self.node.engine.begin_unit(&mut self.local, calls, ticket)?;
-        let local = &mut self.local;
-        body(&mut |call, out| unit.run(local, call, out));
-        Ok(())
+    ) -> Result<Unit<'n>, Outcome> {
+        node.engine.begin_unit(&mut self.local, calls, ticket)
+    }
+
+    /// Runs one request of a unit; returns its work and whether the reply is an error.
+    pub fn run_in_unit(&mut self, unit: &Unit<'_>, call: &Call<'_>, out: &mut Out) -> (u64, bool) {
+        unit.run(&mut self.local, call, out)
     }
 
     /// Begins a walk over the whole key space.
@@ -104,9 +107,13 @@ impl Handle {
         self.node.stats.lock().unwrap_or_else(PoisonError::into_inner).add(&stats);
     }
 
-    /// Gives back memory that this worker has not needed for a while.
-    pub fn trim(&mut self) {
-        self.node.engine.trim(&mut self.local);
+    /// Gives back memory that this worker has not needed for a while; a busy worker once in ten calls.
+    pub fn trim_if_idle(&mut self, was_active: bool) {
+        self.calls_since_trim += 1;
+        if !was_active || self.calls_since_trim >= 10 {
+            self.calls_since_trim = 0;
+            self.node.engine.trim(&mut self.local);
+        }
     }
 
     pub(crate) fn parts(&mut self) -> (&Engine, &mut Local) {

@@ -5,10 +5,8 @@ use swell_engine::expire::UpkeepCursor;
 
 use crate::embedded::Handle;
 
-/// Keys looked at for expiry in one round; a round takes about a millisecond.
-const EXPIRE_KEYS_PER_ROUND: u64 = 10_000;
-/// Rounds of expiry in one tick while there is much to do.
-const EXPIRE_ROUNDS_MAX: usize = 4;
+/// Keys looked at for expiry in one tick; about a millisecond's work.
+const EXPIRE_KEYS_PER_TICK: u64 = 10_000;
 /// Bytes moved in one tick to make sparse memory dense.
 const COMPACT_BYTES_PER_TICK: u64 = 4 * 1024 * 1024;
 /// Slots looked at for that in one tick.
@@ -18,21 +16,14 @@ const COMPACT_SLOTS_PER_TICK: usize = 512;
 #[derive(Debug, Default)]
 pub struct Upkeep {
     cursor: UpkeepCursor,
-    ticks: u64,
 }
 
 impl Upkeep {
     /// One tick; called about ten times a second with the time in unix milliseconds. Returns whether there is more to
     /// do at once.
     pub fn tick(&mut self, handle: &mut Handle, now_ms: u64) -> bool {
-        let mut busy = false;
         let (engine, local) = handle.parts();
-        for _ in 0..EXPIRE_ROUNDS_MAX {
-            busy = engine.expire_due(local, &mut self.cursor, now_ms, EXPIRE_KEYS_PER_ROUND) >= EXPIRE_KEYS_PER_ROUND;
-            if !busy {
-                break;
-            }
-        }
+        let visited = engine.expire_due(local, &mut self.cursor, now_ms, EXPIRE_KEYS_PER_TICK);
         engine.refresh_excess();
         if engine.is_over_limit(local) {
             // Without a policy nothing can go; writes are refused where they happen.
@@ -41,10 +32,6 @@ impl Upkeep {
         if engine.is_sparse() {
             engine.compact(local, &mut self.cursor, COMPACT_BYTES_PER_TICK, COMPACT_SLOTS_PER_TICK);
         }
-        self.ticks += 1;
-        if self.ticks.is_multiple_of(10) {
-            engine.trim(local);
-        }
-        busy
+        visited >= EXPIRE_KEYS_PER_TICK
     }
 }

@@ -1,1 +1,21 @@
-//! swell-proxy
+//! Clients: listen, admit, route, answer, meter. Holds no data.
+
+pub mod catalog;
+pub mod client;
+pub mod clients;
+pub mod config;
+pub mod core;
+pub mod error;
+pub mod listen;
+pub mod memcached;
+pub mod plan;
+pub mod replies;
+pub mod server;
+pub mod session;
+pub mod shared;
+pub mod stats;
+pub mod worker;
+
+pub use config::{ProxyConfig, Settings};
+pub use server::{Listeners, Proxy};
+pub use shared::Shared;

@@ -87,6 +87,7 @@ fn bill_and_health_find_the_server_by_its_own_options() {
     assert!(error.starts_with("no Swell answers at http://127.0.0.1:1: "), "{error}");
     let error = run(&["health"], &[("SWELL_HTTP", "0.0.0.0:1")]).expect_err("nobody answers");
     assert!(error.starts_with("no Swell answers at http://127.0.0.1:1: "), "{error}");
+    assert_eq!(error.matches("refused").count(), 1, "{error}");
     let error = run(&["health"], &[("SWELL_HTTP", "off")]).expect_err("it is off");
     assert_eq!(error, "the HTTP listener is off, so there is nothing to ask: pass --http ADDR");
 }

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 /// Why the options could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read the configuration file {file}: {source}")]
-    Unreadable { file: String, source: io::Error },
+    #[error("cannot read the configuration file {file}: {why}")]
+    Unreadable { file: String, why: io::Error },
     #[error("{file} is larger than {max} bytes, which no configuration file should be")]
     TooLarge { file: String, max: u64 },
     #[error("{file}, line {line}: {what}")]

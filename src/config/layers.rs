@@ -19,7 +19,7 @@ pub const CONFIG_VARIABLE: &str = "SWELL_CONFIG";
 /// Largest configuration file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Names that begin with `SWELL_` and are no options: the file's name, and the wish to rewrite reference pages in tests.
+/// Names that begin with `SWELL_` and are no options: the file's, and the tests' leave to rewrite reference pages.
 const OTHER_VARIABLES: &[&str] = &[CONFIG_VARIABLE, "SWELL_BLESS"];
 
 /// Where a value was written.
@@ -164,7 +164,7 @@ fn read_file(path: &Path) -> Result<String, ConfigError> {
     let mut text = String::new();
     let read = fs::File::open(path).and_then(|opened| opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
     match read {
-        Err(source) => Err(ConfigError::Unreadable { file: file(), source }),
+        Err(why) => Err(ConfigError::Unreadable { file: file(), why }),
         Ok(bytes) if bytes as u64 > FILE_BYTES_MAX => Err(ConfigError::TooLarge { file: file(), max: FILE_BYTES_MAX }),
         Ok(_) => Ok(text),
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use swell_engine::evict::Policy;
+pub use swell_meter::Profile;
 
 /// Longest password, in bytes (Redis's own limit).
 pub const PASSWORD_BYTES_MAX: usize = 512;
@@ -75,10 +76,9 @@ macro_rules! names {
     };
 }
 
-names! {
-    /// Whose rules turn work into ECPUs.
-    PriceProfile { ElastiCache = "elasticache", Swell = "swell" }
-}
+/// Every price profile with its name.
+pub const PROFILES: &[(&str, Profile)] =
+    &[(Profile::Elasticache.name(), Profile::Elasticache), (Profile::Swell.name(), Profile::Swell)];
 
 names! {
     /// How log lines look.

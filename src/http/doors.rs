@@ -34,6 +34,11 @@ pub fn password_matches(authorization: Option<&str>, password: &str) -> bool {
     }
 }
 
+/// The `Authorization` header that gives `password`, whatever characters it has: Basic, with no user.
+pub fn authorization(password: &str) -> String {
+    format!("Basic {}", to_base64(format!(":{password}").as_bytes()))
+}
+
 /// Equality in a time that depends on the length of `given` only.
 fn same(given: &[u8], expected: &[u8]) -> bool {
     let mut difference = given.len() ^ expected.len();
@@ -42,6 +47,21 @@ fn same(given: &[u8], expected: &[u8]) -> bool {
         difference |= usize::from(black_box(byte ^ other));
     }
     black_box(difference) == 0
+}
+
+/// Standard base64 with padding.
+fn to_base64(bytes: &[u8]) -> String {
+    let characters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or_default());
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let sextet = bits >> (18 - 6 * place) & 63;
+            text.push(if place <= group.len() { char::from(characters[sextet as usize]) } else { '=' });
+        }
+    }
+    text
 }
 
 /// Standard base64, with or without padding.
@@ -81,6 +101,10 @@ mod tests {
         for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmE", "fooba")] {
             assert_eq!(from_base64(text).as_deref(), Some(bytes.as_bytes()), "{text}");
         }
+        assert_eq!(
+            (to_base64(b"f"), to_base64(b"fo"), to_base64(b"foo")),
+            ("Zg==".into(), "Zm8=".into(), "Zm9v".into())
+        );
         for text in ["Z", "Zm9vY", "Zm 9v", "Zm=9"] {
             assert_eq!(from_base64(text), None, "{text}");
         }
@@ -91,6 +115,15 @@ mod tests {
         // user:se:cret and :se:cret
         for header in ["Basic dXNlcjpzZTpjcmV0", "basic OnNlOmNyZXQ=", "Bearer se:cret", "bearer  se:cret "] {
             assert!(password_matches(Some(header), "se:cret"), "{header}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_sends_is_let_in_whatever_the_password_has() {
+        for password in ["secret", "a b\r\nX: 1", "pässwörd", ":", "\u{7f}"] {
+            let header = authorization(password);
+            assert!(header.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{header}");
+            assert!(password_matches(Some(&header), password), "{password:?}");
         }
     }
 

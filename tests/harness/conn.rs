@@ -2,7 +2,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::ops::Range;
 
 use super::{DEADLINE, Reply, frame_len};
 
@@ -13,6 +12,7 @@ const READ_LEN: usize = 64 * 1024;
 pub struct Conn {
     stream: TcpStream,
     got: Vec<u8>,
+    piece: Box<[u8]>,
 }
 
 impl Conn {
@@ -25,7 +25,7 @@ impl Conn {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        Conn { stream, got: Vec::new() }
+        Conn { stream, got: Vec::new(), piece: vec![0; READ_LEN].into() }
     }
 
     /// Sends bytes as they are. A peer that has closed already is not an error here: the next read will say so.
@@ -105,7 +105,7 @@ impl Conn {
     pub fn until_closed(&mut self) -> Result<Vec<u8>, String> {
         loop {
             match self.read_some() {
-                Ok(range) if range.is_empty() => return Ok(std::mem::take(&mut self.got)),
+                Ok(0) => return Ok(std::mem::take(&mut self.got)),
                 Ok(_) => {}
                 Err(why) if why.kind() == io::ErrorKind::ConnectionReset => return Ok(std::mem::take(&mut self.got)),
                 Err(why) => return Err(format!("the connection was not closed: {why}")),
@@ -121,19 +121,16 @@ impl Conn {
 
     fn fill(&mut self) -> Result<(), String> {
         match self.read_some() {
-            Ok(range) if range.is_empty() => Err(format!("the connection was closed after {:?}", super::escape(&self.got))),
+            Ok(0) => Err(format!("the connection was closed after {:?}", super::escape(&self.got))),
             Ok(_) => Ok(()),
             Err(why) => Err(format!("no reply: {why}; so far {:?}", super::escape(&self.got))),
         }
     }
 
-    fn read_some(&mut self) -> io::Result<Range<usize>> {
-        let start = self.got.len();
-        self.got.resize(start + READ_LEN, 0);
-        let result = self.stream.read(&mut self.got[start..]);
-        let end = start + *result.as_ref().unwrap_or(&0);
-        self.got.truncate(end);
-        result.map(|_| start..end)
+    fn read_some(&mut self) -> io::Result<usize> {
+        let length = self.stream.read(&mut self.piece)?;
+        self.got.extend_from_slice(&self.piece[..length]);
+        Ok(length)
     }
 }
 

@@ -78,6 +78,26 @@ impl Reply {
         }
     }
 
+    /// The same reply with the elements of sets, and the pairs of maps by their keys, in ascending order.
+    pub fn sorted(self) -> Reply {
+        let each = |items: Vec<Reply>| items.into_iter().map(Reply::sorted).collect::<Vec<_>>();
+        match self {
+            Reply::Array(items) => Reply::Array(each(items)),
+            Reply::Set(items) => {
+                let mut items = each(items);
+                items.sort();
+                Reply::Set(items)
+            }
+            Reply::Map(items) => {
+                let items = each(items);
+                let mut pairs: Vec<&[Reply]> = items.chunks_exact(2).collect();
+                pairs.sort();
+                Reply::Map(pairs.concat())
+            }
+            other => other,
+        }
+    }
+
     /// Whether it is an error reply.
     pub fn is_error(&self) -> bool {
         matches!(self, Reply::Error(_))
@@ -85,7 +105,10 @@ impl Reply {
 
     /// The value beside `name` in a map, or in an array of names and values in turn.
     pub fn field(&self, name: &str) -> Option<&Reply> {
-        self.items().chunks_exact(2).find(|pair| matches!(&pair[0], Reply::Bulk(_) | Reply::Simple(_) if pair[0].text() == name)).map(|pair| &pair[1])
+        self.items()
+            .chunks_exact(2)
+            .find(|pair| matches!(&pair[0], Reply::Bulk(_) | Reply::Simple(_) if pair[0].text() == name))
+            .map(|pair| &pair[1])
     }
 }
 

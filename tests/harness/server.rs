@@ -12,6 +12,9 @@ use super::{Conn, DEADLINE, program, wait_for};
 /// Lines of a log that a failing test prints.
 const LOG_LINES: usize = 60;
 
+/// Characters of each.
+const LOG_WIDTH: usize = 240;
+
 /// A running server. An address is empty where there is no such listener.
 pub struct Server {
     pub resp: String,
@@ -80,9 +83,8 @@ impl Swell {
             command.arg("--data-dir").arg(dir.0.join("data"));
         }
         let mut server = Server::spawn(command.args(args), dir);
-        let says: serde_json::Value = server.await_ready(|_| {
-            std::fs::read_to_string(&ready).ok().and_then(|text| serde_json::from_str(&text).ok())
-        });
+        let says: serde_json::Value = server
+            .await_ready(|_| std::fs::read_to_string(&ready).ok().and_then(|text| serde_json::from_str(&text).ok()));
         let address = |name: &str| says[name].as_str().unwrap_or_default().to_owned();
         (server.resp, server.memcached, server.http) = (address("resp"), address("memcached"), address("http"));
         server
@@ -206,7 +208,9 @@ impl Server {
     /// Voluntary context switches so far, of all threads.
     pub fn wake_ups(&self) -> u64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
-        tasks.map(|task| proc_number(task.unwrap().path().join("status").to_str().unwrap(), "voluntary_ctxt_switches")).sum()
+        tasks
+            .map(|task| proc_number(task.unwrap().path().join("status").to_str().unwrap(), "voluntary_ctxt_switches"))
+            .sum()
     }
 
     fn spawn(command: &mut Command, dir: Dir) -> Server {
@@ -230,8 +234,12 @@ impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- log of process {}\n{}", self.pid(), lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
+            let lines: Vec<String> = log.lines().map(|line| line.chars().take(LOG_WIDTH).collect()).collect();
+            eprintln!(
+                "--- log of process {}\n{}",
+                self.pid(),
+                lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+            );
         }
         // It may have ended by itself: then there is nothing to kill.
         let _ = self.child.kill();

@@ -38,7 +38,10 @@ pub enum What {
     Line(String),
     Pattern(String),
     /// That many elements in any order; of a map, pairs.
-    AnyOrder { count: usize, map: bool },
+    AnyOrder {
+        count: usize,
+        map: bool,
+    },
     /// Any one whole reply.
     Any,
     Eof,

@@ -102,9 +102,8 @@ impl<'a> Run<'a> {
 
     fn expect_reply(&mut self, conn: usize, expect: &[Expect]) -> Result<usize, String> {
         let lines = protocol_lines(&self.conn(conn).frame()?);
-        take_reply(expect, &lines, &mut self.captured).ok_or_else(|| {
-            lines.iter().map(|line| format!("    {}", escape(line))).collect::<Vec<_>>().join("\n")
-        })
+        take_reply(expect, &lines, &mut self.captured)
+            .ok_or_else(|| lines.iter().map(|line| format!("    {}", escape(line))).collect::<Vec<_>>().join("\n"))
     }
 
     fn expect_closed(&mut self, conn: usize) -> Result<(), String> {

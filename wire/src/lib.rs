@@ -3,8 +3,8 @@
 pub mod arg;
 pub mod error;
 pub mod limits;
-pub mod memcached;
 mod long;
+pub mod memcached;
 pub mod out;
 pub mod requests;
 pub mod resp;

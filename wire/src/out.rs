@@ -365,6 +365,13 @@ impl Out {
     }
 }
 
+impl Mark {
+    /// Offset in the contiguous bytes.
+    pub fn at(&self) -> usize {
+        self.buf
+    }
+}
+
 /// See [`Out::mark`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
@@ -416,7 +423,8 @@ mod tests {
         out.double("1.5");
         out.int(i64::MIN);
         out.error("ERR a\r\nb");
-        let expected = "$-1\r\n*2\r\n$1\r\nk\r\n$3\r\n1.5\r\n_\r\n%1\r\n$1\r\nk\r\n,1.5\r\n:-9223372036854775808\r\n-ERR a  b\r\n";
+        let expected =
+            "$-1\r\n*2\r\n$1\r\nk\r\n$3\r\n1.5\r\n_\r\n%1\r\n$1\r\nk\r\n,1.5\r\n:-9223372036854775808\r\n-ERR a  b\r\n";
         assert_eq!(String::from_utf8(out.to_vec()).unwrap(), expected);
         assert_eq!(out.data_bytes(), 8);
     }

@@ -75,8 +75,12 @@ pub struct BenchArgs {
     #[arg(long, default_value = "1")]
     pub load_cpu: Core,
 
-    /// Niceness of servers and load generator. On a machine with other work, -20 keeps that off their cores, as far as
-    /// niceness can; below 0 needs root
+    /// get, set: the load generator polls instead of sleeping, so that no server spends time on waking it
+    #[arg(long)]
+    pub spin: bool,
+
+    /// Niceness of servers and load generator, and of this session. On a machine with other work -20 keeps most of that
+    /// off their cores; below 0 needs root
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
     pub nice: Option<i32>,
 

@@ -10,6 +10,7 @@ use redis_protocol::resp2::types::OwnedFrame;
 
 use super::args::Protocol;
 use super::replies::excerpt;
+use super::sys;
 
 /// A control reply (INFO, stats) larger than this is refused.
 const REPLY_BYTES_MAX: usize = 1 << 20;
@@ -124,6 +125,7 @@ impl Client {
         if self.received.len() >= bytes_max {
             bail!("a reply has no end: {}", excerpt(&self.received));
         }
+        sys::check_interrupt()?;
         let start = self.received.len();
         self.received.resize(start + FILL_BYTES, 0);
         let read = self.stream.read(&mut self.received[start..]);

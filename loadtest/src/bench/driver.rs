@@ -15,6 +15,9 @@ use crate::workload::KeySource;
 /// A server that answers nothing for so long has failed the run.
 pub const STALL_MAX: Duration = Duration::from_secs(10);
 
+/// The load loop looks at its stop condition at least this often.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+
 /// What to send, to whom, and for how long.
 pub struct LoadPlan {
     pub address: SocketAddr,
@@ -27,6 +30,8 @@ pub struct LoadPlan {
     /// Sent but not measured, first.
     pub warmup: Duration,
     pub stop: Stop,
+    /// Poll for replies instead of sleeping until there are some.
+    pub spin: bool,
 }
 
 /// When a run is over.
@@ -72,6 +77,8 @@ struct Driver {
     batch: Batch,
     reply: ReplyShape,
     pipeline: usize,
+    /// How long one wait for replies may take.
+    wait: Duration,
     keys: KeySource,
     /// One buffer for what any connection reads: it stays in the cache.
     received: Vec<u8>,
@@ -148,6 +155,7 @@ impl Driver {
             batch: plan.request.batch(plan.pipeline),
             reply: plan.reply,
             pipeline: plan.pipeline,
+            wait: if plan.spin { Duration::ZERO } else { WAIT_MAX },
             keys: plan.keys,
             received: vec![0; room],
             latency: latency_histogram(),
@@ -170,7 +178,7 @@ impl Driver {
     /// Waits once and serves every connection that is ready.
     fn turn(&mut self, events: &mut Vec<Event>) -> Result<()> {
         sys::check_interrupt()?;
-        self.epoll.wait(Duration::from_millis(100), events).context("epoll failed")?;
+        self.epoll.wait(self.wait, events).context("epoll failed")?;
         if events.is_empty() && self.progress_at.elapsed() > STALL_MAX {
             bail!("no reply for {} s with {} batches under way", STALL_MAX.as_secs(), self.busy);
         }
@@ -343,6 +351,7 @@ mod tests {
             keys,
             warmup: Duration::ZERO,
             stop,
+            spin: false,
         }
     }
 

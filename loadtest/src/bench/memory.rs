@@ -61,6 +61,7 @@ pub fn load(bench: &Bench<'_>, server: &Server, keys: u64, value_bytes: usize) -
         keys: KeySource::sequential(keys),
         warmup: Duration::ZERO,
         stop: Stop::Exhausted,
+        spin: false,
     };
     let outcome = drive(plan, || Ok(()))
         .with_context(|| format!("{} failed while it was loaded; it printed: {}", server.name, server.last_lines()))?;

@@ -121,12 +121,12 @@ impl<'a> Bench<'a> {
     fn measure_pinned(&self, report: &mut Report) -> Result<()> {
         sys::pin_current_thread(self.args.load_cpu).context("cannot pin the load generator")?;
         if let Some(nice) = self.args.nice {
-            sys::set_niceness(nice).with_context(|| format!("--nice {nice} is not permitted"))?;
+            be_nice(nice).with_context(|| format!("--nice {nice} is not permitted"))?;
         }
         let measured = self.measure(report);
         sys::pin_current_thread(sys::Core::Any).context("cannot unpin the load generator")?;
         if self.args.nice.is_some_and(|nice| nice < 0) {
-            sys::set_niceness(0).context("cannot reset the niceness")?;
+            be_nice(0).context("cannot reset the niceness")?;
         }
         measured
     }
@@ -152,6 +152,12 @@ impl<'a> Bench<'a> {
 /// Open files beyond one per connection: standard streams, epoll, servers' pipes and whatever the caller has open.
 const OPEN_FILES_SPARE: u64 = 256;
 
+/// Sets the niceness of this thread and of its session.
+fn be_nice(nice: i32) -> std::io::Result<()> {
+    sys::set_niceness(nice)?;
+    sys::set_group_niceness(std::process::id(), nice)
+}
+
 fn environment(args: &BenchArgs) -> Environment {
     Environment {
         unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
@@ -159,6 +165,7 @@ fn environment(args: &BenchArgs) -> Environment {
         server_cpu: args.server_cpu,
         load_cpu: args.load_cpu,
         nice: args.nice,
+        spin: args.spin,
         connections: args.connections,
         keys: args.keys,
         key_bytes: KEY_BYTES,

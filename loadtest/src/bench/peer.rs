@@ -63,6 +63,9 @@ impl Server {
             prepare(&spec.words(&fill)?, options.core, options.nice).with_context(|| format!("peer {}", spec.name))?;
         let started = Instant::now();
         let mut process = command.start().with_context(|| format!("peer {}", spec.name))?;
+        if let Some(nice) = options.nice {
+            sys::set_group_niceness(process.child.id(), nice).with_context(|| format!("--nice {nice}"))?;
+        }
         let mut client = process
             .first_answer(address, protocol, started + options.ready_wait)
             .with_context(|| format!("peer {} ({})", spec.name, spec.command_line))?;
@@ -165,7 +168,7 @@ impl Drop for Process {
     }
 }
 
-/// Makes the command ready to start: own directory and process group, output to a file, pinned, never left behind.
+/// Makes the command ready to start: own directory and session, output to a file, pinned, never left behind.
 fn prepare(words: &[String], core: Core, nice: Option<i32>) -> Result<Prepared> {
     let (program, arguments) = words.split_first().context("an empty command line")?;
     let resolved = match program.contains('/') {
@@ -176,12 +179,13 @@ fn prepare(words: &[String], core: Core, nice: Option<i32>) -> Result<Prepared> 
     let home = make_home()?;
     let output = File::create(home.join(OUTPUT_FILE))?;
     let mut command = Command::new(resolved);
-    command.args(arguments).current_dir(&home).process_group(0);
+    command.args(arguments).current_dir(&home);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     // SAFETY: all of these are plain system calls without allocation or locks, as is required between fork and exec.
     unsafe {
         command.pre_exec(move || {
             sys::die_with_parent()?;
+            sys::lead_session()?;
             nice.map_or(Ok(()), sys::set_niceness)?;
             sys::pin_current_thread(core)
         });

@@ -36,6 +36,7 @@ pub struct Environment {
     pub server_cpu: Core,
     pub load_cpu: Core,
     pub nice: Option<i32>,
+    pub spin: bool,
     pub connections: usize,
     pub keys: u64,
     pub key_bytes: usize,

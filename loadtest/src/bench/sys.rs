@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -113,6 +113,15 @@ pub fn set_niceness(niceness: i32) -> io::Result<()> {
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) }).map(drop)
 }
 
+/// Gives the scheduling group of a process's session the same niceness: where the kernel groups by session, a thread's
+/// own niceness only counts inside its group. Does nothing on other kernels.
+pub fn set_group_niceness(pid: u32, niceness: i32) -> io::Result<()> {
+    match std::fs::write(format!("/proc/{pid}/autogroup"), niceness.to_string()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// The cores that the calling thread may run on, ascending.
 pub fn allowed_cores() -> io::Result<Vec<usize>> {
     let set = current_cores()?;
@@ -134,6 +143,13 @@ pub fn require_core(core: Core, option: &str) -> Result<()> {
 pub fn die_with_parent() -> io::Result<()> {
     // SAFETY: PR_SET_PDEATHSIG takes a signal number and no pointers.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }).map(drop)
+}
+
+/// Makes the calling process the leader of a session and process group of its own, so that a terminal's Ctrl-C does
+/// not reach it and everything it starts can be ended together. Safe between fork and exec.
+pub fn lead_session() -> io::Result<()> {
+    // SAFETY: setsid takes no arguments.
+    check(unsafe { libc::setsid() }).map(drop)
 }
 
 /// Kills every process of the group that `leader` leads; a group that is gone is no error.
@@ -179,15 +195,14 @@ pub fn raise_open_files(files: u64) -> io::Result<()> {
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }).map(drop)
 }
 
-/// From now on the first SIGINT or SIGTERM only makes [`check_interrupt`] fail, so that the servers are stopped and
-/// their files removed; a second one ends the process at once.
+/// From now on SIGINT and SIGTERM make [`check_interrupt`] fail, so that the servers are stopped and their files
+/// removed; the third one ends the process at once (`timeout` sends its signal twice).
 pub fn catch_interrupts() -> io::Result<()> {
     for signal in [libc::SIGINT, libc::SIGTERM] {
         // SAFETY: an all-zero sigaction is a valid one with an empty mask.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = note_interrupt as extern "C" fn(libc::c_int) as libc::sighandler_t;
-        action.sa_flags = libc::SA_RESETHAND;
-        // SAFETY: the handler only stores to an atomic, which is allowed in a signal handler.
+        // SAFETY: the handler only counts in an atomic and may call _exit, both allowed in a signal handler.
         check(unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) })?;
     }
     Ok(())
@@ -195,7 +210,7 @@ pub fn catch_interrupts() -> io::Result<()> {
 
 /// Fails once the process has been asked to end.
 pub fn check_interrupt() -> Result<()> {
-    if INTERRUPTED.load(Ordering::Relaxed) {
+    if INTERRUPTS.load(Ordering::Relaxed) > 0 {
         bail!("interrupted");
     }
     Ok(())
@@ -215,10 +230,17 @@ pub fn pause(duration: Duration) -> Result<()> {
 }
 
 static ORIGINAL_CORES: OnceLock<libc::cpu_set_t> = OnceLock::new();
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+
+const INTERRUPTS_PATIENT: u32 = 2;
+/// What a shell reports for a program that Ctrl-C ended.
+const EXIT_INTERRUPTED: libc::c_int = 130;
 
 extern "C" fn note_interrupt(_signal: libc::c_int) {
-    INTERRUPTED.store(true, Ordering::Relaxed);
+    if INTERRUPTS.fetch_add(1, Ordering::Relaxed) >= INTERRUPTS_PATIENT {
+        // SAFETY: _exit ends the process without running anything of it.
+        unsafe { libc::_exit(EXIT_INTERRUPTED) };
+    }
 }
 
 fn current_cores() -> io::Result<libc::cpu_set_t> {

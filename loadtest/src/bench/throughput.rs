@@ -166,6 +166,7 @@ fn run_once(
             Some(requests) => Stop::Requests(requests),
             None => Stop::After(Duration::from_secs_f64(args.seconds)),
         },
+        spin: args.spin,
     };
     let outcome = drive(plan, || sample(servers, measured))
         .with_context(|| format!("{} failed under load; it printed: {}", server.name, server.last_lines()))?;

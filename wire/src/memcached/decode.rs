@@ -163,12 +163,12 @@ impl Decoder {
             Some(b"\r\n") => {
                 batch.out.spans.push(Span { off: from as u32, len: len as u32 });
                 batch.out.push_plain(first, end, noreply);
-                return Step::Next(end);
+                Step::Next(end)
             }
             Some(_) => {
                 batch.out.spans.truncate(first);
                 batch.out.push_reject(Reject::BadDataChunk, end, noreply);
-                return Step::Next(end);
+                Step::Next(end)
             }
             None => {
                 batch.out.spans.truncate(first);

@@ -96,7 +96,10 @@ pub(super) fn read(buf: &[u8], at: usize, to: usize, limits: &Limits, spans: &mu
         Verb::Storage { words_min } if takes_noreply => storage(buf, first, words_min, noreply, limits, spans),
         Verb::Storage { .. } => Line::Bad { reject: Reject::Syntax, noreply: false },
         Verb::Keys { from } if any_key_too_long(&spans[first..], from) => bad_format(false),
-        Verb::Key { words_min, .. } if args >= words_min && any_key_too_long(&spans[first..first + 2], 1) => {
+        // A wrong number of words comes first: that is the verb table's to say.
+        Verb::Key { words_min, words_max }
+            if (words_min..=words_max).contains(&args) && any_key_too_long(&spans[first..first + 2], 1) =>
+        {
             bad_format(noreply)
         }
         _ => Line::Command { noreply },
@@ -117,14 +120,7 @@ fn verb(name: &[u8]) -> Verb {
 }
 
 /// A storage line with the right number of words (one of them may be missing if `noreply` was the last).
-fn storage(
-    buf: &[u8],
-    first: usize,
-    words_min: usize,
-    noreply: bool,
-    limits: &Limits,
-    spans: &mut Vec<Span>,
-) -> Line {
+fn storage(buf: &[u8], first: usize, words_min: usize, noreply: bool, limits: &Limits, spans: &mut Vec<Span>) -> Line {
     let words = &spans[first..];
     if words.len() <= words_min || any_key_too_long(&words[..2], 1) {
         return bad_format(noreply);

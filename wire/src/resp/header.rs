@@ -237,7 +237,9 @@ mod tests {
             let known = decimal(value.to_string().as_bytes()).map(|value| (value as usize, line.len()));
             assert_eq!(fast, known.filter(|_| value < 1000));
         }
-        for line in ["$01\r\n", "$-1\r\n", "$+1\r\n", "$1\n\n", "*1\r\n", "$\r\n", "$1\rX", "$12\r", "$1a\r\n", "$:\r\n"] {
+        for line in
+            ["$01\r\n", "$-1\r\n", "$+1\r\n", "$1\n\n", "*1\r\n", "$\r\n", "$1\rX", "$12\r", "$1a\r\n", "$:\r\n"]
+        {
             assert!(short(format!("{line}........").as_bytes(), b'$').is_none(), "{line:?}");
         }
     }

@@ -136,6 +136,13 @@ fn known_type(name: &[u8]) -> Result<&[u8], Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Engine, Local};
+    use crate::entry::NewValue;
+    use crate::exec::{Call, McField, Ttl};
+    use crate::key::Db;
+    use crate::walk::Step;
+    use std::collections::BTreeMap;
+    use swell_wire::{OwnedArgs, Proto};
 
     #[test]
     fn cursors_are_read_as_the_real_server_does() {
@@ -157,7 +164,69 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_cursor_is_positive() {
-        assert!(((SLOTS as u64) << SLOT_AT) < i64::MAX as u64);
+    fn every_key_is_seen_once_while_others_come_and_go() {
+        let engine = Engine::new(7);
+        let mut local = engine.local(7);
+        for n in 0..3_000 {
+            change(&engine, &mut local, &format!("key:{n}"), true);
+            change(&engine, &mut local, &format!("{{tag}}:{n}"), true);
+        }
+        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+        let (mut cursor, mut calls) = ("0".to_owned(), 0);
+        loop {
+            let keys;
+            (cursor, keys) = scan(&engine, &mut local, &["SCAN", &cursor, "COUNT", "23"]);
+            keys.into_iter().for_each(|key| *seen.entry(key).or_default() += 1);
+            if cursor == "0" {
+                break;
+            }
+            calls += 1;
+            for n in 0..40 {
+                change(&engine, &mut local, &format!("{{tag}}:new:{calls}:{n}"), true);
+                change(&engine, &mut local, &format!("{{tag}}:new:{}:{n}", calls - 3), false);
+            }
+        }
+        let stayed: Vec<u32> = seen.iter().filter(|(key, _)| !key.contains("new")).map(|(_, times)| *times).collect();
+        assert_eq!(stayed, vec![1; 6_000]);
+    }
+
+    #[test]
+    fn a_cursor_that_no_scan_gave_ends_the_scan() {
+        let engine = Engine::new(7);
+        let mut local = engine.local(7);
+        change(&engine, &mut local, "key", true);
+        for cursor in ["70368744177664", "18446744073709551615"] {
+            assert_eq!(scan(&engine, &mut local, &["SCAN", cursor]), ("0".to_owned(), vec![]));
+        }
+    }
+
+    fn call(args: Args<'_>) -> Call<'_> {
+        let (db, proto) = (Db::default(), Proto::Resp2);
+        Call { spec: &SCAN, args, keys: &[], db, proto, no_touch: false, now_ms: 1_000 }
+    }
+
+    fn change(engine: &Engine, local: &mut Local, key: &str, present: bool) {
+        let args = OwnedArgs::default();
+        let mut cx = Exec::new(engine, local, &call(args.as_args()));
+        let key = cx.key_of(key.as_bytes());
+        if present {
+            cx.put(key, NewValue::Bytes(b"v"), Ttl::Clear, McField::Clear);
+        } else {
+            cx.remove(key);
+        }
+    }
+
+    /// The reply's cursor and keys.
+    fn scan(engine: &Engine, local: &mut Local, words: &[&str]) -> (String, Vec<String>) {
+        let args = OwnedArgs::from_slices(words);
+        let (call, Body::Walk(body)) = (call(args.as_args()), &SCAN.body) else { panic!("SCAN is a walk") };
+        let mut state = WalkState::begin(body, engine, local, &call).expect("a good request");
+        while state.step(body, engine, local, &call, false) != Step::Done {}
+        let mut out = Out::new(Proto::Resp2);
+        (body.end)(call.args, &mut state, &mut out);
+        let text = String::from_utf8(out.to_vec()).expect("keys of these tests are text");
+        let mut lines = text.split("\r\n").filter(|line| !line.is_empty() && !line.starts_with(['*', '$']));
+        let cursor = lines.next().expect("a cursor").to_owned();
+        (cursor, lines.map(str::to_owned).collect())
     }
 }

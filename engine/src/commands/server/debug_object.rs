@@ -1,4 +1,4 @@
-//! DEBUG OBJECT.
+//! DEBUG OBJECT, and the container DEBUG.
 
 use swell_wire::{Args, Out};
 
@@ -9,6 +9,24 @@ use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::number::parse_i64;
 use crate::spec::*;
+
+pub static DEBUG: Spec = Spec {
+    name: "debug",
+    summary: "Container for commands that help to debug.",
+    since: "1.0.0",
+    complexity: "Depends on the subcommand",
+    group: Group::Server,
+    arity: -2,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Container,
+};
 
 pub static OBJECT: Spec = Spec {
     name: "debug|object",

@@ -81,7 +81,7 @@ impl Big {
     }
 
     /// Its decimal digits.
-    pub fn to_decimal(mut self) -> String {
+    pub fn into_decimal(mut self) -> String {
         let mut chunks = Vec::new();
         while !self.is_zero() {
             chunks.push(self.divide_by_chunk());
@@ -144,7 +144,7 @@ mod tests {
             [0u128, 1, 9, 0xffff_ffff, 0x1_0000_0000, 999_999_999_999_999_999, u128::MAX >> 40, u128::MAX >> 33];
         for a in numbers {
             let big = Big::from(a);
-            assert_eq!(big.clone().to_decimal(), a.to_string());
+            assert_eq!(big.clone().into_decimal(), a.to_string());
             assert_eq!(big.bits() as u32, 128 - a.leading_zeros());
             for shift in [0, 1, 31, 32, 33] {
                 let mut shifted = big.clone();
@@ -167,6 +167,6 @@ mod tests {
     fn powers_of_ten() {
         let mut big = Big::from(7);
         big.multiply_by_power_of_ten(50);
-        assert_eq!(big.to_decimal(), format!("7{}", "0".repeat(50)));
+        assert_eq!(big.into_decimal(), format!("7{}", "0".repeat(50)));
     }
 }

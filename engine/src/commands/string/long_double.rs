@@ -98,7 +98,7 @@ impl fmt::Display for LongDouble {
             Magnitude::Finite { mantissa, exponent: exponent @ 0.. } => {
                 let mut integer = Big::from(u128::from(mantissa));
                 integer.shift_left(exponent as usize);
-                integer.to_decimal()
+                integer.into_decimal()
             }
             Magnitude::Finite { mantissa, exponent } => with_decimals(mantissa, -exponent),
         };

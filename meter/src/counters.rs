@@ -1,0 +1,140 @@
+//! What one worker has charged since its last drain: plain rows, no atomics.
+
+use swell_engine::commands::table::tables;
+use swell_engine::spec::CommandId;
+
+use crate::ledger::Ledger;
+use crate::price::Tariff;
+
+/// Usage of one command. All fields only grow between drains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Client commands, failed ones included.
+    pub calls: u64,
+    /// Those that were answered with an error.
+    pub failed: u64,
+    /// Price in thousandths of an ECPU.
+    pub ecpu_milli: u64,
+    /// Bytes of values that clients sent; keys and framing are not counted.
+    pub bytes_in: u64,
+    /// Bytes of data in replies.
+    pub bytes_out: u64,
+    /// Logical work as the engine counts it.
+    pub work: u64,
+}
+
+/// A worker's own usage, by command.
+#[derive(Debug)]
+pub struct Counters {
+    rows: Box<[Usage]>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters::new()
+    }
+}
+
+impl Usage {
+    /// Adds another usage.
+    pub fn add(&mut self, more: &Usage) {
+        self.calls += more.calls;
+        self.failed += more.failed;
+        self.ecpu_milli = self.ecpu_milli.saturating_add(more.ecpu_milli);
+        self.bytes_in += more.bytes_in;
+        self.bytes_out += more.bytes_out;
+        self.work += more.work;
+    }
+}
+
+impl Counters {
+    /// Nothing charged yet.
+    pub fn new() -> Counters {
+        Counters { rows: vec![Usage::default(); tables().len()].into() }
+    }
+
+    /// Charges one client command, once, after its parts' work has been added. Always reached, after an error too: a
+    /// command that failed has cost what it did, and one ECPU at least. What is no command at all (an unknown name,
+    /// bytes that cannot be parsed) has no row and costs nothing.
+    ///
+    /// `bytes_in`: bytes of values sent; `bytes_out`: data bytes of the reply; `work`: what the engine counted.
+    #[inline]
+    pub fn charge(&mut self, tariff: &Tariff, id: CommandId, bytes_in: u64, bytes_out: u64, work: u64, failed: bool) {
+        let Some(row) = self.rows.get_mut(id.0 as usize) else { return };
+        row.calls += 1;
+        row.failed += u64::from(failed);
+        row.ecpu_milli += tariff.ecpu_milli(id, bytes_in + bytes_out, work);
+        row.bytes_in += bytes_in;
+        row.bytes_out += bytes_out;
+        row.work += work;
+    }
+
+    /// Whether nothing was charged since the last drain.
+    pub fn is_empty(&self) -> bool {
+        self.rows.iter().all(|row| row.calls == 0)
+    }
+
+    /// Moves everything into the ledger. Does not touch the ledger when there is nothing to move.
+    pub fn drain_into(&mut self, ledger: &Ledger) {
+        if !self.is_empty() {
+            ledger.add(&self.rows);
+            self.rows.fill(Usage::default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::price::Profile;
+
+    fn get() -> CommandId {
+        tables().resp.by_name(b"get").unwrap().id
+    }
+
+    #[test]
+    fn failed_commands_are_charged_like_any_other() {
+        let tariff = Tariff::new(Profile::Elasticache);
+        let (mut counters, ledger) = (Counters::new(), Ledger::new(0, 0));
+        counters.charge(&tariff, get(), 0, 2048, 1, false);
+        counters.charge(&tariff, get(), 0, 0, 1, true);
+        counters.drain_into(&ledger);
+        let expected = Usage { calls: 2, failed: 1, ecpu_milli: 3000, bytes_in: 0, bytes_out: 2048, work: 2 };
+        assert_eq!(ledger.totals(0).usage(get()), expected);
+    }
+
+    #[test]
+    fn unknown_commands_cost_nothing() {
+        let mut counters = Counters::new();
+        counters.charge(&Tariff::new(Profile::Swell), CommandId(u16::MAX), 1, 1, 1, true);
+        assert!(counters.is_empty());
+    }
+
+    proptest! {
+        /// However calls are shared among workers and drained, the ledger has the sum of what each cost alone.
+        #[test]
+        fn the_ledger_is_the_sum_of_the_calls(
+            calls in proptest::collection::vec(
+                (0..tables().len() as u16, 0..5000u64, 0..5000u64, 1..200u64, any::<bool>(), 0..3usize, any::<bool>()), 0..200),
+        ) {
+            let tariff = Tariff::new(Profile::Elasticache);
+            let ledger = Ledger::new(0, 0);
+            let mut workers = [Counters::new(), Counters::new(), Counters::new()];
+            let mut expected = Usage::default();
+            for (id, bytes_in, bytes_out, work, failed, worker, drains) in calls {
+                let id = CommandId(id);
+                workers[worker].charge(&tariff, id, bytes_in, bytes_out, work, failed);
+                let ecpu_milli = tariff.ecpu_milli(id, bytes_in + bytes_out, work);
+                expected.add(&Usage { calls: 1, failed: u64::from(failed), ecpu_milli, bytes_in, bytes_out, work });
+                if drains {
+                    workers[worker].drain_into(&ledger);
+                }
+            }
+            workers.iter_mut().for_each(|worker| worker.drain_into(&ledger));
+            prop_assert!(workers.iter().all(Counters::is_empty));
+            prop_assert_eq!(ledger.totals(0).usage_total(), expected);
+        }
+    }
+}

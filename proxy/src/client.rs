@@ -1,0 +1,602 @@
+//! One client's connection: read once, decode all there is, answer all, flush once. The one loop to read first.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use swell_engine::run::Outcome;
+use swell_engine::stripe::Ticket;
+use swell_wire::requests::{Kind, Requests};
+use swell_wire::{Args, Out, OwnedArgs, Proto, memcached, resp};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::clients::Door;
+use crate::core::{Core, GROUP, READ_BYTES};
+use crate::error::ProxyError;
+use crate::plan::{InPlace, Source, plan, value_bytes};
+use crate::replies::{Place, Replies};
+use crate::session::{self, Flow, Late, Session};
+use crate::worker::Worker;
+
+/// How long a request waits for a gate before its client reads an error.
+const GATE_WAIT: Duration = Duration::from_secs(2);
+/// Pieces handed to one `writev` (Linux: `IOV_MAX` is 1024).
+const WRITE_PIECES: usize = 256;
+
+/// A connection and everything that waits on it.
+pub struct Client {
+    stream: TcpStream,
+    worker: Rc<Worker>,
+    session: Session,
+    decoder: Decoder,
+    /// Bytes of a request that is not complete yet.
+    unread: Vec<u8>,
+    /// Replies that the socket did not take yet, and how much of them it has.
+    unsent: Option<Box<(Out, usize)>>,
+    /// Requests behind a late answer (it stands first).
+    backlog: VecDeque<Waiting>,
+    late: Option<Box<LateAnswer>>,
+    replies: Replies,
+    /// The peer has closed its side.
+    at_end: bool,
+}
+
+enum Decoder {
+    Resp(resp::Decoder),
+    Memcached(memcached::Decoder),
+}
+
+/// A request that has to wait; its bytes are its own.
+struct Waiting {
+    args: Option<OwnedArgs>,
+    kind: Kind,
+    noreply: bool,
+}
+
+struct LateAnswer {
+    place: Place,
+    state: LateState,
+}
+
+enum LateState {
+    /// Holding (or about to draw) a ticket of a stripe.
+    Stripe(usize, Option<Ticket>),
+    Gate(usize, Pin<Box<tokio::time::Sleep>>),
+    Walk(Box<swell_engine::walk::WalkState>),
+    Sleep(Pin<Box<tokio::time::Sleep>>),
+}
+
+impl LateState {
+    fn of(late: Late) -> LateState {
+        match late {
+            Late::Stripe(stripe) => LateState::Stripe(stripe, None),
+            Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(GATE_WAIT))),
+            Late::Walk(state) => LateState::Walk(state),
+            Late::Sleep(duration) => LateState::Sleep(Box::pin(tokio::time::sleep(duration))),
+        }
+    }
+}
+
+/// How far a batch came.
+struct Progress {
+    /// The first request that did not finish, and why.
+    late: Option<(usize, Late)>,
+}
+
+impl Source for VecDeque<Waiting> {
+    fn len(&self) -> usize {
+        VecDeque::len(self)
+    }
+
+    fn args(&self, index: usize) -> Option<Args<'_>> {
+        self[index].args.as_ref().map(OwnedArgs::as_args)
+    }
+
+    fn kind(&self, index: usize) -> Kind {
+        self[index].kind
+    }
+
+    fn noreply(&self, index: usize) -> bool {
+        self[index].noreply
+    }
+}
+
+impl Client {
+    /// A client that has just been accepted.
+    pub fn new(stream: TcpStream, worker: Rc<Worker>, session: Session) -> Client {
+        let decoder = match session.info.door {
+            Door::Resp => Decoder::Resp(resp::Decoder::new()),
+            Door::Memcached => Decoder::Memcached(memcached::Decoder::new()),
+        };
+        Client {
+            stream,
+            worker,
+            session,
+            decoder,
+            unread: Vec::new(),
+            unsent: None,
+            backlog: VecDeque::new(),
+            late: None,
+            replies: Replies::default(),
+            at_end: false,
+        }
+    }
+
+    /// Moves everything on that can move; ready when the connection is over.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.unsent.is_some() && self.poll_flush(cx).is_err() {
+                return Poll::Ready(());
+            }
+            if self.session.closing && self.late.is_none() {
+                return if self.unsent.is_none() { Poll::Ready(()) } else { Poll::Pending };
+            }
+            if self.unsent_bytes() > self.worker.shared.settings.output_buffer_bytes_max() {
+                return Poll::Pending;
+            }
+            if self.late.is_some() {
+                ready!(self.poll_late(cx));
+            } else if !self.backlog.is_empty() {
+                self.serve_backlog();
+            } else if self.at_end {
+                return if self.unsent.is_none() { Poll::Ready(()) } else { Poll::Pending };
+            } else if !ready!(self.poll_serve(cx)) {
+                self.at_end = true;
+            }
+        }
+    }
+
+    /// Reads what the socket has and serves it. False: the connection is at its end.
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let worker = self.worker.clone();
+        let mut scratch = worker.scratch.borrow_mut();
+        if self.unread.is_empty() {
+            let mut buf = ReadBuf::new(&mut scratch);
+            let Ok(()) = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) else { return Poll::Ready(false) };
+            let bytes = buf.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(false);
+            }
+            let consumed = self.serve(bytes, bytes.len());
+            self.unread.extend_from_slice(&bytes[consumed..]);
+        } else {
+            drop(scratch);
+            let mut unread = std::mem::take(&mut self.unread);
+            unread.reserve(self.decoder.bytes_wanted(unread.len()).clamp(READ_BYTES / 4, 1024 * 1024));
+            let before = unread.len();
+            let result = {
+                let mut buf = ReadBuf::uninit(unread.spare_capacity_mut());
+                Pin::new(&mut self.stream).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+            };
+            let Poll::Ready(result) = result else {
+                self.unread = unread;
+                return Poll::Pending;
+            };
+            let read = result.unwrap_or(0);
+            if read == 0 {
+                return Poll::Ready(false);
+            }
+            // SAFETY: poll_read has filled this many bytes of the spare capacity.
+            unsafe { unread.set_len(before + read) };
+            let consumed = self.serve(&unread, read);
+            if consumed < unread.len() {
+                unread.drain(..consumed);
+                self.unread = unread;
+            }
+        }
+        self.check_query_buffer();
+        Poll::Ready(true)
+    }
+
+    /// Decodes and serves all complete requests at the front of `bytes`; returns how many bytes that were. `read` of
+    /// them are new.
+    fn serve(&mut self, bytes: &[u8], read: usize) -> usize {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        let core = &mut *core;
+        let started = worker.begin_batch(core);
+        core.out.set_proto(self.session.proto);
+        core.counts.bytes_in += read as u64;
+        self.session.info.bytes_in.fetch_add(read as u64, Relaxed);
+        let mut requests = std::mem::take(&mut core.requests);
+        let mut consumed = 0;
+        while !self.session.closing {
+            requests.clear();
+            core.limits.authenticated = self.session.authenticated;
+            let buf = &bytes[consumed..];
+            consumed += self.decoder.decode(buf, core, &mut requests);
+            if requests.is_empty() {
+                break;
+            }
+            let source = InPlace { requests: &requests, buf };
+            let progress = self.run_batch(core, &source, 0, None);
+            self.note_last(core, &source);
+            if let Some((at, late)) = progress.late {
+                self.put_off(&mut requests, buf, at, late);
+                break;
+            }
+            if core.limits.authenticated && consumed == bytes.len() {
+                break;
+            }
+        }
+        core.requests = requests;
+        self.send(core);
+        worker.end_batch(core, started);
+        if self.session.closing { bytes.len() } else { consumed }
+    }
+
+    /// Runs the requests of a batch from `from` on, in order, until one has to wait.
+    fn run_batch(&mut self, core: &mut Core, source: &impl Source, from: usize, ticket: Option<Ticket>) -> Progress {
+        let mut ticket = ticket;
+        let mut index = from;
+        while index < source.len() && !self.session.closing {
+            core.planned.clear();
+            core.keys.clear();
+            let mut end = index;
+            while end < source.len() && end - index < GROUP && plan(core, &self.session, source, end) {
+                end += 1;
+            }
+            if core.planned.len() > 1 {
+                core.handle.prefetch(self.session.db, &core.keys);
+            }
+            if let Some((at, late)) = self.run_planned(core, source, index, ticket) {
+                return Progress { late: Some((at, late)) };
+            }
+            ticket = if end > index { None } else { ticket };
+            index = end;
+            if index < source.len() && core.planned.len() < GROUP {
+                if let Flow::Late(late) = self.run_cut(core, source, index, ticket.take()) {
+                    return Progress { late: Some((index, late)) };
+                }
+                index += 1;
+            }
+        }
+        Progress { late: None }
+    }
+
+    /// Runs what was planned, beginning with request `from`.
+    #[inline]
+    fn run_planned(
+        &mut self,
+        core: &mut Core,
+        source: &impl Source,
+        from: usize,
+        mut ticket: Option<Ticket>,
+    ) -> Option<(usize, Late)> {
+        for at in 0..core.planned.len() {
+            let planned = core.planned[at];
+            let Some(args) = source.args(from + at) else { continue };
+            let keys = &core.keys[planned.keys_from as usize..planned.keys_to as usize];
+            let call = self.session.call(planned.command, args, keys, core.now_ms);
+            let (mark, data_before) = (core.out.mark(), core.out.data_bytes());
+            match core.handle.execute(&call, ticket.take(), &mut core.out) {
+                Outcome::Done { work, failed } => {
+                    let bytes_out = core.out.data_bytes() - data_before;
+                    core.charge(planned.command, value_bytes(planned.command.spec, args), bytes_out, work, failed);
+                    core.counts.commands += 1;
+                    if failed {
+                        count_error(core, mark.at());
+                    }
+                    if source.noreply(from + at) {
+                        core.out.truncate(mark);
+                    }
+                }
+                Outcome::Busy(stripe) => return Some((from + at, Late::Stripe(stripe))),
+                Outcome::NotExecuted(_, stripe) => return Some((from + at, Late::Gate(stripe))),
+                Outcome::Walk => return None,
+            }
+        }
+        None
+    }
+
+    /// Runs one request that cannot run beside its neighbours.
+    fn run_cut(&mut self, core: &mut Core, source: &impl Source, index: usize, ticket: Option<Ticket>) -> Flow {
+        let mut out = std::mem::take(&mut core.out);
+        out.set_proto(self.session.proto);
+        let mark = out.mark();
+        let flow = session::run(core, &mut self.session, source.args(index), source.kind(index), ticket, &mut out);
+        if source.noreply(index) && matches!(flow, Flow::Done) {
+            out.truncate(mark);
+        }
+        core.out = out;
+        core.counts.commands += u64::from(matches!(flow, Flow::Done));
+        flow
+    }
+
+    /// Keeps request `at` and all behind it until the answer of the first is there.
+    fn put_off(&mut self, requests: &mut Requests, buf: &[u8], at: usize, late: Late) {
+        for index in at..requests.len() {
+            let item = *requests.item(index);
+            let args = match requests.take_owned(index) {
+                Some(owned) => Some(owned),
+                None => requests.get(index, buf).map(|args| args.to_owned(false)),
+            };
+            self.backlog.push_back(Waiting { args, kind: item.kind, noreply: item.noreply });
+        }
+        self.wait_for(late);
+    }
+
+    fn wait_for(&mut self, late: Late) {
+        let place = self.replies.reserve(self.session.proto);
+        self.late = Some(Box::new(LateAnswer { place, state: LateState::of(late) }));
+    }
+
+    /// Looks whether the late answer has come, and writes it.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(late) = self.late.take() else { return Poll::Ready(()) };
+        let LateAnswer { place, state } = *late;
+        let worker = self.worker.clone();
+        let engine = worker.shared.node.engine();
+        let flow = match state {
+            LateState::Stripe(stripe, None) => {
+                worker.core.borrow_mut().counts.parked += 1;
+                let ticket = engine.stripe(stripe).draw(stripe, cx.waker());
+                return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
+            }
+            LateState::Stripe(stripe, Some(ticket)) => match self.retry(Some(ticket)) {
+                // Woken too early: the ticket is still good, and its turn will come.
+                Flow::Late(Late::Stripe(taken)) if taken == stripe => {
+                    return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
+                }
+                flow => {
+                    // Used up if the request has run; if it waits for something else, the turn passes on.
+                    engine.stripe(stripe).cancel(ticket);
+                    flow
+                }
+            },
+            LateState::Gate(stripe, mut deadline) => {
+                engine.stripe(stripe).wait_for_gate(cx.waker());
+                match self.retry(None) {
+                    Flow::Late(Late::Gate(_)) if deadline.as_mut().poll(cx).is_pending() => {
+                        return self.stay(place, LateState::Gate(stripe, deadline));
+                    }
+                    Flow::Late(Late::Gate(_)) => self.give_up(),
+                    flow => flow,
+                }
+            }
+            LateState::Walk(state) => self.walk_on(state),
+            LateState::Sleep(mut sleep) => {
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return self.stay(place, LateState::Sleep(sleep));
+                }
+                worker.core.borrow_mut().out.ok();
+                Flow::Done
+            }
+        };
+        match flow {
+            Flow::Done => self.settle(place),
+            Flow::Late(late) => {
+                cx.waker().wake_by_ref();
+                self.stay(place, LateState::of(late))
+            }
+        }
+    }
+
+    fn stay(&mut self, place: Place, state: LateState) -> Poll<()> {
+        self.late = Some(Box::new(LateAnswer { place, state }));
+        Poll::Pending
+    }
+
+    /// The late request has run: its answer takes its place.
+    fn settle(&mut self, place: Place) -> Poll<()> {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        let answer = std::mem::replace(&mut core.out, Out::new(self.session.proto));
+        core.counts.late += 1;
+        let mut ready = Out::new(self.session.proto);
+        self.replies.fill(place, answer, &mut ready);
+        core.out = ready;
+        self.backlog.pop_front();
+        self.send(&mut core);
+        Poll::Ready(())
+    }
+
+    /// Runs the first request of the backlog again.
+    fn retry(&mut self, ticket: Option<Ticket>) -> Flow {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        let started = worker.begin_batch(&mut core);
+        let backlog = std::mem::take(&mut self.backlog);
+        let flow = self.run_cut(&mut core, &backlog, 0, ticket);
+        self.backlog = backlog;
+        worker.end_batch(&mut core, started);
+        flow
+    }
+
+    fn walk_on(&mut self, state: Box<swell_engine::walk::WalkState>) -> Flow {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        let started = worker.begin_batch(&mut core);
+        let Some(first) = self.backlog.front() else { return Flow::Done };
+        let Some(args) = first.args.as_ref().map(OwnedArgs::as_args) else { return Flow::Done };
+        let swell_engine::commands::table::Found::Command(command) = self.session.table().find(args) else {
+            return Flow::Done;
+        };
+        let mut out = std::mem::take(&mut core.out);
+        out.set_proto(self.session.proto);
+        let flow = session::go_on_walking(&mut core, &mut self.session, command, args, state, &mut out);
+        core.out = out;
+        core.counts.commands += u64::from(matches!(flow, Flow::Done));
+        worker.end_batch(&mut core, started);
+        flow
+    }
+
+    fn give_up(&mut self) -> Flow {
+        let mut core = self.worker.core.borrow_mut();
+        match self.session.info.door {
+            Door::Resp => core.out.error(&ProxyError::GateTimeout.to_string()),
+            Door::Memcached => core.out.raw(b"SERVER_ERROR the slot was not served in time\r\n"),
+        }
+        core.counts.error(b"TRYAGAIN");
+        Flow::Done
+    }
+
+    /// Serves the requests that stood behind a late answer.
+    fn serve_backlog(&mut self) {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        let started = worker.begin_batch(&mut core);
+        core.out.set_proto(self.session.proto);
+        let mut backlog = std::mem::take(&mut self.backlog);
+        let progress = self.run_batch(&mut core, &backlog, 0, None);
+        match progress.late {
+            None => backlog.clear(),
+            Some((at, late)) => {
+                backlog.drain(..at);
+                self.wait_for(late);
+            }
+        }
+        self.backlog = backlog;
+        self.send(&mut core);
+        worker.end_batch(&mut core, started);
+    }
+
+    /// Writes what is in the worker's buffer; what the socket does not take is kept.
+    fn send(&mut self, core: &mut Core) {
+        let out = &mut core.out;
+        if out.is_empty() {
+            return;
+        }
+        core.counts.bytes_out += out.len() as u64;
+        self.session.info.bytes_out.fetch_add(out.len() as u64, Relaxed);
+        if let Some(unsent) = &mut self.unsent {
+            unsent.0.append(out);
+            return;
+        }
+        let sent = match out.as_contiguous() {
+            Some(bytes) => self.stream.try_write(bytes),
+            None => {
+                let mut pieces: Vec<IoSlice<'_>> = Vec::new();
+                out.io_slices(0, WRITE_PIECES, &mut pieces);
+                self.stream.try_write_vectored(&pieces)
+            }
+        };
+        // An error other than "would block" shows again when the rest is written.
+        let sent = sent.unwrap_or(0);
+        if sent < out.len() {
+            let rest = std::mem::replace(out, Out::new(Proto::Resp2));
+            self.unsent = Some(Box::new((rest, sent)));
+        } else {
+            out.clear();
+        }
+    }
+
+    /// Goes on writing; on `Ok` either everything is sent or the waker is registered.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
+        while let Some(unsent) = &mut self.unsent {
+            let (out, sent) = &mut **unsent;
+            match self.stream.poll_write_ready(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(ready) => ready?,
+            }
+            let mut pieces: Vec<IoSlice<'_>> = Vec::with_capacity(16);
+            out.io_slices(*sent, WRITE_PIECES, &mut pieces);
+            match self.stream.try_write_vectored(&pieces) {
+                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(more) => *sent += more,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
+            }
+            if *sent == out.len() {
+                self.unsent = None;
+            }
+        }
+        self.session.info.output_bytes.store(0, Relaxed);
+        Ok(())
+    }
+
+    fn unsent_bytes(&self) -> u64 {
+        let bytes = self.unsent.as_ref().map_or(0, |unsent| (unsent.0.len() - unsent.1) as u64);
+        if bytes > 0 {
+            self.session.info.output_bytes.store(bytes, Relaxed);
+        }
+        bytes
+    }
+
+    /// Closes a client whose unfinished request is over the limit (Redis does the same).
+    fn check_query_buffer(&mut self) {
+        let bytes = (self.unread.capacity() + self.decoder.heap_bytes()) as u64;
+        self.session.info.query_buffer_bytes.store(self.unread.len() as u64, Relaxed);
+        if bytes > self.worker.shared.settings.query_buffer_bytes_max() {
+            tracing::warn!(client = %self.session.info.addr, bytes, "closed a client over the query buffer's limit");
+            self.session.closing = true;
+        }
+    }
+
+    /// Notes what CLIENT LIST shows of the batch.
+    fn note_last(&self, core: &Core, source: &impl Source) {
+        let info = &self.session.info;
+        info.last_active_ms.store(core.now_ms, Relaxed);
+        info.commands.fetch_add(source.len() as u64, Relaxed);
+        let last = match core.planned.last() {
+            Some(planned) => Some(planned.command),
+            None => source.len().checked_sub(1).and_then(|at| source.args(at)).and_then(|args| {
+                match self.session.table().find(args) {
+                    swell_engine::commands::table::Found::Command(command) => Some(command),
+                    _ => None,
+                }
+            }),
+        };
+        if let Some(command) = last {
+            info.last_command.store(command.id.0, Relaxed);
+        }
+    }
+}
+
+impl Future for Client {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.drive(cx)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(late) = self.late.take()
+            && let LateState::Stripe(stripe, Some(ticket)) = late.state
+        {
+            self.worker.shared.node.engine().stripe(stripe).cancel(ticket);
+        }
+        // Before the stream is closed: see `Registry::kill`.
+        self.worker.shared.clients.remove(self.session.info.id);
+        self.worker.connection_closed();
+    }
+}
+
+impl Decoder {
+    fn decode(&mut self, bytes: &[u8], core: &mut Core, requests: &mut Requests) -> usize {
+        match self {
+            Decoder::Resp(decoder) => decoder.decode(bytes, &core.limits, requests),
+            Decoder::Memcached(decoder) => decoder.decode(bytes, &core.limits, requests),
+        }
+    }
+
+    fn bytes_wanted(&self, have: usize) -> usize {
+        match self {
+            Decoder::Resp(decoder) => decoder.bytes_wanted(have),
+            Decoder::Memcached(decoder) => decoder.bytes_wanted(have),
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Decoder::Resp(decoder) => decoder.heap_bytes(),
+            Decoder::Memcached(decoder) => decoder.heap_bytes(),
+        }
+    }
+}
+
+#[cold]
+fn count_error(core: &mut Core, at: usize) {
+    let Some(bytes) = core.out.as_contiguous().and_then(|bytes| bytes.get(at..)) else { return };
+    let code = bytes.get(1..).unwrap_or_default().split(|byte| *byte == b' ' || *byte == b'\r').next();
+    let code = code.unwrap_or_default().to_vec();
+    core.counts.error(&code);
+}

@@ -1,0 +1,136 @@
+//! Who is connected: what CLIENT LIST shows and CLIENT KILL ends. Written by the connection, read by anyone.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Which port a client came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Resp,
+    Memcached,
+}
+
+/// What is known of one client.
+#[derive(Debug)]
+pub struct ClientInfo {
+    pub id: u64,
+    pub door: Door,
+    pub addr: SocketAddr,
+    pub laddr: SocketAddr,
+    pub connected_at_ms: u64,
+    pub fd: i32,
+    pub last_active_ms: AtomicU64,
+    pub db: AtomicU8,
+    pub resp: AtomicU8,
+    /// Number of the last command; `u16::MAX`: none yet.
+    pub last_command: AtomicU16,
+    /// Requests queued by MULTI; -1 outside.
+    pub multi: AtomicI64,
+    pub query_buffer_bytes: AtomicU64,
+    pub output_bytes: AtomicU64,
+    pub no_evict: AtomicBool,
+    pub no_touch: AtomicBool,
+    pub killed: AtomicBool,
+    pub bytes_in: AtomicU64,
+    pub bytes_out: AtomicU64,
+    pub commands: AtomicU64,
+    names: Mutex<Names>,
+}
+
+/// The names a client gave itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    pub name: String,
+    pub lib_name: String,
+    pub lib_version: String,
+}
+
+/// All clients of a proxy.
+#[derive(Debug, Default)]
+pub struct Registry {
+    next_id: AtomicU64,
+    clients: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+}
+
+impl ClientInfo {
+    /// The names it gave itself.
+    pub fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    /// Adds a client and gives it an id; ids only grow.
+    pub fn add(&self, door: Door, addr: SocketAddr, laddr: SocketAddr, fd: i32, now_ms: u64) -> Arc<ClientInfo> {
+        let info = Arc::new(ClientInfo {
+            id: self.next_id.fetch_add(1, Relaxed) + 1,
+            door,
+            addr,
+            laddr,
+            connected_at_ms: now_ms,
+            fd,
+            last_active_ms: AtomicU64::new(now_ms),
+            db: AtomicU8::new(0),
+            resp: AtomicU8::new(2),
+            last_command: AtomicU16::new(u16::MAX),
+            multi: AtomicI64::new(-1),
+            query_buffer_bytes: AtomicU64::new(0),
+            output_bytes: AtomicU64::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            names: Mutex::default(),
+        });
+        self.lock().insert(info.id, info.clone());
+        info
+    }
+
+    /// Removes a client. Must happen before its socket is closed: see [`Registry::kill`].
+    pub fn remove(&self, id: u64) {
+        self.lock().remove(&id);
+    }
+
+    /// All clients, by id.
+    pub fn list(&self) -> Vec<Arc<ClientInfo>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Number of clients.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends a client's connection: its socket reads as closed. Says whether the client was there.
+    pub fn kill(&self, id: u64) -> bool {
+        let clients = self.lock();
+        let Some(info) = clients.get(&id) else { return false };
+        info.killed.store(true, Relaxed);
+        // The client is in the map, and leaves it before its socket is closed: the descriptor is still its own.
+        shut_down(info.fd, libc::SHUT_RDWR);
+        true
+    }
+
+    /// Stops reading from everybody: what has arrived is still served, then connections end.
+    pub fn stop_reading(&self) {
+        self.lock().values().for_each(|info| shut_down(info.fd, libc::SHUT_RD));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ClientInfo>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn shut_down(fd: i32, how: i32) {
+    // SAFETY: a system call on a descriptor that the caller knows to be open; failing is harmless.
+    unsafe { libc::shutdown(fd, how) };
+}

@@ -1,0 +1,83 @@
+//! The proxy's options: what is fixed at start, and what CONFIG SET may change.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use arc_swap::ArcSwapOption;
+use swell_meter::Tariff;
+
+/// What the proxy is started with.
+#[derive(Clone)]
+pub struct ProxyConfig {
+    /// Worker threads.
+    pub workers: usize,
+    /// Most clients at once.
+    pub maxclients: usize,
+    /// Most bytes of unfinished requests of one client (`client-query-buffer-limit`).
+    pub query_buffer_bytes_max: u64,
+    /// A client with more unsent reply bytes than this is not read.
+    pub output_buffer_bytes_max: u64,
+    /// Seconds after which an idle client is closed; 0: never.
+    pub timeout_seconds: u64,
+    /// The password; none: only local clients are let in.
+    pub requirepass: Option<String>,
+    /// Whether requests are metered.
+    pub metering: bool,
+    /// What they cost.
+    pub tariff: Tariff,
+    /// The product's version, for INFO and HELLO.
+    pub version: &'static str,
+}
+
+/// Options that may change while running.
+pub struct Settings {
+    pub maxclients: AtomicUsize,
+    pub query_buffer_bytes_max: AtomicU64,
+    pub output_buffer_bytes_max: AtomicU64,
+    pub timeout_seconds: AtomicU64,
+    password: ArcSwapOption<String>,
+}
+
+impl Settings {
+    /// The settings as started.
+    pub fn new(config: &ProxyConfig) -> Settings {
+        Settings {
+            maxclients: AtomicUsize::new(config.maxclients),
+            query_buffer_bytes_max: AtomicU64::new(config.query_buffer_bytes_max),
+            output_buffer_bytes_max: AtomicU64::new(config.output_buffer_bytes_max),
+            timeout_seconds: AtomicU64::new(config.timeout_seconds),
+            password: ArcSwapOption::new(config.requirepass.clone().filter(|password| !password.is_empty()).map(Arc::new)),
+        }
+    }
+
+    /// The password, if one is set.
+    pub fn password(&self) -> Option<Arc<String>> {
+        self.password.load_full()
+    }
+
+    /// Sets or (with an empty one) clears the password. Connections that are open keep what they have.
+    pub fn set_password(&self, password: &str) {
+        self.password.store((!password.is_empty()).then(|| Arc::new(password.to_owned())));
+    }
+
+    /// Whether this is the password; in time that does not depend on where it differs.
+    pub fn is_password(&self, given: &[u8]) -> bool {
+        let Some(password) = self.password() else { return false };
+        let (given, password) = (given, password.as_bytes());
+        let mut difference = given.len() ^ password.len();
+        for (at, byte) in given.iter().enumerate() {
+            difference |= usize::from(byte ^ password.get(at).copied().unwrap_or(0));
+        }
+        difference == 0
+    }
+
+    /// Most bytes of unfinished requests of one client.
+    pub fn query_buffer_bytes_max(&self) -> u64 {
+        self.query_buffer_bytes_max.load(Relaxed)
+    }
+
+    /// A client with more unsent reply bytes than this is not read.
+    pub fn output_buffer_bytes_max(&self) -> u64 {
+        self.output_buffer_bytes_max.load(Relaxed)
+    }
+}

@@ -1,0 +1,82 @@
+//! What one worker keeps: its handle on the node, its buffers, its counters. Used by one thread only.
+
+use std::sync::Arc;
+
+use swell_engine::commands::table::Command;
+use swell_engine::key::KeyHash;
+use swell_meter::Counters;
+use swell_node::Handle;
+use swell_wire::limits::Limits;
+use swell_wire::requests::Requests;
+use swell_wire::{Out, Proto};
+
+use crate::shared::{Shared, random_u64};
+use crate::stats::Counts;
+
+/// Bytes read from a socket at once.
+pub const READ_BYTES: usize = 64 * 1024;
+/// Requests whose memory is asked for before the first of them runs.
+pub const GROUP: usize = 32;
+
+/// One request of a batch that the node will run.
+#[derive(Clone, Copy)]
+pub struct Planned {
+    pub command: Command,
+    /// Its hashes in [`Core::keys`].
+    pub keys_from: u32,
+    pub keys_to: u32,
+}
+
+/// A worker's own.
+pub struct Core {
+    pub shared: Arc<Shared>,
+    pub handle: Handle,
+    pub meter: Counters,
+    pub counts: Counts,
+    pub requests: Requests,
+    pub planned: Vec<Planned>,
+    pub keys: Vec<KeyHash>,
+    pub out: Out,
+    pub limits: Limits,
+    /// Unix milliseconds as of the batch.
+    pub now_ms: u64,
+    /// Something happened since the last report.
+    pub active: bool,
+    pub index: usize,
+}
+
+impl Core {
+    /// For one worker.
+    pub fn new(shared: Arc<Shared>, index: usize) -> Core {
+        let handle = shared.node.handle(random_u64());
+        Core {
+            handle,
+            meter: Counters::new(),
+            counts: Counts::default(),
+            requests: Requests::new(),
+            planned: Vec::with_capacity(GROUP),
+            keys: Vec::with_capacity(GROUP),
+            out: Out::new(Proto::Resp2),
+            limits: Limits::default(),
+            now_ms: crate::shared::unix_ms(),
+            active: false,
+            index,
+            shared,
+        }
+    }
+
+    /// Charges one request that ran. Always reached, after an error too.
+    #[inline]
+    pub fn charge(&mut self, command: Command, bytes_in: u64, bytes_out: u64, work: u64, failed: bool) {
+        if self.shared.metering {
+            self.meter.charge(&self.shared.tariff, command.id, bytes_in, bytes_out, work, failed);
+        }
+    }
+
+    /// Reports everything counted since the last time.
+    pub fn report(&mut self) {
+        self.handle.report();
+        self.meter.drain_into(&self.shared.ledger);
+        self.shared.totals.add(&std::mem::take(&mut self.counts));
+    }
+}

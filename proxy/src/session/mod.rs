@@ -1,0 +1,340 @@
+//! One client's state, and the requests that cut a batch: those the proxy answers, transactions, refusals, and whatever
+//! cannot run beside its neighbours.
+
+pub mod commands;
+pub mod multi;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use swell_engine::admit::{Caller, Denied};
+use swell_engine::commands::table::{Command, Found, Table};
+use swell_engine::key::KeyHash;
+use swell_engine::run::Outcome;
+use swell_engine::spec::{Body, Flags, Group};
+use swell_engine::stripe::Ticket;
+use swell_engine::walk::{Step, WalkState};
+use swell_engine::{Call, Db};
+use swell_wire::error::Reject;
+use swell_wire::requests::Kind;
+use swell_wire::{Args, Out, OwnedArgs, Proto};
+
+use crate::catalog;
+use crate::clients::{ClientInfo, Door};
+use crate::core::Core;
+use crate::error::ProxyError;
+use crate::plan::value_bytes;
+
+/// Which replies a client wants (CLIENT REPLY).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// Not the next one.
+    SkipNext,
+    /// Not this one.
+    Skip,
+}
+
+/// One client's state.
+#[derive(Debug)]
+pub struct Session {
+    pub info: Arc<ClientInfo>,
+    pub db: Db,
+    pub proto: Proto,
+    pub authenticated: bool,
+    pub reply: ReplyMode,
+    pub no_touch: bool,
+    /// Close once everything is sent.
+    pub closing: bool,
+    /// Requests queued since MULTI.
+    pub multi: Option<Box<multi::Queue>>,
+}
+
+/// What a request that cut the batch leads to.
+pub enum Flow {
+    /// Its reply is written.
+    Done,
+    /// Its answer comes later; the request and all behind it wait.
+    Late(Late),
+}
+
+/// Why an answer is late.
+pub enum Late {
+    /// A stripe is taken: draw a ticket there.
+    Stripe(usize),
+    /// A gate of this stripe is closed.
+    Gate(usize),
+    /// A walk over the key space goes on.
+    Walk(Box<WalkState>),
+    /// The command itself takes this long (`DEBUG SLEEP`).
+    Sleep(std::time::Duration),
+}
+
+impl Session {
+    /// A new client's.
+    pub fn new(info: Arc<ClientInfo>, authenticated: bool) -> Session {
+        Session {
+            info,
+            db: Db::default(),
+            proto: Proto::Resp2,
+            authenticated,
+            reply: ReplyMode::On,
+            no_touch: false,
+            closing: false,
+            multi: None,
+        }
+    }
+
+    /// The commands its door knows.
+    #[inline]
+    pub fn table(&self) -> &'static Table {
+        match self.info.door {
+            Door::Resp => catalog::resp(),
+            Door::Memcached => catalog::memcached(),
+        }
+    }
+
+    /// Who it is, as far as permission goes.
+    #[inline]
+    pub fn caller(&self) -> Caller {
+        Caller { authenticated: self.authenticated }
+    }
+
+    /// Whether every request of it cuts the batch.
+    #[inline]
+    pub fn cuts(&self) -> bool {
+        self.multi.is_some() || self.reply != ReplyMode::On || self.closing
+    }
+
+    /// A call of this client.
+    #[inline]
+    pub fn call<'a>(&self, command: Command, args: Args<'a>, keys: &'a [KeyHash], now_ms: u64) -> Call<'a> {
+        Call { spec: command.spec, args, keys, db: self.db, proto: self.proto, no_touch: self.no_touch, now_ms }
+    }
+
+    /// Back to what a new connection is (RESET); names and id stay.
+    pub fn reset(&mut self, authenticated: bool) {
+        self.db = Db::default();
+        self.proto = Proto::Resp2;
+        self.authenticated = authenticated;
+        self.reply = ReplyMode::On;
+        self.no_touch = false;
+        self.multi = None;
+        self.show();
+    }
+
+    /// Copies what CLIENT LIST shows.
+    pub fn show(&self) {
+        self.info.db.store(self.db.number(), Relaxed);
+        self.info.resp.store(if self.proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
+        self.info.no_touch.store(self.no_touch, Relaxed);
+        self.info.multi.store(self.multi.as_ref().map_or(-1, |queue| queue.len() as i64), Relaxed);
+    }
+}
+
+/// What a session command's body works with.
+pub struct SessionCx<'a> {
+    pub core: &'a mut Core,
+    pub session: &'a mut Session,
+}
+
+/// Runs one request that cut the batch. `ticket`: drawn when it found a stripe taken before.
+pub fn run(
+    core: &mut Core,
+    session: &mut Session,
+    args: Option<Args<'_>>,
+    kind: Kind,
+    ticket: Option<Ticket>,
+    out: &mut Out,
+) -> Flow {
+    if session.reply == ReplyMode::SkipNext {
+        session.reply = ReplyMode::Skip;
+    }
+    let mark = out.mark();
+    let flow = match (args, kind) {
+        (_, Kind::Reject(reject)) => refuse(core, session, reject, out),
+        (None, _) => Flow::Done,
+        (Some(args), Kind::TooLarge(_)) => crate::memcached::too_large(core, session, args, out),
+        (Some(args), _) if session.info.door == Door::Memcached && !session.authenticated => {
+            crate::memcached::authenticate(core, session, args, out)
+        }
+        (Some(args), _) => dispatch(core, session, args, ticket, out),
+    };
+    if matches!(flow, Flow::Done) {
+        match session.reply {
+            ReplyMode::On | ReplyMode::SkipNext => {}
+            ReplyMode::Off => out.truncate(mark),
+            ReplyMode::Skip => {
+                out.truncate(mark);
+                session.reply = ReplyMode::On;
+            }
+        }
+    }
+    flow
+}
+
+fn refuse(core: &mut Core, session: &mut Session, reject: Reject, out: &mut Out) -> Flow {
+    reject.write(out);
+    if reject.closes() {
+        core.counts.protocol_errors += 1;
+        session.closing = true;
+    }
+    core.counts.error(b"ERR");
+    Flow::Done
+}
+
+fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Option<Ticket>, out: &mut Out) -> Flow {
+    let command = match session.table().find(args) {
+        Found::Command(command) => command,
+        Found::Unknown if session.info.door == Door::Memcached => {
+            out.raw(b"ERROR\r\n");
+            return Flow::Done;
+        }
+        Found::Unknown if catalog::is_http(args) => {
+            tracing::warn!(client = %session.info.addr, "closed a connection that speaks HTTP on the RESP port");
+            session.closing = true;
+            return Flow::Done;
+        }
+        Found::Unknown => return fail(core, session, &catalog::unknown(args), out),
+        Found::UnknownSubcommand(container) => {
+            return fail(core, session, &catalog::unknown_subcommand(container, args), out);
+        }
+    };
+    if let Err(denied) = session.caller().admit(command.spec, args) {
+        return match denied {
+            Denied::Arity(_) if command.spec.group == Group::Memcached => {
+                out.raw(b"ERROR\r\n");
+                Flow::Done
+            }
+            denied => fail(core, session, denied.to_string().as_bytes(), out),
+        };
+    }
+    if session.multi.is_some() && multi::queues(command.spec) {
+        return multi::queue(core, session, command, args, out);
+    }
+    match command.spec.body {
+        Body::Session => run_session(core, session, command, args, ticket, out),
+        // A container without a subcommand: its arity says that one is missing.
+        Body::Container => {
+            let denied = Denied::Arity(command.spec.name);
+            fail(core, session, denied.to_string().as_bytes(), out)
+        }
+        Body::Keys(_) | Body::Whole(_) | Body::Walk(_) => {
+            run_engine(core, session, command, args, ticket, out)
+        }
+    }
+}
+
+/// An error reply for a request that did not reach a body; it also spoils a transaction.
+pub fn fail(core: &mut Core, session: &mut Session, text: &[u8], out: &mut Out) -> Flow {
+    out.error_bytes(text);
+    core.counts.error(text.split(|byte| *byte == b' ').next().unwrap_or(b"ERR"));
+    if let Some(queue) = &mut session.multi {
+        queue.spoil();
+    }
+    Flow::Done
+}
+
+/// Runs a body that the proxy has, and charges for it.
+pub fn run_session(
+    core: &mut Core,
+    session: &mut Session,
+    command: Command,
+    args: Args<'_>,
+    ticket: Option<Ticket>,
+    out: &mut Out,
+) -> Flow {
+    let Some(body) = commands::body_of(command.id) else {
+        return fail(core, session, ProxyError::Internal.to_string().as_bytes(), out);
+    };
+    let (data_before, flattened) = (out.data_bytes(), command.spec.flatten(args));
+    let args = flattened.as_ref().map_or(args, OwnedArgs::as_args);
+    if command.spec.name == "exec" {
+        return multi::exec(core, session, command, ticket, out);
+    }
+    let mark = out.len();
+    let flow = body(&mut SessionCx { core, session }, args, out);
+    if matches!(flow, Flow::Done) {
+        let failed = is_error_at(out, mark);
+        if failed {
+            core.counts.error(b"ERR");
+        }
+        let bytes_out = out.data_bytes() - data_before;
+        core.charge(command, value_bytes(command.spec, args), bytes_out, 1, failed);
+    }
+    flow
+}
+
+/// Whether the reply written at this offset is an error.
+fn is_error_at(out: &Out, at: usize) -> bool {
+    out.as_contiguous().is_some_and(|bytes| bytes.get(at) == Some(&b'-'))
+}
+
+/// Runs a request on the node by itself, out of any batch.
+pub fn run_engine(
+    core: &mut Core,
+    session: &mut Session,
+    command: Command,
+    args: Args<'_>,
+    ticket: Option<Ticket>,
+    out: &mut Out,
+) -> Flow {
+    let flattened = command.spec.flatten(args);
+    let args = flattened.as_ref().map_or(args, OwnedArgs::as_args);
+    let mut keys = Vec::new();
+    if let Err(fault) = command.spec.hash_keys(core.handle.engine(), args, &mut keys) {
+        return fail(core, session, fault.to_string().as_bytes(), out);
+    }
+    let call = session.call(command, args, &keys, core.now_ms);
+    let data_before = out.data_bytes();
+    match core.handle.execute(&call, ticket, out) {
+        Outcome::Done { work, failed } => {
+            let bytes_out = out.data_bytes() - data_before;
+            core.charge(command, value_bytes(command.spec, args), bytes_out, work, failed);
+            Flow::Done
+        }
+        Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),
+        Outcome::NotExecuted(_, stripe) => Flow::Late(Late::Gate(stripe)),
+        Outcome::Walk => begin_walk(core, session, command, args, out),
+    }
+}
+
+fn begin_walk(core: &mut Core, session: &mut Session, command: Command, args: Args<'_>, out: &mut Out) -> Flow {
+    let Body::Walk(body) = &command.spec.body else { return Flow::Done };
+    let call = session.call(command, args, &[], core.now_ms);
+    match core.handle.walk_begin(body, &call) {
+        Ok(state) => go_on_walking(core, session, command, args, Box::new(state), out),
+        Err(fault) => {
+            core.charge(command, 0, 0, 1, true);
+            fail(core, session, fault.to_string().as_bytes(), out)
+        }
+    }
+}
+
+/// Runs the next slice of a walk; a short one is done with the first.
+pub fn go_on_walking(
+    core: &mut Core,
+    session: &mut Session,
+    command: Command,
+    args: Args<'_>,
+    mut state: Box<WalkState>,
+    out: &mut Out,
+) -> Flow {
+    let Body::Walk(body) = &command.spec.body else { return Flow::Done };
+    let call = session.call(command, args, &[], core.now_ms);
+    if core.handle.walk_step(body, &mut state, &call) != Step::Done {
+        return Flow::Late(Late::Walk(state));
+    }
+    let data_before = out.data_bytes();
+    (body.end)(args, &mut state, out);
+    let bytes_out = out.data_bytes() - data_before;
+    core.charge(command, 0, bytes_out, state.work, false);
+    Flow::Done
+}
+
+/// Whether a command may run inside MULTI at once instead of being queued, or not at all.
+pub fn is_forbidden_in_multi(flags: Flags) -> bool {
+    flags.has(Flags::NO_MULTI)
+}

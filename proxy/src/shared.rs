@@ -1,0 +1,135 @@
+//! What all workers of a proxy share: settings, clients, sums. Nothing here is touched per request.
+
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use swell_meter::{Ledger, Tariff};
+use swell_node::Node;
+
+use crate::clients::Registry;
+use crate::config::{ProxyConfig, Settings};
+use crate::stats::Totals;
+
+/// How long a reader of figures waits for the workers to report.
+const REPORT_WAIT: Duration = Duration::from_millis(200);
+
+/// Shared by all workers of a proxy.
+pub struct Shared {
+    pub node: Arc<Node>,
+    pub settings: Settings,
+    pub clients: Registry,
+    pub totals: Totals,
+    pub ledger: Arc<Ledger>,
+    pub tariff: Tariff,
+    pub metering: bool,
+    pub workers: usize,
+    pub version: &'static str,
+    /// When the process began to serve.
+    pub started: Instant,
+    pub started_at_ms: u64,
+    /// 40 hexadecimal digits, new with every start.
+    pub run_id: String,
+    /// 40 hexadecimal digits: the one virtual node's name in CLUSTER replies.
+    pub node_id: String,
+    pub resp_port: AtomicU16,
+    /// The process is to end: accept nobody, finish what is in flight.
+    pub stopping: AtomicBool,
+    pub(crate) mailboxes: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Mail>>>,
+}
+
+/// What another thread may ask of a worker.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    /// Report all counts, then say so.
+    Report(std::sync::mpsc::Sender<()>),
+    /// Serve what has arrived, then end.
+    Stop,
+}
+
+impl Shared {
+    /// For a proxy in front of this node.
+    pub fn new(config: &ProxyConfig, node: Arc<Node>, ledger: Arc<Ledger>) -> Arc<Shared> {
+        Arc::new(Shared {
+            node,
+            settings: Settings::new(config),
+            clients: Registry::default(),
+            totals: Totals::default(),
+            ledger,
+            tariff: config.tariff.clone(),
+            metering: config.metering,
+            workers: config.workers,
+            version: config.version,
+            started: Instant::now(),
+            started_at_ms: unix_ms(),
+            run_id: random_id(),
+            node_id: format!("{}00000000", &random_id()[..32]),
+            resp_port: AtomicU16::new(0),
+            stopping: AtomicBool::new(false),
+            mailboxes: Mutex::default(),
+        })
+    }
+
+    /// Waits (briefly) until every worker has reported what it counted. Never call this on a worker.
+    pub fn collect_reports(&self) {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = mailboxes.iter().filter(|mailbox| mailbox.send(Mail::Report(sender.clone())).is_ok()).count();
+        drop(mailboxes);
+        let deadline = Instant::now() + REPORT_WAIT;
+        for _ in 0..asked {
+            if receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Begins to end: no new clients, no more reading.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+        for mailbox in self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            // A worker that is gone has stopped already.
+            let _ = mailbox.send(Mail::Stop);
+        }
+        self.clients.stop_reading();
+    }
+
+    /// Tells the ledger how much is stored.
+    pub(crate) fn observe_stored(&self, now_ms: u64) {
+        self.ledger.observe_stored(self.node.engine().used_bytes(), now_ms);
+    }
+
+    /// Ends connections that have been idle for longer than the timeout, if there is one.
+    pub(crate) fn close_idle_clients(&self, now_ms: u64) {
+        let timeout_ms = self.settings.timeout_seconds.load(Relaxed) * 1000;
+        if timeout_ms == 0 {
+            return;
+        }
+        for client in self.clients.list() {
+            if now_ms.saturating_sub(client.last_active_ms.load(Relaxed)) > timeout_ms {
+                self.clients.kill(client.id);
+            }
+        }
+    }
+
+    /// Whether it has begun to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+}
+
+/// The time in unix milliseconds.
+#[inline]
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// 64 bits that differ from start to start.
+pub fn random_u64() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+fn random_id() -> String {
+    format!("{:016x}{:016x}{:08x}", random_u64(), random_u64(), random_u64() as u32)
+}

@@ -1,0 +1,156 @@
+//! A worker: one thread, one single-threaded runtime, its own listeners, buffers and counters.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use swell_node::upkeep::Upkeep;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep_until};
+
+use crate::clients::Door;
+use crate::core::{Core, READ_BYTES};
+use crate::listen;
+use crate::shared::{Mail, Shared};
+
+/// Between two reports of a busy worker.
+const TICK: Duration = Duration::from_millis(100);
+/// Between two reports of an idle one.
+const IDLE_TICK: Duration = Duration::from_secs(1);
+/// Until upkeep goes on when there is much to do: a millisecond's work in five.
+const BUSY_TICK: Duration = Duration::from_millis(5);
+/// How long clients have to take their last replies when the process ends.
+const DRAIN: Duration = Duration::from_millis(1500);
+
+/// What one worker's tasks share.
+pub struct Worker {
+    pub shared: Arc<Shared>,
+    pub core: RefCell<Core>,
+    /// Sockets are read into this; what is left of a request moves to its connection.
+    pub scratch: RefCell<Box<[u8]>>,
+    connections: Cell<usize>,
+    /// The first batch after a quiet time calls the ticker back to its quick pace.
+    awake: Notify,
+    empty: Notify,
+}
+
+impl Worker {
+    /// Runs a worker on this thread until it is told to stop.
+    pub fn run(
+        shared: Arc<Shared>,
+        index: usize,
+        listeners: Vec<(Door, std::net::TcpListener)>,
+        mailbox: UnboundedReceiver<Mail>,
+    ) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let tasks = tokio::task::LocalSet::new();
+        tasks.block_on(&runtime, async move {
+            let worker = Rc::new(Worker {
+                core: RefCell::new(Core::new(shared.clone(), index)),
+                scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
+                connections: Cell::new(0),
+                awake: Notify::new(),
+                empty: Notify::new(),
+                shared,
+            });
+            let mut accepting = Vec::new();
+            for (door, listener) in listeners {
+                let listener = TcpListener::from_std(listener)?;
+                accepting.push(tokio::task::spawn_local(listen::accept(worker.clone(), door, listener)));
+            }
+            worker.tick_until_stopped(mailbox).await;
+            accepting.iter().for_each(tokio::task::JoinHandle::abort);
+            worker.drain().await;
+            worker.core.borrow_mut().report();
+            Ok(())
+        })
+    }
+
+    /// Notes the time at the beginning of a batch; returns nanoseconds for [`Worker::end_batch`].
+    #[inline]
+    pub fn begin_batch(&self, core: &mut Core) -> u64 {
+        let now = unix_ns();
+        core.now_ms = now / 1_000_000;
+        if !core.active {
+            core.active = true;
+            self.awake.notify_one();
+        }
+        now
+    }
+
+    /// Counts a batch.
+    #[inline]
+    pub fn end_batch(&self, core: &mut Core, started: u64) {
+        core.counts.batch(unix_ns().saturating_sub(started));
+    }
+
+    /// A connection begins.
+    pub fn connection_opened(&self) {
+        self.connections.set(self.connections.get() + 1);
+    }
+
+    /// A connection is over.
+    pub fn connection_closed(&self) {
+        self.connections.set(self.connections.get().saturating_sub(1));
+        if self.connections.get() == 0 {
+            self.empty.notify_one();
+        }
+    }
+
+    async fn tick_until_stopped(&self, mut mailbox: UnboundedReceiver<Mail>) {
+        let mut upkeep = Upkeep::default();
+        let mut next = Instant::now() + IDLE_TICK;
+        loop {
+            tokio::select! {
+                () = sleep_until(next) => {
+                    next = Instant::now() + self.tick(&mut upkeep);
+                }
+                () = self.awake.notified() => {
+                    next = next.min(Instant::now() + TICK);
+                }
+                mail = mailbox.recv() => match mail {
+                    Some(Mail::Report(done)) => {
+                        self.core.borrow_mut().report();
+                        // The reader may have stopped waiting.
+                        let _ = done.send(());
+                    }
+                    Some(Mail::Stop) | None => return,
+                },
+            }
+        }
+    }
+
+    /// Reports, closes idle clients, and (one worker of all) does the node's upkeep. Returns when to come again.
+    fn tick(&self, upkeep: &mut Upkeep) -> Duration {
+        let mut core = self.core.borrow_mut();
+        let was_active = std::mem::replace(&mut core.active, false);
+        core.report();
+        core.handle.trim_if_idle(was_active);
+        if core.index != 0 {
+            return if was_active { TICK } else { IDLE_TICK };
+        }
+        let now_ms = crate::shared::unix_ms();
+        if upkeep.tick(&mut core.handle, now_ms) {
+            return BUSY_TICK;
+        }
+        self.shared.observe_stored(now_ms);
+        self.shared.close_idle_clients(now_ms);
+        let (_, volatile) = self.shared.node.key_counts();
+        if was_active || volatile > 0 { TICK } else { IDLE_TICK }
+    }
+
+    async fn drain(&self) {
+        if self.connections.get() > 0 {
+            // Clients that do not take their replies in time lose them.
+            let _ = tokio::time::timeout(DRAIN, self.empty.notified()).await;
+        }
+    }
+}
+
+#[inline]
+fn unix_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
