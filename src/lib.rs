@@ -10,8 +10,10 @@ pub mod listen;
 pub mod loadtest_cli;
 pub mod logging;
 pub mod machine;
+pub mod metrics;
 pub mod print;
 pub mod ready;
+pub mod run;
 pub mod signals;
 
 #[cfg(test)]

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Small and quick for what is not an entry: entries have a heap of their own.
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     swell::main_with(std::env::args_os(), &swell::run::PARTS)
 }

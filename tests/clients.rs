@@ -1,1 +1,198 @@
-//! x
+//! Clients that people use, against Swell: each script asserts what it reads and ends with "ok".
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use crate::harness::{Conn, Dir, Server, Subject, client_script, node_modules, program, python};
+
+/// Connections of the load generators.
+const CONNECTIONS: &str = "1000";
+
+/// Open files that those need.
+const FILES: &str = "4096";
+
+fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|why| panic!("{command:?}: {why}"));
+    checked(command, &output)
+}
+
+fn checked(command: &Command, output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
+    out.into_owned()
+}
+
+fn port(address: &str) -> &str {
+    address.rsplit(':').next().expect("an address has a port")
+}
+
+fn script(name: &str, args: &[&str]) {
+    let mut command = Command::new(python());
+    let said = run(command.arg(client_script(name)).args(args));
+    assert_eq!(said, "ok\n", "{name}");
+}
+
+fn node(args: &[&str]) {
+    let mut command = Command::new(program("node"));
+    command.env("NODE_PATH", node_modules()).arg(client_script("ioredis.js")).args(args);
+    assert_eq!(run(&mut command), "ok\n");
+}
+
+#[test]
+fn redis_py_in_resp2() {
+    script("resp.py", &[port(&Subject::resp().resp), "2"]);
+}
+
+#[test]
+fn redis_py_in_resp3() {
+    script("resp.py", &[port(&Subject::resp().resp), "3"]);
+}
+
+#[test]
+fn redis_py_cluster() {
+    let server = Subject::cluster();
+    for protocol in ["2", "3"] {
+        script("cluster.py", &[port(&server.resp), protocol]);
+    }
+}
+
+#[test]
+fn pymemcache() {
+    script("memcached.py", &[port(&Subject::memcached().memcached)]);
+}
+
+#[test]
+fn ioredis() {
+    node(&[port(&Subject::resp().resp)]);
+}
+
+#[test]
+fn ioredis_cluster() {
+    node(&[port(&Subject::cluster().resp), "cluster"]);
+}
+
+fn redis_cli(server: &Server, args: &[&str]) -> String {
+    run(Command::new(program("redis-cli")).args(["-p", port(&server.resp)]).args(args))
+}
+
+#[test]
+fn redis_cli_one_by_one() {
+    let server = Subject::resp();
+    let cases: &[(&[&str], &str)] = &[
+        (&["PING"], "PONG\n"),
+        (&["SET", "k", "v"], "OK\n"),
+        (&["GET", "k"], "v\n"),
+        (&["--csv", "MGET", "k", "nosuch"], "\"v\",NULL\n"),
+        (&["-3", "GET", "nosuch"], "\n"),
+        (&["-n", "3", "DBSIZE"], "0\n"),
+        (&["-r", "3", "INCR", "n"], "1\n2\n3\n"),
+        (&["--no-raw", "CONFIG", "GET", "databases"], "1) \"databases\"\n2) \"16\"\n"),
+        (&["-3", "--no-raw", "CONFIG", "GET", "databases"], "1# \"databases\" => \"16\"\n"),
+        (&["--scan", "--pattern", "k*"], "k\n"),
+    ];
+    for (args, wanted) in cases {
+        assert_eq!(redis_cli(&server, args), *wanted, "redis-cli {args:?}");
+    }
+    assert!(redis_cli(&server, &["--bigkeys"]).contains("Sampled 2 keys in the keyspace!"));
+    assert!(redis_cli(&server, &["--memkeys"]).contains("Sampled 2 keys in the keyspace!"));
+    assert!(redis_cli(&server, &["INFO", "server"]).contains("redis_version:7.2.4"));
+}
+
+#[test]
+fn redis_cli_as_a_cluster_client() {
+    let server = Subject::cluster();
+    assert_eq!(redis_cli(&server, &["-c", "SET", "foo", "bar"]), "OK\n");
+    assert_eq!(redis_cli(&server, &["-c", "GET", "foo"]), "bar\n");
+    assert_eq!(redis_cli(&server, &["-c", "CLUSTER", "KEYSLOT", "foo"]), "12182\n");
+}
+
+#[test]
+fn redis_cli_reads_commands_and_pipes() {
+    let server = Subject::resp();
+    let feed = |args: &[&str], bytes: &[u8]| {
+        let mut command = Command::new(program("redis-cli"));
+        command.args(["-p", port(&server.resp)]).args(args);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().expect("it is piped").write_all(bytes).unwrap();
+        checked(&command, &child.wait_with_output().unwrap())
+    };
+    assert_eq!(feed(&[], b"MULTI\nSET a 1\nINCR a\nEXEC\n"), "OK\nQUEUED\nQUEUED\nOK\n2\n");
+    let many: Vec<u8> = (0..10_000)
+        .flat_map(|n| crate::harness::encode(&["SET".to_owned(), format!("k:{n}"), "v".to_owned()]))
+        .collect();
+    let said = feed(&["--pipe"], &many);
+    assert!(said.contains("errors: 0, replies: 10000"), "{said}");
+    assert_eq!(server.conn().cmd(&["DBSIZE"]).int(), 10_001);
+}
+
+/// Runs redis-benchmark and checks that it measured every test that it was asked for.
+fn benchmark(server: &Server, args: &[&str], tests: &[&str]) {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -n {FILES} && exec \"$0\" \"$@\"")]).arg(program("redis-benchmark"));
+    command.args(["-p", port(&server.resp), "--csv", "-n", "100000", "-t", &tests.join(",")]).args(args);
+    let said = run(&mut command);
+    assert!(!said.to_lowercase().contains("error"), "{said}");
+    let measured = said.lines().filter(|line| line.starts_with('"') && !line.starts_with("\"test\"")).count();
+    assert_eq!(measured, tests.len(), "{said}");
+    assert_eq!(server.conn().cmd(&["PING"]).text(), "PONG");
+}
+
+#[test]
+fn redis_benchmark_pipelined() {
+    let server = Subject::resp();
+    let tests = ["ping_inline", "ping_mbulk", "set", "get", "incr", "mset"];
+    // -t names both kinds of PING and MSET (10 keys) by these words, one line of results each.
+    benchmark(&server, &["-P", "1000", "-c", "20", "-r", "1000"], &tests);
+    assert!(server.conn().cmd(&["DBSIZE"]).int() > 1000);
+}
+
+#[test]
+fn redis_benchmark_with_many_connections() {
+    let server = Subject::resp();
+    benchmark(&server, &["-c", CONNECTIONS, "-r", "10000", "-d", "100"], &["set", "get"]);
+    wait_for_clients(&server);
+}
+
+/// Connections that have ended are forgotten.
+fn wait_for_clients(server: &Server) {
+    let mut conn: Conn = server.conn();
+    crate::harness::wait_for("the clients to be gone", crate::harness::DEADLINE, || {
+        conn.cmd(&["INFO", "clients"]).text().contains("connected_clients:1\r").then_some(())
+    });
+}
+
+#[test]
+fn libmemcached_tools() {
+    let server = Subject::memcached();
+    let dir = Dir::new("libmemcached");
+    let file = dir.path().join("ours");
+    std::fs::write(&file, "some text\n").unwrap();
+    let path = file.to_str().expect("a path of ours is UTF-8");
+    let servers = format!("--servers={}", server.memcached);
+    let tool = |name: &str, args: &[&str]| {
+        let mut command = Command::new(program(name));
+        let output = command.arg(&servers).args(args).stdin(Stdio::null()).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert!(tool("memcping", &[]).0);
+    assert!(tool("memccp", &["--set", path]).0);
+    assert_eq!(tool("memccat", &["ours"]), (true, "some text\n\n".to_owned()));
+    assert!(tool("memcexist", &["ours"]).0 && !tool("memcexist", &["nosuch"]).0);
+    assert!(tool("memctouch", &["--expire=100", "ours"]).0);
+    let (fine, stats) = tool("memcstat", &[]);
+    assert!(fine && stats.contains("curr_items: ") && stats.contains("cmd_set: "), "{stats}");
+    assert!(tool("memcrm", &["ours"]).0 && !tool("memcexist", &["ours"]).0);
+    assert!(tool("memccp", &["--add", path]).0 && tool("memcflush", &[]).0 && !tool("memcexist", &["ours"]).0);
+    for test in ["set", "get"] {
+        let (fine, said) = tool("memcslap", &["--concurrency=20", "--execute-number=500", &format!("--test={test}")]);
+        assert!(fine, "memcslap {test}: {said}");
+    }
+}
+
+/// libmemcached's own check of the text protocol.
+#[test]
+fn memccapable_is_content() {
+    let server = Subject::memcached();
+    let said = run(Command::new(program("memccapable")).args(["-a", "-h", "127.0.0.1", "-p", port(&server.memcached)]));
+    assert!(said.contains("All tests passed"), "{said}");
+}

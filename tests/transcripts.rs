@@ -97,6 +97,31 @@ macro_rules! resp_files {
 
 resp_files! { string generic connection server transactions bad_input }
 
+mod auth {
+    use super::{Mode, resp};
+    use crate::harness::{Real, Server, Subject};
+
+    const FILE: &str = "auth.txt";
+
+    const PASSWORD: &str = "secret";
+
+    fn run(file: &str, name: &str, mode: Mode, server: &Server) {
+        resp::run_with_password(file, name, mode, server, Some(PASSWORD));
+    }
+
+    ways! { run, FILE, Subject::name(), &Subject::resp_with(&["--requirepass", PASSWORD]) }
+
+    #[test]
+    fn valkey() {
+        run(FILE, "valkey", Mode::Plain, &Real::valkey(&["--requirepass", PASSWORD]));
+    }
+
+    #[test]
+    fn redis() {
+        run(FILE, "redis", Mode::Plain, &Real::redis(&["--requirepass", PASSWORD]));
+    }
+}
+
 mod cluster {
     use super::{Mode, resp};
     use crate::harness::{Real, Subject};

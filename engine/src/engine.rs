@@ -318,9 +318,9 @@ impl Local {
         self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// Forgets eviction candidates; the policy has changed.
-    pub fn forget_candidates(&mut self) {
-        self.pool.clear();
+    /// Counts a memcached statistic that happens outside the engine.
+    pub fn count(&mut self, stat: McStat) {
+        self.stats.memcached[stat.index()] += 1;
     }
 }
 

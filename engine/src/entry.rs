@@ -466,9 +466,4 @@ impl<'a> Entry<'a> {
     pub fn heap_bytes(&self) -> usize {
         self.ptr.heap_bytes()
     }
-
-    /// The pointer, for comparing.
-    pub(crate) fn ptr(&self) -> EntryPtr {
-        self.ptr
-    }
 }

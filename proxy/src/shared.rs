@@ -35,12 +35,12 @@ pub struct Shared {
     pub resp_port: AtomicU16,
     /// The process is to end: accept nobody, finish what is in flight.
     pub stopping: AtomicBool,
-    pub(crate) mailboxes: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Mail>>>,
+    pub mailboxes: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Mail>>>,
 }
 
 /// What another thread may ask of a worker.
 #[derive(Debug)]
-pub(crate) enum Mail {
+pub enum Mail {
     /// Report all counts, then say so.
     Report(std::sync::mpsc::Sender<()>),
     /// Serve what has arrived, then end.

@@ -87,17 +87,6 @@ impl Conn {
         }
     }
 
-    /// Reads exactly `length` bytes.
-    ///
-    /// # Errors
-    /// Says why there are fewer.
-    pub fn exactly(&mut self, length: usize) -> Result<Vec<u8>, String> {
-        while self.got.len() < length {
-            self.fill()?;
-        }
-        Ok(self.got.drain(..length).collect())
-    }
-
     /// Reads until the peer closes; what came before is returned.
     ///
     /// # Errors

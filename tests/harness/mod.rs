@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 pub use conn::{Conn, encode};
 pub use escape::{escape, split_words, unescape};
-pub use http::{Response, get, request};
+pub use http::{get, request};
 pub use places::{client_script, node_modules, program, python, tests_dir};
 pub use reply::{Reply, extent, frame_len, protocol_lines};
-pub use server::{Real, Server, Subject, Swell};
+pub use server::{Dir, LISTENERS, Real, Server, Subject, Swell};
 
 /// How long any single thing may take before a test gives up on it.
 pub const DEADLINE: Duration = Duration::from_secs(10);

@@ -238,7 +238,7 @@ fn parse_node(buf: &[u8], depth: usize) -> Result<Option<(Reply, &[u8])>, String
     Ok(Some((reply, rest)))
 }
 
-fn parse_children<'a>(line: &[u8], mut body: &'a [u8], depth: usize) -> Result<Vec<Reply>, String> {
+fn parse_children(line: &[u8], mut body: &[u8], depth: usize) -> Result<Vec<Reply>, String> {
     let mut items = Vec::new();
     for _ in 0..children(line)? {
         let (item, rest) = parse_node(body, depth + 1)?.ok_or("an element is missing")?;

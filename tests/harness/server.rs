@@ -7,13 +7,16 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{Conn, DEADLINE, program, wait_for};
+use super::{Conn, DEADLINE, Reply, program, wait_for};
 
 /// Lines of a log that a failing test prints.
 const LOG_LINES: usize = 60;
 
 /// Characters of each.
 const LOG_WIDTH: usize = 240;
+
+/// Swell's listeners, as its flags name them.
+pub const LISTENERS: [&str; 3] = ["--resp", "--memcached", "--http"];
 
 /// A running server. An address is empty where there is no such listener.
 pub struct Server {
@@ -57,30 +60,17 @@ impl Swell {
     /// # Panics
     /// When it does not become ready.
     pub fn start(args: &[&str]) -> Server {
-        Swell::start_in(Dir::new("swell"), args)
+        Swell::start_where(&LISTENERS, args)
     }
 
-    /// As [`Swell::start`], with the whole configuration file's text.
-    pub fn start_with_config(text: &str, args: &[&str]) -> Server {
+    /// As [`Swell::start`], with the listeners that are not in `free` left to their defaults.
+    pub fn start_where(free: &[&str], args: &[&str]) -> Server {
         let dir = Dir::new("swell");
-        let file = dir.0.join("swell.toml");
-        std::fs::write(&file, text).unwrap();
-        let mut all = vec!["--config", file.to_str().expect("a path of ours is UTF-8")];
-        all.extend(args);
-        Swell::start_in(dir, &all)
-    }
-
-    fn start_in(dir: Dir, args: &[&str]) -> Server {
         let ready = dir.0.join("ready");
         let mut command = Swell::command();
-        command.arg("serve").arg("--ready-file").arg(&ready);
-        for listener in ["--resp", "--memcached", "--http"] {
-            if !args.contains(&listener) {
-                command.args([listener, "127.0.0.1:0"]);
-            }
-        }
-        if !args.contains(&"--data-dir") {
-            command.arg("--data-dir").arg(dir.0.join("data"));
+        command.arg("serve").arg("--ready-file").arg(&ready).arg("--data-dir").arg(dir.0.join("data"));
+        for listener in free.iter().filter(|listener| !args.contains(listener)) {
+            command.args([listener, "127.0.0.1:0"]);
         }
         let mut server = Server::spawn(command.args(args), dir);
         let says: serde_json::Value = server
@@ -136,7 +126,10 @@ impl Real {
         server.resp = format!("127.0.0.1:{port}");
         server.await_ready(|server| {
             TcpStream::connect(&server.resp).ok()?;
-            (Conn::open(&server.resp).cmd(&["PING"]).text() == "PONG").then_some(())
+            match Conn::open(&server.resp).cmd(&["PING"]) {
+                Reply::Error(text) => text.starts_with("NOAUTH").then_some(()),
+                other => (other.text() == "PONG").then_some(()),
+            }
         });
         server
     }
@@ -155,7 +148,12 @@ impl Subject {
 
     /// What speaks RESP.
     pub fn resp() -> Server {
-        if Subject::is_swell() { Swell::start(&[]) } else { Real::valkey(&[]) }
+        Subject::resp_with(&[])
+    }
+
+    /// The same with options that all of them know.
+    pub fn resp_with(args: &[&str]) -> Server {
+        if Subject::is_swell() { Swell::start(args) } else { Real::valkey(args) }
     }
 
     /// What speaks RESP as a cluster.
@@ -248,10 +246,16 @@ impl Drop for Server {
 }
 
 /// A folder that goes away with its value.
-struct Dir(PathBuf);
+pub struct Dir(PathBuf);
 
 impl Dir {
-    fn new(name: &str) -> Dir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A fresh one whose name begins with `name`.
+    pub fn new(name: &str) -> Dir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let unique = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique);

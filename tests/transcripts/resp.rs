@@ -12,11 +12,16 @@ use crate::harness::{Conn, Server, encode, escape, protocol_lines, split_words};
 /// # Panics
 /// Shows each case that went another way.
 pub fn run(file: &str, name: &str, mode: Mode, server: &Server) {
+    run_with_password(file, name, mode, server, None);
+}
+
+/// As [`run`], where the server is emptied with a password that the cases have yet to give.
+pub fn run_with_password(file: &str, name: &str, mode: Mode, server: &Server, password: Option<&str>) {
     let cases = read(file);
     let cases: Vec<&Case> = cases.iter().filter(|case| case.holds_for(name)).collect();
     let failed: Vec<String> = cases
         .iter()
-        .filter_map(|case| Run::new(server, case, mode).play(case).err().map(|why| (case, why)))
+        .filter_map(|case| Run::new(server, case, mode, password).play(case).err().map(|why| (case, why)))
         .map(|(case, why)| format!("{file}:{} == {}\n{why}", case.line, case.name))
         .collect();
     assert!(failed.is_empty(), "{} of {} cases differ:\n\n{}\n", failed.len(), cases.len(), failed.join("\n\n"));
@@ -32,8 +37,12 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// A run on an empty server.
-    fn new(server: &'a Server, case: &Case, mode: Mode) -> Run<'a> {
-        assert_eq!(server.conn().cmd(&["FLUSHALL"]).text(), "OK");
+    fn new(server: &'a Server, case: &Case, mode: Mode, password: Option<&str>) -> Run<'a> {
+        let mut admin = server.conn();
+        if let Some(password) = password {
+            assert_eq!(admin.cmd(&["AUTH", password]).text(), "OK");
+        }
+        assert_eq!(admin.cmd(&["FLUSHALL"]).text(), "OK");
         let mut conns = BTreeMap::new();
         for step in &case.steps {
             conns.entry(step.conn).or_insert_with(|| {

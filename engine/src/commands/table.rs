@@ -33,6 +33,8 @@ pub struct Table {
     commands: Vec<Command>,
     /// Open addressing over (hash of name) → index + 1 in `commands`.
     index: Vec<u16>,
+    /// Names in capitals are other names: memcached's verbs.
+    case_matters: bool,
 }
 
 /// Both tables. Ids are dense over both: RESP first, then memcached.
@@ -51,8 +53,8 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         string::SPECS,
         transactions::SPECS,
     ];
-    let resp = Table::new(families.concat(), 0);
-    let memcached = Table::new(memcached::SPECS.to_vec(), resp.commands.len());
+    let resp = Table::new(families.concat(), 0, false);
+    let memcached = Table::new(memcached::SPECS.to_vec(), resp.commands.len(), true);
     Tables { resp, memcached }
 });
 
@@ -86,7 +88,7 @@ impl Tables {
 }
 
 impl Table {
-    fn new(mut specs: Vec<&'static Spec>, first_id: usize) -> Table {
+    fn new(mut specs: Vec<&'static Spec>, first_id: usize, case_matters: bool) -> Table {
         specs.sort_by_key(|spec| spec.name);
         let commands: Vec<Command> = specs
             .into_iter()
@@ -101,7 +103,7 @@ impl Table {
             }
             index[place] = at as u16 + 1;
         }
-        Table { commands, index }
+        Table { commands, index, case_matters }
     }
 
     /// The command that these arguments call, by name and, for containers, subcommand.
@@ -117,7 +119,7 @@ impl Table {
         }
     }
 
-    /// A command by name, in any case; subcommands as "container|subcommand".
+    /// A command by name (in any case, but for memcached's verbs); subcommands as "container|subcommand".
     #[inline]
     pub fn by_name(&self, name: &[u8]) -> Option<Command> {
         let mut place = hash(name) as usize & (self.index.len() - 1);
@@ -127,7 +129,8 @@ impl Table {
                 return None;
             }
             let command = self.commands[at - 1];
-            if command.spec.name.as_bytes().eq_ignore_ascii_case(name) {
+            let known = command.spec.name.as_bytes();
+            if known == name || !self.case_matters && known.eq_ignore_ascii_case(name) {
                 return Some(command);
             }
             place = (place + 1) & (self.index.len() - 1);
@@ -182,14 +185,17 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn names_are_unique_sorted_and_found_in_any_case() {
+    fn names_are_unique_sorted_and_found_in_any_case_where_case_does_not_matter() {
         let tables = tables();
         for table in [&tables.resp, &tables.memcached] {
             let names: Vec<&str> = table.iter().map(|command| command.spec.name).collect();
             let unique: BTreeSet<&str> = names.iter().copied().collect();
             assert_eq!(names, unique.into_iter().collect::<Vec<_>>());
             for command in table.iter() {
-                assert_eq!(table.by_name(command.spec.name.to_uppercase().as_bytes()).unwrap().id, command.id);
+                assert_eq!(table.by_name(command.spec.name.as_bytes()).unwrap().id, command.id);
+                let in_capitals = table.by_name(command.spec.name.to_uppercase().as_bytes());
+                let expected = (!table.case_matters).then_some(command.id);
+                assert_eq!(in_capitals.map(|found| found.id), expected, "{}", command.spec.name);
                 assert!(command.spec.name.len() <= NAME_BYTES_MAX);
             }
             assert!(table.by_name(b"no-such").is_none() && table.by_name(b"").is_none());

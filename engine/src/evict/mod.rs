@@ -12,7 +12,7 @@ use pool::Candidate;
 pub use pool::Pool;
 
 /// Keys looked at for one eviction (Redis: `maxmemory-samples`, 5; here a sample is a run in one table, cheaper).
-const SAMPLES: usize = 16;
+pub const SAMPLES: usize = 16;
 /// Most keys one request may have to evict before it goes on; upkeep evicts the rest.
 const EVICTIONS_PER_REQUEST_MAX: usize = 256;
 /// How often a search may find nothing before memory counts as full.
@@ -102,6 +102,7 @@ impl Engine {
         if policy == Policy::NoEviction {
             return Err(Fault::OutOfMemory);
         }
+        local.pool.follow(policy);
         let mut fruitless = 0;
         for _ in 0..EVICTIONS_PER_REQUEST_MAX {
             if !self.is_over_limit(local) {

@@ -1,5 +1,6 @@
 //! The best victims seen so far: what a sample found and did not use helps the next eviction.
 
+use super::Policy;
 use crate::key::Db;
 
 /// Candidates kept (Redis: `EVPOOL_SIZE`).
@@ -19,6 +20,7 @@ pub struct Candidate {
 #[derive(Debug, Default)]
 pub struct Pool {
     candidates: Vec<Candidate>,
+    policy: Policy,
 }
 
 impl Pool {
@@ -42,15 +44,30 @@ impl Pool {
         self.candidates.pop()
     }
 
-    /// Forgets all: the policy has changed.
-    pub fn clear(&mut self) {
-        self.candidates.clear();
+    /// Says by which policy the next candidates are scored; those of another one are forgotten.
+    pub fn follow(&mut self, policy: Policy) {
+        if self.policy != policy {
+            self.policy = policy;
+            self.candidates.clear();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn candidates_of_another_policy_are_forgotten() {
+        let mut pool = Pool::default();
+        pool.follow(Policy::AllKeysLru);
+        pool.offer(Candidate { score: 1, hash: 1, slot: 1, db: Db::default(), clock: 0 });
+        pool.follow(Policy::AllKeysLru);
+        assert!(pool.pop().is_some());
+        pool.offer(Candidate { score: 1, hash: 1, slot: 1, db: Db::default(), clock: 0 });
+        pool.follow(Policy::VolatileTtl);
+        assert!(pool.pop().is_none());
+    }
 
     #[test]
     fn keeps_the_best_in_order_and_once() {

@@ -369,7 +369,11 @@ mod tests {
         let address = fake(4_096, |id, _| reply_of(id));
         let mut samples = 0;
         let plan = plan(address, KeySource::uniform(1_000, 1), Stop::Requests(500));
-        let outcome = drive(plan, || Ok(samples += 1)).expect("a good run");
+        let count = || {
+            samples += 1;
+            Ok(())
+        };
+        let outcome = drive(plan, count).expect("a good run");
         assert!((500..512).contains(&outcome.requests), "{}", outcome.requests);
         assert!(outcome.counts.good >= outcome.requests && outcome.counts.bad() == 0);
         assert_eq!(samples, 2);

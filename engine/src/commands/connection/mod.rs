@@ -1,6 +1,35 @@
 //! The connection commands.
 
+mod auth;
+mod client;
+mod echo;
+mod hello;
+mod ping;
+mod quit;
+mod reset;
+mod select;
+
 use crate::spec::Spec;
 
 /// Sorted by name.
-pub static SPECS: &[&Spec] = &[];
+pub static SPECS: &[&Spec] = &[
+    &auth::AUTH,
+    &client::CLIENT,
+    &client::GETNAME,
+    &client::HELP,
+    &client::ID,
+    &client::INFO,
+    &client::KILL,
+    &client::LIST,
+    &client::NO_EVICT,
+    &client::NO_TOUCH,
+    &client::REPLY,
+    &client::SETINFO,
+    &client::SETNAME,
+    &echo::ECHO,
+    &hello::HELLO,
+    &ping::PING,
+    &quit::QUIT,
+    &reset::RESET,
+    &select::SELECT,
+];

@@ -14,7 +14,7 @@ pub static DEBUG: Spec = Spec {
     name: "debug",
     summary: "Container for commands that help to debug.",
     since: "1.0.0",
-    complexity: "Depends on the subcommand",
+    complexity: "Depends on subcommand.",
     group: Group::Server,
     arity: -2,
     flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),

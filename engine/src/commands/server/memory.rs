@@ -22,7 +22,7 @@ pub static MEMORY: Spec = Spec {
     name: "memory",
     summary: "Container for commands about memory.",
     since: "4.0.0",
-    complexity: "Depends on the subcommand",
+    complexity: "Depends on subcommand.",
     group: Group::Server,
     arity: -2,
     flags: Flags::NONE,

@@ -1,6 +1,8 @@
-//! The transactions commands.
+//! The transaction commands.
+
+mod multi;
 
 use crate::spec::Spec;
 
 /// Sorted by name.
-pub static SPECS: &[&Spec] = &[];
+pub static SPECS: &[&Spec] = &[&multi::DISCARD, &multi::EXEC, &multi::MULTI];

@@ -1,0 +1,112 @@
+//! CLUSTER COUNTKEYSINSLOT, CLUSTER GETKEYSINSLOT.
+
+use swell_ring::Slot;
+use swell_wire::{Args, Out};
+
+use crate::commands::generic::plain_arg;
+use crate::error::Fault;
+use crate::exec::{Exec, Reply};
+use crate::number::parse_i64;
+use crate::spec::*;
+use crate::walk::{WalkBody, WalkState};
+
+/// Keys visited under one lock.
+const CHUNK_KEYS: usize = 256;
+const NO_SLOT: Fault = Fault::say("ERR Invalid slot");
+const NO_SLOT_OR_COUNT: Fault = Fault::say("ERR Invalid slot or number of keys");
+
+pub static COUNTKEYSINSLOT: Spec = Spec {
+    name: "cluster|countkeysinslot",
+    summary: "Counts the keys of a slot.",
+    since: "3.0.0",
+    complexity: "O(1)",
+    group: Group::Cluster,
+    arity: 3,
+    flags: Flags::STALE,
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::EveryNode(Merge::Sum),
+    tips: &[],
+    arguments: &[plain_arg("slot", ArgKind::Integer)],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Walk(WalkBody { begin: begin_count, slot: count, end: end_count }),
+};
+
+pub static GETKEYSINSLOT: Spec = Spec {
+    name: "cluster|getkeysinslot",
+    summary: "Lists some keys of a slot.",
+    since: "3.0.0",
+    complexity: "O(N) where N is the number of requested keys",
+    group: Group::Cluster,
+    arity: 4,
+    flags: Flags::STALE,
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::EveryNode(Merge::Union),
+    tips: &["nondeterministic_output"],
+    arguments: &[plain_arg("slot", ArgKind::Integer), plain_arg("count", ArgKind::Integer)],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Walk(WalkBody { begin: begin_list, slot: list, end: end_list }),
+};
+
+fn begin_count(_: &Exec<'_>, args: Args<'_>, state: &mut WalkState) -> Reply {
+    state.next = asked(args)?.ok_or(NO_SLOT)?.index();
+    Ok(())
+}
+
+fn count(cx: &mut Exec<'_>, args: Args<'_>, slot: Slot, state: &mut WalkState) {
+    state.stop = true;
+    if is_asked(args, slot) {
+        state.wanted = cx.slot_len(slot, cx.db()) as usize;
+    }
+}
+
+fn end_count(_: Args<'_>, state: &mut WalkState, out: &mut Out) {
+    out.int(state.wanted as i64);
+}
+
+/// Both numbers are read before either is judged.
+fn begin_list(_: &Exec<'_>, args: Args<'_>, state: &mut WalkState) -> Reply {
+    let (slot, keys) = (asked(args)?, parse_i64(args.slice(3)).ok_or(Fault::NotInteger)?);
+    state.next = slot.ok_or(NO_SLOT_OR_COUNT)?.index();
+    state.wanted = usize::try_from(keys).map_err(|_| NO_SLOT_OR_COUNT)?;
+    state.stop = state.wanted == 0;
+    Ok(())
+}
+
+fn list(cx: &mut Exec<'_>, args: Args<'_>, slot: Slot, state: &mut WalkState) {
+    if !is_asked(args, slot) {
+        state.stop = true;
+        return;
+    }
+    let before = state.visited;
+    let chunk = (state.wanted - state.found_count).min(CHUNK_KEYS);
+    state.resume = cx.scan_slot(slot, cx.db(), state.resume.unwrap_or(0), chunk, |entry| {
+        state.visited += 1;
+        // A scan may show more than it was asked for.
+        if state.found_count < state.wanted {
+            state.found.bulk(entry.key());
+            state.found_count += 1;
+        }
+    });
+    cx.work(state.visited - before);
+    state.stop = state.found_count == state.wanted || state.resume.is_none();
+}
+
+fn end_list(_: Args<'_>, state: &mut WalkState, out: &mut Out) {
+    out.array(state.found_count);
+    out.append(&mut state.found);
+}
+
+/// The slot in the request; nothing: there is no such slot.
+fn asked(args: Args<'_>) -> Result<Option<Slot>, Fault> {
+    let number = parse_i64(args.slice(2)).ok_or(Fault::NotInteger)?;
+    Ok(u16::try_from(number).ok().and_then(Slot::new))
+}
+
+/// A walk passes over empty stripes, so the first slot it visits may be a later one.
+fn is_asked(args: Args<'_>, slot: Slot) -> bool {
+    asked(args) == Ok(Some(slot))
+}

@@ -1,0 +1,148 @@
+//! CLUSTER, and those of its subcommands that say who serves which slot.
+
+use crate::commands::generic::plain_arg;
+use crate::spec::*;
+
+pub static CLUSTER: Spec = Spec {
+    name: "cluster",
+    summary: "Container for commands about slots and who serves them.",
+    since: "3.0.0",
+    complexity: "Depends on subcommand.",
+    group: Group::Cluster,
+    arity: -2,
+    flags: Flags::NONE,
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Container,
+};
+
+pub static HELP: Spec = Spec {
+    name: "cluster|help",
+    summary: "Lists the subcommands of CLUSTER.",
+    since: "5.0.0",
+    complexity: "O(1)",
+    group: Group::Cluster,
+    arity: 2,
+    flags: Flags::LOADING.and(Flags::STALE),
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static INFO: Spec = Spec {
+    name: "cluster|info",
+    summary: "Tells the state of the cluster.",
+    since: "3.0.0",
+    complexity: "O(1)",
+    group: Group::Cluster,
+    arity: 2,
+    flags: Flags::LOADING.and(Flags::STALE),
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output"],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static KEYSLOT: Spec = Spec {
+    name: "cluster|keyslot",
+    summary: "Says which slot a key lies in.",
+    since: "3.0.0",
+    complexity: "O(N) where N is the number of bytes in the key",
+    group: Group::Cluster,
+    arity: 3,
+    flags: Flags::STALE,
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[plain_arg("key", ArgKind::String)],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static MYID: Spec = Spec {
+    name: "cluster|myid",
+    summary: "Names the node.",
+    since: "3.0.0",
+    complexity: "O(1)",
+    group: Group::Cluster,
+    arity: 2,
+    flags: Flags::LOADING.and(Flags::STALE),
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static NODES: Spec = Spec {
+    name: "cluster|nodes",
+    summary: "Lists the nodes and their slots, a line each.",
+    since: "3.0.0",
+    complexity: "O(N) where N is the total number of Cluster nodes",
+    group: Group::Cluster,
+    arity: 2,
+    flags: Flags::LOADING.and(Flags::STALE),
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output"],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static SHARDS: Spec = Spec {
+    name: "cluster|shards",
+    summary: "Lists the ranges of slots with all that is known of their nodes.",
+    since: "7.0.0",
+    complexity: "O(N) where N is the total number of cluster nodes",
+    group: Group::Cluster,
+    arity: 2,
+    flags: Flags::LOADING.and(Flags::STALE),
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output"],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static SLOTS: Spec = Spec {
+    name: "cluster|slots",
+    summary: "Lists the ranges of slots with the addresses of their nodes.",
+    since: "3.0.0",
+    complexity: "O(N) where N is the total number of Cluster nodes",
+    group: Group::Cluster,
+    arity: 2,
+    flags: Flags::LOADING.and(Flags::STALE),
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output"],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};

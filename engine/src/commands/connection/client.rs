@@ -1,0 +1,288 @@
+//! CLIENT and its subcommands.
+
+use crate::commands::generic::{plain_arg, word_arg};
+use crate::spec::*;
+
+pub static CLIENT: Spec = Spec {
+    name: "client",
+    summary: "Container for commands about connections.",
+    since: "2.4.0",
+    complexity: "Depends on subcommand.",
+    group: Group::Connection,
+    arity: -2,
+    flags: Flags::NONE,
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Container,
+};
+
+pub static GETNAME: Spec = Spec {
+    name: "client|getname",
+    summary: "Reads the connection's name.",
+    since: "2.6.9",
+    complexity: "O(1)",
+    group: Group::Connection,
+    arity: 2,
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::ALLOW_BUSY),
+    acl: Acl::SLOW.and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static HELP: Spec = Spec {
+    name: "client|help",
+    summary: "Lists the subcommands of CLIENT.",
+    since: "5.0.0",
+    complexity: "O(1)",
+    group: Group::Connection,
+    arity: 2,
+    flags: Flags::LOADING.and(Flags::STALE),
+    acl: Acl::SLOW.and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static ID: Spec = Spec {
+    name: "client|id",
+    summary: "Reads the connection's number.",
+    since: "5.0.0",
+    complexity: "O(1)",
+    group: Group::Connection,
+    arity: 2,
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::ALLOW_BUSY),
+    acl: Acl::SLOW.and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static INFO: Spec = Spec {
+    name: "client|info",
+    summary: "Describes the connection in one line.",
+    since: "6.2.0",
+    complexity: "O(1)",
+    group: Group::Connection,
+    arity: 2,
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::SLOW.and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output"],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static KILL: Spec = Spec {
+    name: "client|kill",
+    summary: "Ends connections.",
+    since: "2.4.0",
+    complexity: "O(N) where N is the number of client connections",
+    group: Group::Connection,
+    arity: -3,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS).and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[ArgDoc {
+        arguments: &[
+            plain_arg("old-format", ArgKind::String),
+            ArgDoc { multiple: true, arguments: KILL_FILTERS, ..plain_arg("new-format", ArgKind::OneOf) },
+        ],
+        ..plain_arg("filter", ArgKind::OneOf)
+    }],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static LIST: Spec = Spec {
+    name: "client|list",
+    summary: "Describes the open connections, a line each.",
+    since: "2.4.0",
+    complexity: "O(N) where N is the number of client connections",
+    group: Group::Connection,
+    arity: -2,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS).and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output"],
+    arguments: &[
+        ArgDoc {
+            token: "TYPE",
+            since: "5.0.0",
+            optional: true,
+            arguments: &[
+                word_arg("normal", "NORMAL"),
+                word_arg("master", "MASTER"),
+                word_arg("replica", "REPLICA"),
+                word_arg("pubsub", "PUBSUB"),
+            ],
+            ..plain_arg("client-type", ArgKind::OneOf)
+        },
+        ArgDoc {
+            token: "ID",
+            since: "6.2.0",
+            optional: true,
+            multiple: true,
+            ..plain_arg("client-id", ArgKind::Integer)
+        },
+    ],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static NO_EVICT: Spec = Spec {
+    name: "client|no-evict",
+    summary: "Says whether the connection may be closed to save memory.",
+    since: "7.0.0",
+    complexity: "O(1)",
+    group: Group::Connection,
+    arity: 3,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::ALLOW_BUSY),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS).and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[ArgDoc {
+        arguments: &[word_arg("on", "ON"), word_arg("off", "OFF")],
+        ..plain_arg("enabled", ArgKind::OneOf)
+    }],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static NO_TOUCH: Spec = Spec {
+    name: "client|no-touch",
+    summary: "Says whether commands of the connection count as uses of their keys.",
+    since: "7.2.0",
+    complexity: "O(1)",
+    group: Group::Connection,
+    arity: 3,
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::ALLOW_BUSY),
+    acl: Acl::SLOW.and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[ArgDoc {
+        arguments: &[word_arg("on", "ON"), word_arg("off", "OFF")],
+        ..plain_arg("enabled", ArgKind::OneOf)
+    }],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static REPLY: Spec = Spec {
+    name: "client|reply",
+    summary: "Turns replies off and on.",
+    since: "3.2.0",
+    complexity: "O(1)",
+    group: Group::Connection,
+    arity: 3,
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::NO_MULTI).and(Flags::ALLOW_BUSY),
+    acl: Acl::SLOW.and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[ArgDoc {
+        arguments: &[word_arg("on", "ON"), word_arg("off", "OFF"), word_arg("skip", "SKIP")],
+        ..plain_arg("action", ArgKind::OneOf)
+    }],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static SETINFO: Spec = Spec {
+    name: "client|setinfo",
+    summary: "Notes the client library's name or version.",
+    since: "7.2.0",
+    complexity: "O(1)",
+    group: Group::Connection,
+    arity: 4,
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::ALLOW_BUSY),
+    acl: Acl::SLOW.and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    arguments: &[ArgDoc {
+        arguments: &[
+            ArgDoc { token: "LIB-NAME", ..plain_arg("libname", ArgKind::String) },
+            ArgDoc { token: "LIB-VER", ..plain_arg("libver", ArgKind::String) },
+        ],
+        ..plain_arg("attr", ArgKind::OneOf)
+    }],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static SETNAME: Spec = Spec {
+    name: "client|setname",
+    summary: "Names the connection.",
+    since: "2.6.9",
+    complexity: "O(1)",
+    group: Group::Connection,
+    arity: 3,
+    flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::ALLOW_BUSY),
+    acl: Acl::SLOW.and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    arguments: &[plain_arg("connection-name", ArgKind::String)],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+/// What `CLIENT KILL` may ask for beyond one address.
+const KILL_FILTERS: &[ArgDoc] = &[
+    ArgDoc { token: "ID", since: "2.8.12", optional: true, multiple: true, ..plain_arg("client-id", ArgKind::Integer) },
+    ArgDoc {
+        token: "TYPE",
+        since: "2.8.12",
+        optional: true,
+        arguments: &[
+            word_arg("normal", "NORMAL"),
+            ArgDoc { since: "3.2.0", ..word_arg("master", "MASTER") },
+            word_arg("slave", "SLAVE"),
+            ArgDoc { since: "5.0.0", ..word_arg("replica", "REPLICA") },
+            word_arg("pubsub", "PUBSUB"),
+        ],
+        ..plain_arg("client-type", ArgKind::OneOf)
+    },
+    ArgDoc { token: "USER", optional: true, ..plain_arg("username", ArgKind::String) },
+    ArgDoc { token: "ADDR", optional: true, ..plain_arg("addr", ArgKind::String) },
+    ArgDoc { token: "LADDR", since: "6.2.0", optional: true, ..plain_arg("laddr", ArgKind::String) },
+    ArgDoc {
+        token: "SKIPME",
+        optional: true,
+        arguments: &[word_arg("yes", "YES"), word_arg("no", "NO")],
+        ..plain_arg("skipme", ArgKind::OneOf)
+    },
+];

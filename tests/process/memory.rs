@@ -1,0 +1,173 @@
+//! Memory at its limit: refused in Redis's words or evicted by the policy, and never much more than was allowed.
+
+use crate::harness::{Conn, Reply, Server, Swell, encode};
+
+const LIMIT: usize = 64 << 20;
+
+/// The process as a whole may hold this much more than its data.
+const RSS_FACTOR: f64 = 1.15;
+
+const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/// Requests that are sent before their replies are read.
+const PIPELINE: usize = 64;
+
+fn start(policy: &str) -> Server {
+    Swell::start(&["--maxmemory", &LIMIT.to_string(), "--maxmemory-policy", policy])
+}
+
+/// A number of `INFO`.
+fn info(conn: &mut Conn, field: &str) -> u64 {
+    let text = conn.cmd(&["INFO"]).text();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{field} is not in:\n{text}"))
+}
+
+/// Writes `times` the limit in values of mixed sizes, and says how many were refused.
+fn fill(conn: &mut Conn, times: usize, options: &[&str]) -> usize {
+    let sizes = [16, 100, 512, 1000, 4096, 30_000, 70_000, 200_000];
+    let value = vec![b'v'; 200_000];
+    let (mut sent, mut number, mut refused) = (0, 0, 0);
+    while sent < times * LIMIT {
+        let mut bytes = Vec::new();
+        for _ in 0..PIPELINE {
+            let size = sizes[number % sizes.len()];
+            let key = format!("key:{number}");
+            let mut words: Vec<&[u8]> = vec![b"SET", key.as_bytes(), &value[..size]];
+            words.extend(options.iter().map(|option| option.as_bytes()));
+            bytes.extend(encode(&words));
+            (sent, number) = (sent + size, number + 1);
+        }
+        conn.send(&bytes);
+        for _ in 0..PIPELINE {
+            match conn.reply() {
+                Reply::Simple(ok) if ok == "OK" => {}
+                Reply::Error(text) if text == OOM => refused += 1,
+                other => panic!("neither OK nor OOM: {other:?}"),
+            }
+        }
+    }
+    refused
+}
+
+fn assert_within_limit(server: &Server) {
+    let most_kb = (LIMIT as f64 * RSS_FACTOR / 1024.0) as u64;
+    let rss_kb = server.proc_status("VmRSS");
+    assert!(rss_kb <= most_kb, "{rss_kb} KiB resident, {most_kb} allowed");
+}
+
+#[test]
+fn without_eviction_writes_are_refused_and_the_rest_works() {
+    let server = start("noeviction");
+    let mut conn = server.conn();
+    assert!(fill(&mut conn, 2, &[]) > 100, "nothing was refused");
+    assert_within_limit(&server);
+    let slack = 1 << 20;
+    let used = info(&mut conn, "used_memory");
+    assert!((LIMIT as u64 / 10 * 9..LIMIT as u64 + slack).contains(&used), "used_memory is {used}");
+    assert_eq!(conn.cmd(&["APPEND", "key:0", "x"]), Reply::Error(OOM.to_owned()));
+    assert_eq!(conn.cmd(&["INCR", "n"]), Reply::Error(OOM.to_owned()));
+    assert_eq!(conn.cmd(&["STRLEN", "key:0"]).int(), 16);
+    assert_eq!(conn.cmd(&["EXPIRE", "key:0", "100"]).int(), 1);
+    assert_eq!(conn.cmd(&["DEL", "key:0", "key:1"]).int(), 2);
+    assert_eq!(info(&mut conn, "evicted_keys"), 0);
+    assert_eq!(conn.cmd(&["FLUSHALL"]).text(), "OK");
+    assert_eq!(conn.cmd(&["SET", "k", "v"]).text(), "OK");
+}
+
+#[test]
+fn a_refused_write_inside_a_transaction_aborts_it() {
+    let server = start("noeviction");
+    let mut conn = server.conn();
+    fill(&mut conn, 2, &[]);
+    assert_eq!(conn.cmd(&["MULTI"]).text(), "OK");
+    assert_eq!(conn.cmd(&["SET", "a", "b"]), Reply::Error(OOM.to_owned()));
+    let aborted = "EXECABORT Transaction discarded because of previous errors.";
+    assert_eq!(conn.cmd(&["EXEC"]), Reply::Error(aborted.to_owned()));
+}
+
+#[test]
+fn volatile_policies_refuse_when_nothing_may_go() {
+    let server = start("volatile-lru");
+    let mut conn = server.conn();
+    assert!(fill(&mut conn, 2, &[]) > 100, "nothing was refused");
+    assert_eq!(info(&mut conn, "evicted_keys"), 0);
+    assert_within_limit(&server);
+}
+
+/// One test per policy that evicts.
+macro_rules! evicts {
+    ($($name:ident $policy:literal $options:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            let server = start($policy);
+            let mut conn = server.conn();
+            assert_eq!(fill(&mut conn, 4, $options), 0, "writes were refused");
+            assert_within_limit(&server);
+            let evicted = info(&mut conn, "evicted_keys");
+            assert!(evicted > 1000, "{evicted} keys were evicted");
+            let used = info(&mut conn, "used_memory");
+            assert!((LIMIT as u64 / 2..LIMIT as u64 + (1 << 20)).contains(&used), "used_memory is {used}");
+        }
+    )*};
+}
+
+evicts! {
+    allkeys_lru "allkeys-lru" &[];
+    allkeys_lfu "allkeys-lfu" &[];
+    allkeys_random "allkeys-random" &[];
+    volatile_lru "volatile-lru" &["EX", "1000"];
+    volatile_lfu "volatile-lfu" &["EX", "1000"];
+    volatile_random "volatile-random" &["EX", "1000"];
+    volatile_ttl "volatile-ttl" &["EX", "1000"];
+}
+
+#[test]
+fn what_was_just_used_stays_under_lru() {
+    let server = start("allkeys-lru");
+    let (mut conn, mut reader) = (server.conn(), server.conn());
+    assert_eq!(conn.cmd(&["SET", "mine", "v"]).text(), "OK");
+    let value = "v".repeat(10_000);
+    for number in 0..20_000 {
+        assert_eq!(conn.cmd(&["SET", &format!("key:{number}"), &value]).text(), "OK");
+        if number % 50 == 0 {
+            assert_eq!(reader.cmd(&["GET", "mine"]).text(), "v", "after {number} keys");
+        }
+    }
+}
+
+#[test]
+fn volatile_ttl_takes_what_would_end_first() {
+    let server = start("volatile-ttl");
+    let mut conn = server.conn();
+    let value = "v".repeat(10_000);
+    for (name, seconds) in [("long", "100000"), ("short", "1000")] {
+        for number in 0..2000 {
+            assert_eq!(conn.cmd(&["SET", &format!("{name}:{number}"), &value, "EX", seconds]).text(), "OK");
+        }
+    }
+    for number in 0..3000 {
+        assert_eq!(conn.cmd(&["SET", &format!("forever:{number}"), &value]).text(), "OK");
+    }
+    let count = |conn: &mut Conn, pattern: &str| conn.cmd(&["KEYS", pattern]).items().len();
+    assert_eq!(count(&mut conn, "forever:*"), 3000);
+    let (long, short) = (count(&mut conn, "long:*"), count(&mut conn, "short:*"));
+    assert!(long > 1900 && short < 1900, "{long} of the long and {short} of the short ones stayed");
+}
+
+#[test]
+fn expired_keys_give_their_memory_back_unasked() {
+    let server = start("noeviction");
+    let mut conn = server.conn();
+    let empty = info(&mut conn, "used_memory");
+    let value = "v".repeat(1000);
+    for number in 0..5000 {
+        assert_eq!(conn.cmd(&["SET", &format!("key:{number}"), &value, "PX", "300"]).text(), "OK");
+    }
+    crate::harness::wait_for("all keys to be gone", crate::harness::DEADLINE, || {
+        (conn.cmd(&["DBSIZE"]).int() == 0).then_some(())
+    });
+    assert_eq!(info(&mut conn, "expired_keys"), 5000);
+    let used = info(&mut conn, "used_memory");
+    assert!(used < empty + (1 << 20), "{used} bytes are still used, {empty} when it was empty");
+}
