@@ -1,4 +1,8 @@
-//! The reference pages that come from the option table: `docs/config.md` and `example.toml`.
+//! The reference pages: `docs/config.md` and `example.toml` from the option table, `docs/commands.md` from the commands'.
+
+mod commands;
+
+pub use commands::commands_page;
 
 use crate::config::values::toml_value;
 use crate::config::{DefaultValue, OPTIONS, OptionRow};
@@ -50,7 +54,7 @@ fn example(row: &OptionRow) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
     use std::path::Path;
 
@@ -60,7 +64,7 @@ mod tests {
     use crate::testing::{self, Scratch};
 
     /// With the variable `SWELL_BLESS` set the committed page is rewritten instead.
-    fn committed_page_is(name: &str, printed: &str) {
+    pub(crate) fn committed_page_is(name: &str, printed: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         if std::env::var_os("SWELL_BLESS").is_some() {
             fs::write(&path, printed).expect("the page can be written");
@@ -108,9 +112,4 @@ mod tests {
             assert!(page.contains(row.sentence) && example.contains(row.sentence), "{}", row.sentence);
         }
     }
-}
-
-/// The text of `docs/commands.md`.
-pub fn commands_page() -> String {
-    String::new()
 }

@@ -1,15 +1,26 @@
 //! Clients that people use, against Swell: each script asserts what it reads and ends with "ok".
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use crate::harness::{Conn, Dir, Server, Subject, client_script, node_modules, program, python};
+
+/// Seconds after which a client has hung.
+const CLIENT_S_MAX: &str = "100";
 
 /// Connections of the load generators.
 const CONNECTIONS: &str = "1000";
 
 /// Open files that those need.
 const FILES: &str = "4096";
+
+/// A command that is ended when it hangs.
+fn client(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg(CLIENT_S_MAX).arg(program);
+    command
+}
 
 fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|why| panic!("{command:?}: {why}"));
@@ -27,13 +38,13 @@ fn port(address: &str) -> &str {
 }
 
 fn script(name: &str, args: &[&str]) {
-    let mut command = Command::new(python());
+    let mut command = client(python());
     let said = run(command.arg(client_script(name)).args(args));
     assert_eq!(said, "ok\n", "{name}");
 }
 
 fn node(args: &[&str]) {
-    let mut command = Command::new(program("node"));
+    let mut command = client(program("node"));
     command.env("NODE_PATH", node_modules()).arg(client_script("ioredis.js")).args(args);
     assert_eq!(run(&mut command), "ok\n");
 }
@@ -72,7 +83,7 @@ fn ioredis_cluster() {
 }
 
 fn redis_cli(server: &Server, args: &[&str]) -> String {
-    run(Command::new(program("redis-cli")).args(["-p", port(&server.resp)]).args(args))
+    run(client(program("redis-cli")).args(["-p", port(&server.resp)]).args(args))
 }
 
 #[test]
@@ -110,7 +121,7 @@ fn redis_cli_as_a_cluster_client() {
 fn redis_cli_reads_commands_and_pipes() {
     let server = Subject::resp();
     let feed = |args: &[&str], bytes: &[u8]| {
-        let mut command = Command::new(program("redis-cli"));
+        let mut command = client(program("redis-cli"));
         command.args(["-p", port(&server.resp)]).args(args);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().expect("it is piped").write_all(bytes).unwrap();
@@ -127,7 +138,7 @@ fn redis_cli_reads_commands_and_pipes() {
 
 /// Runs redis-benchmark and checks that it measured every test that it was asked for.
 fn benchmark(server: &Server, args: &[&str], tests: &[&str]) {
-    let mut command = Command::new("sh");
+    let mut command = client("sh");
     command.args(["-c", &format!("ulimit -n {FILES} && exec \"$0\" \"$@\"")]).arg(program("redis-benchmark"));
     command.args(["-p", port(&server.resp), "--csv", "-n", "100000", "-t", &tests.join(",")]).args(args);
     let said = run(&mut command);
@@ -170,7 +181,7 @@ fn libmemcached_tools() {
     let path = file.to_str().expect("a path of ours is UTF-8");
     let servers = format!("--servers={}", server.memcached);
     let tool = |name: &str, args: &[&str]| {
-        let mut command = Command::new(program(name));
+        let mut command = client(program(name));
         let output = command.arg(&servers).args(args).stdin(Stdio::null()).output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
@@ -193,6 +204,6 @@ fn libmemcached_tools() {
 #[test]
 fn memccapable_is_content() {
     let server = Subject::memcached();
-    let said = run(Command::new(program("memccapable")).args(["-a", "-h", "127.0.0.1", "-p", port(&server.memcached)]));
+    let said = run(client(program("memccapable")).args(["-a", "-h", "127.0.0.1", "-p", port(&server.memcached)]));
     assert!(said.contains("All tests passed"), "{said}");
 }

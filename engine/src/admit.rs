@@ -28,14 +28,14 @@ pub enum Denied {
 }
 
 impl Caller {
-    /// Checks arity, then authentication (Redis's order).
+    /// Checks authentication, then arity: who has not authenticated learns nothing of the commands (Valkey's order).
     #[inline]
     pub fn admit<'buf>(&self, spec: &'static Spec, args: Args<'buf>) -> Result<Admitted<'buf>, Denied> {
-        if !spec.arity_fits(args.len()) {
-            return Err(Denied::Arity(spec.name));
-        }
         if !self.authenticated && !spec.flags.has(Flags::NO_AUTH) {
             return Err(Denied::Unauthenticated);
+        }
+        if !spec.arity_fits(args.len()) {
+            return Err(Denied::Arity(spec.name));
         }
         Ok(Admitted { spec, args })
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Rel
 
 use crate::commands::memcached::stat::McStat;
 use crate::evict::{Policy, Pool};
+use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
 use crate::stripe::{STRIPES, Stripe};
@@ -117,6 +118,7 @@ pub struct Local {
     pub(crate) heap: HeapLocal,
     pub(crate) unreported_bytes: i64,
     pub(crate) pool: Pool,
+    pub(crate) garbage: Garbage,
     pub(crate) fullest_stripe: u64,
     random: u64,
     /// Counts since the last [`Local::take_stats`].
@@ -167,6 +169,7 @@ impl Engine {
             heap: HeapLocal::new(),
             unreported_bytes: 0,
             pool: Pool::default(),
+            garbage: Garbage::default(),
             fullest_stripe: 0,
             random: seed | 1,
             stats: Stats::default(),
@@ -262,6 +265,7 @@ impl Engine {
 
     /// A worker leaves: its free blocks and counts go back.
     pub fn retire(&self, local: &mut Local) {
+        while self.free_garbage(local, u64::MAX) {}
         self.report(local);
         local.heap.flush(&self.heap);
     }
@@ -281,25 +285,11 @@ impl Drop for Engine {
         let mut local = self.local(1);
         for stripe in &self.stripes {
             // SAFETY: `&mut self`: nobody else is here.
-            let directories = all_dbs().filter_map(|db| unsafe { stripe.directory(db) });
-            for directory in directories {
-                for table in &mut directory.tables {
-                    let mut arrays = Arrays { heap: &self.heap, local: &mut local.heap };
-                    let mut entries = Vec::new();
-                    table.clear(&mut arrays, |raw| entries.push(raw));
-                    for raw in entries {
-                        // SAFETY: the word came from the table, which no longer has it.
-                        unsafe {
-                            let entry = crate::entry::EntryPtr::from_raw(raw);
-                            let bytes = entry.bytes();
-                            drop(entry.take_segments());
-                            local.heap.free(&self.heap, raw, bytes);
-                        }
-                    }
-                }
+            for directory in all_dbs().filter_map(|db| unsafe { stripe.directory(db) }) {
+                directory.tables.iter_mut().for_each(|table| local.garbage.push(std::mem::take(table)));
             }
         }
-        local.heap.flush(&self.heap);
+        self.retire(&mut local);
     }
 }
 

@@ -403,41 +403,40 @@ impl<'e> Exec<'e> {
         Some(unsafe { EntryPtr::from_raw(raw) }.view())
     }
 
-    /// Deletes every key of a slot in one database; returns how many. The slot's stripe is locked.
+    /// Takes every key of a slot in one database away; returns how many. The entries go to the worker's garbage, which
+    /// is freed in slices after the lock: however many there are, the lock is held for a moment only. The slot's
+    /// stripe is locked.
     pub fn clear_slot(&mut self, slot: Slot, db: Db) -> u64 {
         let engine = self.engine;
-        let stripe = engine.stripe(stripe_of(slot));
         // SAFETY: the stripe is locked.
-        let is_followed = unsafe { stripe.data() }.observer.is_some();
-        let Some(table) = self.table(slot, db) else { return 0 };
-        // SAFETY: the table's words are live entries and the stripe is locked.
-        let entries: Vec<EntryPtr> = table.iter().map(|raw| unsafe { EntryPtr::from_raw(raw) }).collect();
-        let followed: Vec<Vec<u8>> = entries.iter().filter(|_| is_followed).map(|entry| entry.key().to_vec()).collect();
-        for (bytes, entry) in followed.iter().zip(&entries) {
-            self.before(Key { db, ..self.key_of(bytes) }, Some(*entry));
+        if unsafe { engine.stripe(stripe_of(slot)).data() }.observer.is_some() {
+            return self.delete_slot(slot, db);
+        }
+        if self.slot_len(slot, db) == 0 {
+            return 0;
         }
         let mut place = self.place(Key { bytes: b"", hash: 0, slot, db });
-        let table = place.table();
+        let table = std::mem::take(place.table());
         let (keys, volatile) = (u64::from(table.len()), u64::from(table.volatile));
-        let freed = table.bytes as i64 + table.array_bytes() as i64;
-        table.clear(&mut Arrays { heap: engine.heap(), local: &mut self.local.heap }, |_| {});
-        (table.bytes, table.volatile) = (0, 0);
         place.directory.add(-(keys as i64), -(volatile as i64));
         place.directory.earliest_expiry_ms[place.at] = u64::MAX;
         place.stripe.count(-(keys as i32), -(volatile as i32));
-        for entry in &entries {
-            let bytes = entry.bytes();
-            // SAFETY: the table no longer names the entry, and each is freed once.
-            unsafe {
-                drop(entry.take_segments());
-                self.local.heap.free(engine.heap(), entry.as_raw(), bytes);
+        self.local.garbage.push(table);
+        keys
+    }
+
+    /// As `clear_slot`, key by key, for those who follow.
+    fn delete_slot(&mut self, slot: Slot, db: Db) -> u64 {
+        let Some(table) = self.table(slot, db) else { return 0 };
+        // SAFETY: the table's words are live entries and the stripe is locked.
+        let keys: Vec<Vec<u8>> = table.iter().map(|raw| unsafe { EntryPtr::from_raw(raw) }.key().to_vec()).collect();
+        for bytes in &keys {
+            let key = Key { db, ..self.key_of(bytes) };
+            if let Some((position, entry)) = self.position(key) {
+                self.delete(key, position, entry);
             }
         }
-        engine.account(self.local, -freed);
-        for bytes in &followed {
-            self.after(Key { db, ..self.key_of(bytes) }, || Effect::Delete);
-        }
-        keys
+        keys.len() as u64
     }
 
     // === upkeep ===
@@ -785,4 +784,26 @@ pub(crate) fn write_fault(spec: &Spec, fault: &Fault, out: &mut Out) {
         other => out.raw(format!("SERVER_ERROR {other}").as_bytes()),
     }
     out.raw(b"\r\n");
+}
+
+/// Visits the live keys of one slot under its lock: for tools and tests.
+pub fn inspect_slot(
+    engine: &Engine,
+    local: &mut Local,
+    slot: Slot,
+    db: Db,
+    now_ms: u64,
+    mut each: impl FnMut(Entry<'_>),
+) {
+    let stripe = engine.stripe(stripe_of(slot));
+    if stripe.db_count(db, false) == 0 {
+        return;
+    }
+    stripe.lock_patiently();
+    let mut exec = Exec::upkeep(engine, local, now_ms);
+    let mut cursor = Some(0);
+    while let Some(at) = cursor {
+        cursor = exec.scan_slot(slot, db, at, usize::MAX, &mut each);
+    }
+    stripe.unlock();
 }

@@ -2,12 +2,13 @@
 
 use swell_wire::{Args, Out, OwnedArgs};
 
+use crate::commands::memcached::stat::McStat;
 use crate::engine::{Engine, Local};
 use crate::error::Fault;
 use crate::exec::{Call, Exec, write_fault};
 use crate::gate::Refusal;
 use crate::key::{Db, KeyHash};
-use crate::spec::{Begin, Body, Find, Flags, Long, Spec};
+use crate::spec::{Begin, Body, Find, Flags, Group, Long, Spec};
 use crate::stripe::{STRIPES, Ticket, stripe_of};
 use crate::walk::{Step, WalkState};
 
@@ -211,6 +212,9 @@ impl Engine {
             && self.is_over_limit(local)
             && let Err(fault) = self.make_room(local, call.now_ms)
         {
+            if call.spec.group == Group::Memcached {
+                local.count(McStat::StoreNoMemory);
+            }
             write_fault(call.spec, &fault, out);
             return Outcome::Done { work: 1, failed: true };
         }
@@ -275,11 +279,26 @@ impl Engine {
     }
 
     fn check_gates(&self, call: &Call<'_>) -> Result<(), (Refusal, usize)> {
+        if matches!(call.spec.body, Body::Whole(_) | Body::Walk(_)) {
+            return self.check_all_gates(call.spec.is_write());
+        }
         for key in call.keys {
             let index = stripe_of(key.slot);
             // SAFETY: the caller holds the locks of the call's stripes.
             let gate = unsafe { self.stripe(index).data() }.gate_of(key.slot);
             gate.check(call.spec.is_write()).map_err(|refusal| (refusal, index))?;
+        }
+        Ok(())
+    }
+
+    /// The gates of all slots that count. Every stripe is locked.
+    fn check_all_gates(&self, writes: bool) -> Result<(), (Refusal, usize)> {
+        for index in 0..STRIPES {
+            // SAFETY: the caller holds every lock.
+            let data = unsafe { self.stripe(index).data() };
+            for gate in data.gates().filter(|gate| gate.counts()) {
+                gate.check(writes).map_err(|refusal| (refusal, index))?;
+            }
         }
         Ok(())
     }
@@ -320,7 +339,7 @@ impl Unit<'_> {
             },
             Body::Walk(body) => match WalkState::begin(body, engine, local, call) {
                 Ok(mut state) => {
-                    while state.step(body, engine, local, call, true) != Step::Done {}
+                    while !matches!(state.step(body, engine, local, call, true), Step::Done | Step::Closed(_)) {}
                     (body.end)(call.args, &mut state, out);
                     (state.work, false)
                 }

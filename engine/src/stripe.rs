@@ -132,6 +132,12 @@ impl StripeData {
         self.gates.as_ref().map_or(self.gate, |gates| gates[at % STRIPE_SLOTS])
     }
 
+    /// The gates in use: one for all slots, or each slot's.
+    pub fn gates(&self) -> impl Iterator<Item = Gate> {
+        let each = self.gates.iter().flat_map(|gates| gates.iter().copied());
+        each.chain(self.gates.is_none().then_some(self.gate))
+    }
+
     fn set_gate(&mut self, slot: Slot, gate: Gate) {
         let all = self.gate;
         let gates = self.gates.get_or_insert_with(|| Box::new([all; STRIPE_SLOTS]));

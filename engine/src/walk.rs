@@ -47,6 +47,8 @@ pub struct WalkState {
     pub visited: u64,
     /// Logical work so far.
     pub work: u64,
+    /// The stripe whose gate held the last slice up.
+    pub blocked: Option<usize>,
 }
 
 /// How far a slice of a walk came.
@@ -56,7 +58,9 @@ pub enum Step {
     More,
     /// This stripe is taken: draw a ticket, then go on.
     Busy(usize),
-    /// `finish` it.
+    /// A gate of this stripe is closed: wait for it, then go on.
+    Closed(usize),
+    /// `end` it.
     Done,
 }
 
@@ -72,6 +76,7 @@ impl WalkState {
             wanted: 0,
             visited: 0,
             work: 1,
+            blocked: None,
         }
     }
 
@@ -92,6 +97,7 @@ impl WalkState {
         call: &Call<'_>,
         locked: bool,
     ) -> Step {
+        self.blocked = None;
         let visited_before = self.visited;
         let mut slots = 0;
         while self.next < SLOTS && !self.stop {
@@ -104,25 +110,41 @@ impl WalkState {
             if !locked && !stripe.lock_briefly() {
                 return Step::Busy(stripe_of(slot));
             }
-            // SAFETY: the stripe is locked, by us or by the caller.
-            let counts = unsafe { stripe.data() }.gate_of(slot).counts();
-            if counts {
-                let mut exec = Exec::new(engine, local, call);
-                (body.slot)(&mut exec, call.args, slot, self);
-                self.work += exec.work_done() - 1;
-            }
+            let visited = self.visit(body, engine, local, call, slot);
             if !locked {
                 stripe.unlock();
             }
-            if self.resume.is_none() && !self.stop {
-                self.next += 1;
+            if !visited {
+                self.blocked = Some(stripe_of(slot));
+                return Step::Closed(stripe_of(slot));
             }
+            let has_garbage = engine.free_garbage(local, SLICE_KEYS);
             slots += 1;
-            let is_long = self.visited - visited_before > SLICE_KEYS || slots > SLICE_SLOTS;
+            let is_long = has_garbage || self.visited - visited_before > SLICE_KEYS || slots > SLICE_SLOTS;
             if is_long && !locked {
                 return Step::More;
             }
         }
-        Step::Done
+        if engine.free_garbage(local, SLICE_KEYS) && !locked { Step::More } else { Step::Done }
+    }
+
+    /// Visits one slot whose stripe is locked. False: its gate is closed to this walk.
+    fn visit(&mut self, body: &WalkBody, engine: &Engine, local: &mut Local, call: &Call<'_>, slot: Slot) -> bool {
+        // SAFETY: the stripe is locked, by `step` or by its caller.
+        let gate = unsafe { engine.stripe(stripe_of(slot)).data() }.gate_of(slot);
+        if gate.counts() {
+            if gate.check(call.spec.is_write()).is_err() {
+                return false;
+            }
+            let mut exec = Exec::new(engine, local, call);
+            (body.slot)(&mut exec, call.args, slot, self);
+            self.work += exec.work_done() - 1;
+        } else {
+            self.resume = None;
+        }
+        if self.resume.is_none() && !self.stop {
+            self.next += 1;
+        }
+        true
     }
 }

@@ -5,6 +5,7 @@ pub mod coefficients;
 pub mod counters;
 pub mod family;
 pub mod ledger;
+pub mod metrics;
 pub mod price;
 pub mod prices;
 

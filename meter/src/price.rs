@@ -30,6 +30,7 @@ pub struct UnknownProfile(String);
 /// The rules of a profile, resolved for every command. Made once, shared by all workers.
 #[derive(Clone, Debug)]
 pub struct Tariff {
+    profile: Profile,
     rules: Box<[Rule]>,
     baseline_ns: u64,
 }
@@ -85,7 +86,12 @@ impl Tariff {
     /// The rules of a profile with other vCPU times, for what-if questions.
     pub fn with_coefficients(profile: Profile, coefficients: &Coefficients) -> Tariff {
         let rules = tables().iter().map(|command| rule(profile, coefficients, command)).collect();
-        Tariff { rules, baseline_ns: u64::from(coefficients.baseline_ns.max(1)) }
+        Tariff { profile, rules, baseline_ns: u64::from(coefficients.baseline_ns.max(1)) }
+    }
+
+    /// Whose rules these are.
+    pub fn profile(&self) -> Profile {
+        self.profile
     }
 
     /// The price of one client command in thousandths of an ECPU, rounded half up.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use swell_engine::commands::memcached::stat::McStat;
 use swell_engine::key::KeyHash;
 use swell_engine::run::Unit;
 use swell_engine::stripe::Ticket;
@@ -105,6 +106,11 @@ impl Handle {
         self.node.engine.report(&mut self.local);
         let stats = self.local.take_stats();
         self.node.stats.lock().unwrap_or_else(PoisonError::into_inner).add(&stats);
+    }
+
+    /// Counts a memcached statistic that the proxy sees.
+    pub fn count(&mut self, stat: McStat) {
+        self.local.count(stat);
     }
 
     /// Gives back memory that this worker has not needed for a while; a busy worker once in ten calls.

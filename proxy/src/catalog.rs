@@ -40,9 +40,20 @@ pub fn unknown(args: Args<'_>) -> Vec<u8> {
 
 /// The error line for an unknown subcommand.
 pub fn unknown_subcommand(container: &Spec, args: Args<'_>) -> Vec<u8> {
+    if container.name == "debug" {
+        return unknown_debug(args);
+    }
     let mut text = b"ERR unknown subcommand '".to_vec();
     text.extend(args.slice(1).iter().take(QUOTED_BYTES_MAX));
     text.extend_from_slice(format!("'. Try {} HELP.", container.name.to_ascii_uppercase()).as_bytes());
+    text
+}
+
+/// The error line for whatever is wrong with the words of a DEBUG: it has one for everything.
+pub fn unknown_debug(args: Args<'_>) -> Vec<u8> {
+    let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
+    text.extend(args.slice(1).iter().take(QUOTED_BYTES_MAX));
+    text.extend_from_slice(b"'. Try DEBUG HELP.");
     text
 }
 

@@ -68,8 +68,8 @@ enum LateState {
     /// Holding (or about to draw) a ticket of a stripe.
     Stripe(usize, Option<Ticket>),
     Gate(usize, Pin<Box<tokio::time::Sleep>>),
-    Walk(Box<swell_engine::walk::WalkState>),
-    Sleep(Pin<Box<tokio::time::Sleep>>),
+    Walk(Box<session::Walking>),
+    Sleep(Pin<Box<tokio::time::Sleep>>, Out),
 }
 
 impl LateState {
@@ -77,8 +77,8 @@ impl LateState {
         match late {
             Late::Stripe(stripe) => LateState::Stripe(stripe, None),
             Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(GATE_WAIT))),
-            Late::Walk(state) => LateState::Walk(state),
-            Late::Sleep(duration) => LateState::Sleep(Box::pin(tokio::time::sleep(duration))),
+            Late::Walk(walking) => LateState::Walk(walking),
+            Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
         }
     }
 }
@@ -281,7 +281,9 @@ impl Client {
                     core.charge(planned.command, value_bytes(planned.command.spec, args), bytes_out, work, failed);
                     core.counts.commands += 1;
                     if failed {
-                        count_error(core, mark.at());
+                        let out = std::mem::take(&mut core.out);
+                        session::count_error_at(core, &out, mark.at());
+                        core.out = out;
                     }
                     if source.noreply(from + at) {
                         core.out.truncate(mark);
@@ -360,13 +362,15 @@ impl Client {
                     flow => flow,
                 }
             }
-            LateState::Walk(state) => self.walk_on(state),
-            LateState::Sleep(mut sleep) => {
+            LateState::Walk(walking) => self.walk_on(walking),
+            LateState::Sleep(mut sleep, mut answer) => {
                 if sleep.as_mut().poll(cx).is_pending() {
-                    return self.stay(place, LateState::Sleep(sleep));
+                    return self.stay(place, LateState::Sleep(sleep, answer));
                 }
-                worker.core.borrow_mut().out.ok();
-                Flow::Done
+                self.finish_late(&mut worker.core.borrow_mut(), |_, _, out| {
+                    out.append(&mut answer);
+                    Flow::Done
+                })
             }
         };
         match flow {
@@ -409,32 +413,42 @@ impl Client {
         flow
     }
 
-    fn walk_on(&mut self, state: Box<swell_engine::walk::WalkState>) -> Flow {
+    fn walk_on(&mut self, walking: Box<session::Walking>) -> Flow {
         let worker = self.worker.clone();
         let mut core = worker.core.borrow_mut();
         let started = worker.begin_batch(&mut core);
-        let Some(first) = self.backlog.front() else { return Flow::Done };
-        let Some(args) = first.args.as_ref().map(OwnedArgs::as_args) else { return Flow::Done };
-        let swell_engine::commands::table::Found::Command(command) = self.session.table().find(args) else {
-            return Flow::Done;
-        };
-        let mut out = std::mem::take(&mut core.out);
-        out.set_proto(self.session.proto);
-        let flow = session::go_on_walking(&mut core, &mut self.session, command, args, state, &mut out);
-        core.out = out;
-        core.counts.commands += u64::from(matches!(flow, Flow::Done));
+        let flow = self.finish_late(&mut core, |core, session, out| session::go_on_walking(core, session, walking, out));
         worker.end_batch(&mut core, started);
         flow
     }
 
-    fn give_up(&mut self) -> Flow {
-        let mut core = self.worker.core.borrow_mut();
-        match self.session.info.door {
-            Door::Resp => core.out.error(&ProxyError::GateTimeout.to_string()),
-            Door::Memcached => core.out.raw(b"SERVER_ERROR the slot was not served in time\r\n"),
+    /// Runs what may be the end of the first request of the backlog, whose client may want no reply.
+    fn finish_late(&mut self, core: &mut Core, end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow) -> Flow {
+        let mut out = std::mem::take(&mut core.out);
+        out.set_proto(self.session.proto);
+        let mark = out.mark();
+        let flow = end(core, &mut self.session, &mut out);
+        if matches!(flow, Flow::Done) {
+            core.counts.commands += 1;
+            self.session.settle_reply(mark, &mut out);
+            if self.backlog.front().is_some_and(|request| request.noreply) {
+                out.truncate(mark);
+            }
         }
-        core.counts.error(b"TRYAGAIN");
-        Flow::Done
+        core.out = out;
+        flow
+    }
+
+    fn give_up(&mut self) -> Flow {
+        let worker = self.worker.clone();
+        self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| {
+            match session.info.door {
+                Door::Resp => out.error(&ProxyError::GateTimeout.to_string()),
+                Door::Memcached => out.raw(b"SERVER_ERROR the slot was not served in time\r\n"),
+            }
+            core.counts.error(b"TRYAGAIN");
+            Flow::Done
+        })
     }
 
     /// Serves the requests that stood behind a late answer.
@@ -591,12 +605,4 @@ impl Decoder {
             Decoder::Memcached(decoder) => decoder.heap_bytes(),
         }
     }
-}
-
-#[cold]
-fn count_error(core: &mut Core, at: usize) {
-    let Some(bytes) = core.out.as_contiguous().and_then(|bytes| bytes.get(at..)) else { return };
-    let code = bytes.get(1..).unwrap_or_default().split(|byte| *byte == b' ' || *byte == b'\r').next();
-    let code = code.unwrap_or_default().to_vec();
-    core.counts.error(&code);
 }

@@ -130,6 +130,11 @@ impl Registry {
     }
 }
 
+/// The address as people write it: IPv4 as such, though the socket is one of IPv6.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 fn shut_down(fd: i32, how: i32) {
     // SAFETY: a system call on a descriptor that the caller knows to be open; failing is harmless.
     unsafe { libc::shutdown(fd, how) };

@@ -49,7 +49,7 @@ impl Core {
     /// For one worker.
     pub fn new(shared: Arc<Shared>, index: usize) -> Core {
         let handle = shared.node.handle(random_u64());
-        Core {
+        let mut core = Core {
             handle,
             meter: Counters::new(),
             counts: Counts::default(),
@@ -62,7 +62,9 @@ impl Core {
             active: false,
             index,
             shared,
-        }
+        };
+        core.follow_settings();
+        core
     }
 
     /// Charges one request that ran. Always reached, after an error too.
@@ -71,6 +73,13 @@ impl Core {
         if self.shared.metering {
             self.meter.charge(&self.shared.tariff, command.id, bytes_in, bytes_out, work, failed);
         }
+    }
+
+    /// Takes over what decoders must respect from the settings, which may have changed.
+    pub fn follow_settings(&mut self) {
+        let settings = self.shared.node.engine().settings();
+        self.limits.bulk_bytes_max = settings.string_bytes_max();
+        self.limits.item_bytes_max = settings.item_bytes_max();
     }
 
     /// Reports everything counted since the last time.

@@ -21,16 +21,48 @@ pub enum ProxyError {
          configuration is correct?"
     )]
     NoPasswordSet,
-    #[error("ERR MULTI calls can not be nested")]
-    NestedMulti,
     #[error("ERR EXEC without MULTI")]
     ExecWithoutMulti,
     #[error("ERR DISCARD without MULTI")]
     DiscardWithoutMulti,
-    #[error("ERR Command not allowed inside a transaction")]
-    NotInMulti,
+    #[error("ERR Command '{0}' not allowed inside a transaction")]
+    NotInMulti(&'static str),
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAborted,
+    #[error("EXECABORT Transaction discarded because of: {0}")]
+    ExecRefused(String),
+    #[error(
+        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
+         <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+    )]
+    HelloUnauthenticated,
+    #[error("NOPROTO unsupported protocol version")]
+    UnsupportedProtocol,
+    #[error("ERR Protocol version is not an integer or out of range")]
+    ProtocolNotInteger,
+    #[error("ERR Syntax error in HELLO option '{0}'")]
+    HelloOption(String),
+    #[error("ERR {0} cannot contain spaces, newlines or special characters.")]
+    BadName(String),
+    #[error("ERR Unrecognized option '{0}'")]
+    UnknownOption(String),
+    #[error("ERR value is out of range, value must between {min} and {max}", min = i32::MIN, max = i32::MAX)]
+    OutOfInt,
+    #[error("ERR No such client")]
+    NoSuchClient,
+    #[error("ERR No such user '{0}'")]
+    NoSuchUser(String),
+    #[error("ERR Unknown client type '{0}'")]
+    UnknownClientType(String),
+    #[error("ERR client-id should be greater than 0")]
+    BadClientId,
+    #[error("ERR maxage should be greater than 0")]
+    BadMaxAge,
+    #[error("ERR maxage is not an integer or out of range")]
+    MaxAgeNotInteger,
+    /// In the engine's words.
+    #[error(transparent)]
+    Fault(#[from] swell_engine::Fault),
     #[error("TRYAGAIN The slot was not served in time; nothing was changed")]
     GateTimeout,
     #[error("ERR internal error; nothing more is known here, see the log")]

@@ -37,6 +37,8 @@ impl Proxy {
         let shared = Shared::new(config, node, ledger);
         if let Some(address) = listeners.resp.first().and_then(|listener| listener.local_addr().ok()) {
             shared.resp_port.store(address.port(), Relaxed);
+            // Set once: here.
+            let _ = shared.resp_bind.set(address.ip());
         }
         let (mut resp, mut memcached) = (listeners.resp.into_iter(), listeners.memcached.into_iter());
         let mut threads = Vec::with_capacity(config.workers);

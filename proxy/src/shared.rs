@@ -1,14 +1,19 @@
 //! What all workers of a proxy share: settings, clients, sums. Nothing here is touched per request.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use swell_meter::{Ledger, Tariff};
+use swell_engine::commands::table::Command;
+use swell_meter::counters::Usage;
+use swell_meter::{Ledger, Tariff, Totals as LedgerTotals};
 use swell_node::Node;
 
 use crate::clients::Registry;
 use crate::config::{ProxyConfig, Settings};
+use crate::memcached::DelayedFlush;
+use crate::rates::Rates;
 use crate::stats::Totals;
 
 /// How long a reader of figures waits for the workers to report.
@@ -33,6 +38,14 @@ pub struct Shared {
     /// 40 hexadecimal digits: the one virtual node's name in CLUSTER replies.
     pub node_id: String,
     pub resp_port: AtomicU16,
+    /// Where RESP clients are listened for, if they are.
+    pub resp_bind: OnceLock<IpAddr>,
+    /// Commands and bytes per second.
+    pub rates: Rates,
+    /// memcached's `flush_all` with a delay.
+    pub delayed_flush: DelayedFlush,
+    /// What INFO's command statistics start from; the bill goes on.
+    commands_before_reset: Mutex<Option<LedgerTotals>>,
     /// The process is to end: accept nobody, finish what is in flight.
     pub stopping: AtomicBool,
     pub mailboxes: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Mail>>>,
@@ -65,6 +78,10 @@ impl Shared {
             run_id: random_id(),
             node_id: format!("{}00000000", &random_id()[..32]),
             resp_port: AtomicU16::new(0),
+            resp_bind: OnceLock::new(),
+            rates: Rates::default(),
+            delayed_flush: DelayedFlush::default(),
+            commands_before_reset: Mutex::default(),
             stopping: AtomicBool::new(false),
             mailboxes: Mutex::default(),
         })
@@ -110,6 +127,32 @@ impl Shared {
                 self.clients.kill(client.id);
             }
         }
+    }
+
+    /// Sets to zero what INFO counts, as far as workers have reported it; the bill is not touched.
+    pub fn reset_stats(&self, now_ms: u64) {
+        self.totals.reset();
+        self.rates.reset();
+        self.node.reset_stats();
+        *self.before_reset() = Some(self.ledger.totals(now_ms));
+    }
+
+    /// Calls of each command since the last reset, with how many failed and what they cost; bytes and work are those
+    /// since the start.
+    pub fn command_stats(&self, now_ms: u64) -> Vec<(Command, Usage)> {
+        let before = self.before_reset();
+        let since = |(command, mut usage): (Command, Usage)| {
+            let before = before.as_ref().map(|before| before.usage(command.id)).unwrap_or_default();
+            usage.calls -= before.calls;
+            usage.failed -= before.failed;
+            usage.ecpu_milli -= before.ecpu_milli;
+            (usage.calls > 0).then_some((command, usage))
+        };
+        self.ledger.totals(now_ms).commands().filter_map(since).collect()
+    }
+
+    fn before_reset(&self) -> MutexGuard<'_, Option<LedgerTotals>> {
+        self.commands_before_reset.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it has begun to end.

@@ -72,6 +72,14 @@ impl Counts {
     }
 }
 
+/// The counts that rates are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub commands: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
 /// The sum over all workers as of their last reports.
 #[derive(Debug, Default)]
 pub struct Totals(Mutex<Counts>);
@@ -85,6 +93,12 @@ impl Totals {
     /// The sums.
     pub fn get(&self) -> Counts {
         self.lock().clone()
+    }
+
+    /// Those of the sums that rates are made of.
+    pub fn sums(&self) -> Sums {
+        let counts = self.lock();
+        Sums { commands: counts.commands, bytes_in: counts.bytes_in, bytes_out: counts.bytes_out }
     }
 
     /// Forgets all (`CONFIG RESETSTAT`).

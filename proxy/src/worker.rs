@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
 use crate::listen;
+use crate::memcached::Flushing;
 use crate::shared::{Mail, Shared};
 
 /// Between two reports of a busy worker.
@@ -101,12 +102,12 @@ impl Worker {
     }
 
     async fn tick_until_stopped(&self, mut mailbox: UnboundedReceiver<Mail>) {
-        let mut upkeep = Upkeep::default();
+        let (mut upkeep, mut flushing) = (Upkeep::default(), Flushing::default());
         let mut next = Instant::now() + IDLE_TICK;
         loop {
             tokio::select! {
                 () = sleep_until(next) => {
-                    next = Instant::now() + self.tick(&mut upkeep);
+                    next = Instant::now() + self.tick(&mut upkeep, &mut flushing);
                 }
                 () = self.awake.notified() => {
                     next = next.min(Instant::now() + TICK);
@@ -124,22 +125,26 @@ impl Worker {
     }
 
     /// Reports, closes idle clients, and (one worker of all) does the node's upkeep. Returns when to come again.
-    fn tick(&self, upkeep: &mut Upkeep) -> Duration {
+    fn tick(&self, upkeep: &mut Upkeep, flushing: &mut Flushing) -> Duration {
         let mut core = self.core.borrow_mut();
         let was_active = std::mem::replace(&mut core.active, false);
         core.report();
+        core.follow_settings();
         core.handle.trim_if_idle(was_active);
         if core.index != 0 {
             return if was_active { TICK } else { IDLE_TICK };
         }
         let now_ms = crate::shared::unix_ms();
-        if upkeep.tick(&mut core.handle, now_ms) {
+        self.shared.rates.sample(now_ms, self.shared.totals.sums());
+        let is_flushing = flushing.step(&mut core, now_ms);
+        if upkeep.tick(&mut core.handle, now_ms) || is_flushing {
             return BUSY_TICK;
         }
         self.shared.observe_stored(now_ms);
         self.shared.close_idle_clients(now_ms);
         let (_, volatile) = self.shared.node.key_counts();
-        if was_active || volatile > 0 { TICK } else { IDLE_TICK }
+        let pace = if was_active || volatile > 0 { TICK } else { IDLE_TICK };
+        self.shared.delayed_flush.wait(now_ms).map_or(pace, |wait| pace.min(wait))
     }
 
     async fn drain(&self) {

@@ -16,6 +16,7 @@ use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkState};
 use swell_engine::{Call, Db};
 use swell_wire::error::Reject;
+use swell_wire::out::Mark;
 use swell_wire::requests::Kind;
 use swell_wire::{Args, Out, OwnedArgs, Proto};
 
@@ -67,9 +68,28 @@ pub enum Late {
     /// A gate of this stripe is closed.
     Gate(usize),
     /// A walk over the key space goes on.
-    Walk(Box<WalkState>),
-    /// The command itself takes this long (`DEBUG SLEEP`).
-    Sleep(std::time::Duration),
+    Walk(Box<Walking>),
+    /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
+    Sleep(std::time::Duration, Out),
+}
+
+/// What walks over the key space for a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    /// The command that walks.
+    pub command: Command,
+    /// The command that the client called and pays for.
+    pub called: Command,
+    /// What is answered instead of the walk's own words.
+    pub answer: Option<&'static [u8]>,
+}
+
+/// A walk between two slices.
+#[derive(Debug)]
+pub struct Walking {
+    walk: Walk,
+    args: OwnedArgs,
+    state: WalkState,
 }
 
 impl Session {
@@ -114,7 +134,7 @@ impl Session {
         Call { spec: command.spec, args, keys, db: self.db, proto: self.proto, no_touch: self.no_touch, now_ms }
     }
 
-    /// Back to what a new connection is (RESET); names and id stay.
+    /// Back to what a new connection is (RESET); its id stays, and what its library is called.
     pub fn reset(&mut self, authenticated: bool) {
         self.db = Db::default();
         self.proto = Proto::Resp2;
@@ -122,7 +142,21 @@ impl Session {
         self.reply = ReplyMode::On;
         self.no_touch = false;
         self.multi = None;
+        self.info.no_evict.store(false, Relaxed);
+        self.info.names().name.clear();
         self.show();
+    }
+
+    /// Takes back what was written since `mark` if the client does not want it (CLIENT REPLY). Once for each request.
+    pub fn settle_reply(&mut self, mark: Mark, out: &mut Out) {
+        match self.reply {
+            ReplyMode::On | ReplyMode::SkipNext => {}
+            ReplyMode::Off => out.truncate(mark),
+            ReplyMode::Skip => {
+                out.truncate(mark);
+                self.reply = ReplyMode::On;
+            }
+        }
     }
 
     /// Copies what CLIENT LIST shows.
@@ -138,6 +172,9 @@ impl Session {
 pub struct SessionCx<'a> {
     pub core: &'a mut Core,
     pub session: &'a mut Session,
+    pub command: Command,
+    /// Drawn when it found a stripe taken before (EXEC).
+    pub ticket: Option<Ticket>,
 }
 
 /// Runs one request that cut the batch. `ticket`: drawn when it found a stripe taken before.
@@ -163,14 +200,7 @@ pub fn run(
         (Some(args), _) => dispatch(core, session, args, ticket, out),
     };
     if matches!(flow, Flow::Done) {
-        match session.reply {
-            ReplyMode::On | ReplyMode::SkipNext => {}
-            ReplyMode::Off => out.truncate(mark),
-            ReplyMode::Skip => {
-                out.truncate(mark);
-                session.reply = ReplyMode::On;
-            }
-        }
+        session.settle_reply(mark, out);
     }
     flow
 }
@@ -189,13 +219,16 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
     let command = match session.table().find(args) {
         Found::Command(command) => command,
         Found::Unknown if session.info.door == Door::Memcached => {
-            out.raw(b"ERROR\r\n");
-            return Flow::Done;
+            return crate::memcached::unknown(core, session, args, out);
         }
         Found::Unknown if catalog::is_http(args) => {
             tracing::warn!(client = %session.info.addr, "closed a connection that speaks HTTP on the RESP port");
             session.closing = true;
             return Flow::Done;
+        }
+        // What there is and what not is nobody's business before the password.
+        Found::Unknown | Found::UnknownSubcommand(_) if !session.authenticated => {
+            return fail(core, session, Denied::Unauthenticated.to_string().as_bytes(), out);
         }
         Found::Unknown => return fail(core, session, &catalog::unknown(args), out),
         Found::UnknownSubcommand(container) => {
@@ -205,9 +238,12 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
     if let Err(denied) = session.caller().admit(command.spec, args) {
         return match denied {
             Denied::Arity(_) if command.spec.group == Group::Memcached => {
-                out.raw(b"ERROR\r\n");
-                Flow::Done
+                crate::memcached::refuse(core, b"ERROR\r\n", out)
             }
+            Denied::Arity(_) if command.spec.container() == Some("debug") => {
+                fail(core, session, &catalog::unknown_debug(args), out)
+            }
+            denied if command.spec.name == "exec" => multi::refuse_exec(core, session, &denied.to_string(), out),
             denied => fail(core, session, denied.to_string().as_bytes(), out),
         };
     }
@@ -216,6 +252,8 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
     }
     match command.spec.body {
         Body::Session => run_session(core, session, command, args, ticket, out),
+        // COMMAND may stand alone.
+        Body::Container if command.spec.arity_fits(1) => run_session(core, session, command, args, ticket, out),
         // A container without a subcommand: its arity says that one is missing.
         Body::Container => {
             let denied = Denied::Arity(command.spec.name);
@@ -251,25 +289,34 @@ pub fn run_session(
     };
     let (data_before, flattened) = (out.data_bytes(), command.spec.flatten(args));
     let args = flattened.as_ref().map_or(args, OwnedArgs::as_args);
-    if command.spec.name == "exec" {
-        return multi::exec(core, session, command, ticket, out);
-    }
+    session.info.last_command.store(command.id.0, Relaxed);
+    session.info.last_active_ms.store(core.now_ms, Relaxed);
     let mark = out.len();
-    let flow = body(&mut SessionCx { core, session }, args, out);
-    if matches!(flow, Flow::Done) {
-        let failed = is_error_at(out, mark);
-        if failed {
-            core.counts.error(b"ERR");
+    let flow = body(&mut SessionCx { core, session, command, ticket }, args, out);
+    // EXEC counts and charges for itself, and each of its requests for its own.
+    if matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..))) && command.spec.name != "exec" {
+        let error = error_at(out, mark);
+        if let Some(code) = error {
+            core.counts.error(code);
         }
         let bytes_out = out.data_bytes() - data_before;
-        core.charge(command, value_bytes(command.spec, args), bytes_out, 1, failed);
+        core.charge(command, value_bytes(command.spec, args), bytes_out, 1, error.is_some());
     }
     flow
 }
 
-/// Whether the reply written at this offset is an error.
-fn is_error_at(out: &Out, at: usize) -> bool {
-    out.as_contiguous().is_some_and(|bytes| bytes.get(at) == Some(&b'-'))
+/// The code of the reply written at this offset, if that is an error.
+fn error_at(out: &Out, at: usize) -> Option<&[u8]> {
+    let error = out.as_contiguous()?.get(at..)?.strip_prefix(b"-")?;
+    error.split(|byte| matches!(byte, b' ' | b'\r')).next()
+}
+
+/// Counts the error written at this offset: a memcached client's has no sign before it.
+#[cold]
+pub fn count_error_at(core: &mut Core, out: &Out, at: usize) {
+    let Some(line) = out.as_contiguous().and_then(|bytes| bytes.get(at..)) else { return };
+    let line = line.strip_prefix(b"-").unwrap_or(line);
+    core.counts.error(line.split(|byte| matches!(byte, b' ' | b'\r')).next().unwrap_or_default());
 }
 
 /// Runs a request on the node by itself, out of any batch.
@@ -288,49 +335,50 @@ pub fn run_engine(
         return fail(core, session, fault.to_string().as_bytes(), out);
     }
     let call = session.call(command, args, &keys, core.now_ms);
-    let data_before = out.data_bytes();
+    let (data_before, at) = (out.data_bytes(), out.len());
     match core.handle.execute(&call, ticket, out) {
         Outcome::Done { work, failed } => {
             let bytes_out = out.data_bytes() - data_before;
             core.charge(command, value_bytes(command.spec, args), bytes_out, work, failed);
+            if failed {
+                count_error_at(core, out, at);
+            }
             Flow::Done
         }
         Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),
         Outcome::NotExecuted(_, stripe) => Flow::Late(Late::Gate(stripe)),
-        Outcome::Walk => begin_walk(core, session, command, args, out),
+        Outcome::Walk => begin_walk(core, session, Walk { command, called: command, answer: None }, args, out),
     }
 }
 
-fn begin_walk(core: &mut Core, session: &mut Session, command: Command, args: Args<'_>, out: &mut Out) -> Flow {
-    let Body::Walk(body) = &command.spec.body else { return Flow::Done };
-    let call = session.call(command, args, &[], core.now_ms);
+/// Begins a walk. Checked arguments, no keys.
+pub fn begin_walk(core: &mut Core, session: &mut Session, walk: Walk, args: Args<'_>, out: &mut Out) -> Flow {
+    let Body::Walk(body) = &walk.command.spec.body else { return Flow::Done };
+    let call = session.call(walk.command, args, &[], core.now_ms);
     match core.handle.walk_begin(body, &call) {
-        Ok(state) => go_on_walking(core, session, command, args, Box::new(state), out),
+        Ok(state) => go_on_walking(core, session, Box::new(Walking { walk, args: args.to_owned(true), state }), out),
         Err(fault) => {
-            core.charge(command, 0, 0, 1, true);
+            core.charge(walk.called, 0, 0, 1, true);
             fail(core, session, fault.to_string().as_bytes(), out)
         }
     }
 }
 
 /// Runs the next slice of a walk; a short one is done with the first.
-pub fn go_on_walking(
-    core: &mut Core,
-    session: &mut Session,
-    command: Command,
-    args: Args<'_>,
-    mut state: Box<WalkState>,
-    out: &mut Out,
-) -> Flow {
-    let Body::Walk(body) = &command.spec.body else { return Flow::Done };
-    let call = session.call(command, args, &[], core.now_ms);
-    if core.handle.walk_step(body, &mut state, &call) != Step::Done {
-        return Flow::Late(Late::Walk(state));
+pub fn go_on_walking(core: &mut Core, session: &mut Session, mut walking: Box<Walking>, out: &mut Out) -> Flow {
+    let Walking { walk, args, state } = &mut *walking;
+    let Body::Walk(body) = &walk.command.spec.body else { return Flow::Done };
+    let call = session.call(walk.command, args.as_args(), &[], core.now_ms);
+    if core.handle.walk_step(body, state, &call) != Step::Done {
+        return Flow::Late(Late::Walk(walking));
     }
     let data_before = out.data_bytes();
-    (body.end)(args, &mut state, out);
+    match walk.answer {
+        Some(answer) => out.raw(answer),
+        None => (body.end)(args.as_args(), state, out),
+    }
     let bytes_out = out.data_bytes() - data_before;
-    core.charge(command, 0, bytes_out, state.work, false);
+    core.charge(walk.called, 0, bytes_out, state.work, false);
     Flow::Done
 }
 

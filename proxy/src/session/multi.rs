@@ -1,5 +1,7 @@
 //! MULTI, EXEC, DISCARD: requests are queued with their bytes and run as one unit, all stripes locked first.
 
+use std::time::Duration;
+
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
 use swell_engine::spec::{Body, Spec};
@@ -11,7 +13,7 @@ use swell_wire::{Args, Out, OwnedArgs};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
-use crate::session::{Flow, Late, Session, fail, is_forbidden_in_multi, run_session};
+use crate::session::{Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, run_session};
 
 /// Requests queued since MULTI.
 #[derive(Debug, Default)]
@@ -41,13 +43,13 @@ impl Queue {
 
 /// Whether a command is queued inside MULTI (the rest runs at once).
 pub fn queues(spec: &Spec) -> bool {
-    !matches!(spec.name, "exec" | "discard" | "multi" | "quit" | "reset" | "watch" | "unwatch")
+    !matches!(spec.name, "exec" | "discard" | "quit" | "reset" | "watch" | "unwatch")
 }
 
 /// Queues a request, within the query buffer's limit.
 pub fn queue(core: &mut Core, session: &mut Session, command: Command, args: Args<'_>, out: &mut Out) -> Flow {
     if is_forbidden_in_multi(command.spec.flags) {
-        return fail(core, session, ProxyError::NotInMulti.to_string().as_bytes(), out);
+        return fail(core, session, ProxyError::NotInMulti(command.spec.name).to_string().as_bytes(), out);
     }
     let limit = core.shared.settings.query_buffer_bytes_max() as usize;
     let Some(queue) = &mut session.multi else { return Flow::Done };
@@ -63,14 +65,8 @@ pub fn queue(core: &mut Core, session: &mut Session, command: Command, args: Arg
     Flow::Done
 }
 
-/// MULTI.
-pub fn begin(core: &mut Core, session: &mut Session, out: &mut Out) -> Flow {
-    if session.multi.is_some() {
-        // Redis refuses, but the transaction goes on.
-        out.error(&ProxyError::NestedMulti.to_string());
-        core.counts.error(b"ERR");
-        return Flow::Done;
-    }
+/// MULTI. Inside a transaction it is refused before it comes here.
+pub fn begin(session: &mut Session, out: &mut Out) -> Flow {
     session.multi = Some(Box::default());
     session.show();
     out.ok();
@@ -78,13 +74,19 @@ pub fn begin(core: &mut Core, session: &mut Session, out: &mut Out) -> Flow {
 }
 
 /// DISCARD.
-pub fn discard(core: &mut Core, session: &mut Session, out: &mut Out) -> Flow {
-    if session.multi.take().is_none() {
-        return fail(core, session, ProxyError::DiscardWithoutMulti.to_string().as_bytes(), out);
-    }
+pub fn discard(session: &mut Session, out: &mut Out) -> Result<(), ProxyError> {
+    session.multi.take().ok_or(ProxyError::DiscardWithoutMulti)?;
     session.show();
     out.ok();
-    Flow::Done
+    Ok(())
+}
+
+/// An EXEC that is refused before it runs ends the transaction all the same.
+pub fn refuse_exec(core: &mut Core, session: &mut Session, why: &str, out: &mut Out) -> Flow {
+    session.multi = None;
+    session.show();
+    let why = why.strip_prefix("ERR ").unwrap_or(why).to_owned();
+    fail(core, session, ProxyError::ExecRefused(why).to_string().as_bytes(), out)
 }
 
 /// EXEC.
@@ -97,10 +99,16 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         core.charge(command, 0, 0, 1, true);
         return fail(core, session, ProxyError::ExecAborted.to_string().as_bytes(), out);
     }
-    match run_queue(core, session, &queue, ticket, out) {
-        Ok(()) => {
+    let mut answer = Out::new(session.proto);
+    match run_queue(core, session, &queue, ticket, &mut answer) {
+        Ok(sleep) => {
             session.show();
             core.charge(command, 0, 0, 1, false);
+            if !sleep.is_zero() {
+                return Flow::Late(Late::Sleep(sleep, answer));
+            }
+            out.append(&mut answer);
+            out.set_proto(session.proto);
             Flow::Done
         }
         Err(outcome) => {
@@ -132,13 +140,15 @@ impl Prepared<'_> {
     }
 }
 
+/// Runs all and writes the array of replies. Returns how long the client has to wait for it: DEBUG SLEEP inside a
+/// transaction holds up its answer, not those who want the same stripes.
 fn run_queue(
     core: &mut Core,
     session: &mut Session,
     queue: &Queue,
     ticket: Option<Ticket>,
     out: &mut Out,
-) -> Result<(), Outcome> {
+) -> Result<Duration, Outcome> {
     let flattened: Vec<Option<OwnedArgs>> =
         queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
     let mut hashes = Vec::new();
@@ -155,23 +165,32 @@ fn run_queue(
     let unit = core.handle.begin_unit(&node, &calls, ticket)?;
     out.array(prepared.len());
     let mut calls = calls.iter();
+    let mut sleep = Duration::ZERO;
     for request in &prepared {
-        let data_before = out.data_bytes();
+        let (data_before, at) = (out.data_bytes(), out.len());
         let bytes_in = value_bytes(request.command.spec, request.args);
         if let Some(fault) = &request.fault {
             out.error(&fault.to_string());
             core.charge(request.command, bytes_in, 0, 1, true);
+            count_error_at(core, out, at);
         } else if request.runs_on_node() {
             let Some(call) = calls.next() else { break };
             let (work, failed) = core.handle.run_in_unit(&unit, call, out);
             let bytes_out = out.data_bytes() - data_before;
             core.charge(request.command, bytes_in, bytes_out, work, failed);
+            if failed {
+                count_error_at(core, out, at);
+            }
         } else {
             // Bodies of the proxy never wait for a stripe, so they may run inside the unit.
-            run_session(core, session, request.command, request.args, None, out);
+            let flow = run_session(core, session, request.command, request.args, None, out);
+            if let Flow::Late(Late::Sleep(duration, mut answer)) = flow {
+                sleep = sleep.saturating_add(duration);
+                out.append(&mut answer);
+            }
         }
     }
-    Ok(())
+    Ok(sleep)
 }
 
 fn prepare<'q>(

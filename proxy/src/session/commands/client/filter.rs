@@ -1,0 +1,117 @@
+//! Which clients a CLIENT LIST or CLIENT KILL is about.
+
+use swell_engine::Fault;
+use swell_engine::number::parse_i64;
+use swell_wire::Args;
+
+use super::quoted;
+use crate::clients::{ClientInfo, canonical};
+use crate::error::ProxyError;
+use crate::session::commands::auth::DEFAULT_USER;
+
+/// Conditions that all have to hold; none given: every client.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Any of these; empty: any.
+    ids: Vec<u64>,
+    addr: Option<Vec<u8>>,
+    laddr: Option<Vec<u8>>,
+    kind: Option<ClientKind>,
+    age_seconds_min: Option<u64>,
+    /// Whether the caller itself is left out; nothing: what the command does by itself.
+    pub skip_me: Option<bool>,
+}
+
+/// What a connection is for. So far all are [`ClientKind::Normal`]: the others match none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientKind {
+    Normal,
+    Primary,
+    Replica,
+    PubSub,
+}
+
+impl Filter {
+    /// The client from this address.
+    pub fn by_address(addr: &[u8]) -> Filter {
+        Filter { addr: Some(addr.to_vec()), skip_me: Some(false), ..Filter::default() }
+    }
+
+    /// Reads options from argument `from` on.
+    ///
+    /// # Errors
+    /// [`Fault::Syntax`], and what is said of the single values.
+    pub fn parse(args: Args<'_>, from: usize) -> Result<Filter, ProxyError> {
+        let mut filter = Filter::default();
+        let mut at = from;
+        while let Some(word) = args.opt(at) {
+            let value = args.opt(at + 1).ok_or(Fault::Syntax)?;
+            at = match word.to_ascii_uppercase().as_slice() {
+                b"ID" => filter.parse_ids(args, at + 1)?,
+                option => {
+                    filter.parse_option(option, value)?;
+                    at + 2
+                }
+            };
+        }
+        Ok(filter)
+    }
+
+    /// Whether this client is meant. `is_me`: it is the caller.
+    pub fn fits(&self, info: &ClientInfo, now_ms: u64, is_me: bool) -> bool {
+        let age_seconds = now_ms.saturating_sub(info.connected_at_ms) / 1000;
+        let is_at = |wanted: &Option<Vec<u8>>, address| {
+            wanted.as_ref().is_none_or(|wanted| wanted.as_slice() == canonical(address).to_string().as_bytes())
+        };
+        (self.ids.is_empty() || self.ids.contains(&info.id))
+            && is_at(&self.addr, info.addr)
+            && is_at(&self.laddr, info.laddr)
+            && self.kind.is_none_or(|kind| kind == ClientKind::Normal)
+            && self.age_seconds_min.is_none_or(|least| age_seconds >= least)
+            && !(is_me && self.skip_me == Some(true))
+    }
+
+    /// One number at least, and all that follow it; returns where the next option stands.
+    fn parse_ids(&mut self, args: Args<'_>, mut at: usize) -> Result<usize, ProxyError> {
+        let from = at;
+        while let Some(id) = args.opt(at).and_then(parse_i64) {
+            let id = u64::try_from(id).ok().filter(|id| *id > 0).ok_or(ProxyError::BadClientId)?;
+            self.ids.push(id);
+            at += 1;
+        }
+        if at == from { Err(Fault::Syntax.into()) } else { Ok(at) }
+    }
+
+    fn parse_option(&mut self, option: &[u8], value: &[u8]) -> Result<(), ProxyError> {
+        match option {
+            b"ADDR" => self.addr = Some(value.to_vec()),
+            b"LADDR" => self.laddr = Some(value.to_vec()),
+            b"TYPE" => self.kind = Some(ClientKind::parse(value)?),
+            // There is only one user: either all fit, or nobody knows him.
+            b"USER" if value == DEFAULT_USER.as_bytes() => {}
+            b"USER" => return Err(ProxyError::NoSuchUser(quoted(value))),
+            b"MAXAGE" => self.age_seconds_min = Some(parse_age(value)?),
+            b"SKIPME" if value.eq_ignore_ascii_case(b"YES") => self.skip_me = Some(true),
+            b"SKIPME" if value.eq_ignore_ascii_case(b"NO") => self.skip_me = Some(false),
+            _ => return Err(Fault::Syntax.into()),
+        }
+        Ok(())
+    }
+}
+
+impl ClientKind {
+    fn parse(word: &[u8]) -> Result<ClientKind, ProxyError> {
+        match word.to_ascii_uppercase().as_slice() {
+            b"NORMAL" => Ok(ClientKind::Normal),
+            b"MASTER" | b"PRIMARY" => Ok(ClientKind::Primary),
+            b"REPLICA" | b"SLAVE" => Ok(ClientKind::Replica),
+            b"PUBSUB" => Ok(ClientKind::PubSub),
+            _ => Err(ProxyError::UnknownClientType(quoted(word))),
+        }
+    }
+}
+
+fn parse_age(value: &[u8]) -> Result<u64, ProxyError> {
+    let seconds = parse_i64(value).ok_or(ProxyError::MaxAgeNotInteger)?;
+    u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).ok_or(ProxyError::BadMaxAge)
+}

@@ -1,0 +1,78 @@
+//! CLIENT: what a connection says of itself, and what it may know of and do to others.
+
+mod filter;
+mod kill;
+mod list;
+mod modes;
+mod names;
+
+use swell_wire::{Args, Out};
+
+use super::help;
+use crate::session::{Flow, SessionCx};
+
+pub use kill::kill;
+pub use list::{info, list};
+pub use modes::{no_evict, no_touch, reply};
+pub use names::{ClientName, get_name, set_info, set_name};
+
+const HELP_LINES: &[&str] = &[
+    "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "GETNAME",
+    "    Read the name of this connection.",
+    "ID",
+    "    Read the number of this connection.",
+    "INFO",
+    "    Describe this connection in one line.",
+    "KILL <ip:port>",
+    "    End the connection that comes from <ip:port>.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    End the connections that all options fit. Options are:",
+    "    * ADDR <ip:port>",
+    "      Those that come from this address.",
+    "    * LADDR <ip:port>",
+    "      Those that have dialled this address.",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      Those of this type.",
+    "    * USER <username>",
+    "      Those of this user.",
+    "    * SKIPME (YES|NO)",
+    "      Whether to spare this connection (default: yes).",
+    "    * ID <client-id> [<client-id>...]",
+    "      Those with these numbers.",
+    "    * MAXAGE <maxage>",
+    "      Those that are open for <maxage> seconds or longer.",
+    "LIST [options ...]",
+    "    Describe the connections that all options fit, a line each. Options are those",
+    "    of KILL; this connection is shown unless SKIPME says otherwise.",
+    "NO-EVICT (ON|OFF)",
+    "    Say whether this connection is safe from being closed to save memory.",
+    "NO-TOUCH (ON|OFF)",
+    "    Say whether commands of this connection leave the LRU and LFU clocks alone.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Turn replies to this connection on or off, or skip the next.",
+    "SETINFO <option> <value>",
+    "    Note about the client library behind this connection. Options are:",
+    "    * LIB-NAME",
+    "      What it is called.",
+    "    * LIB-VER",
+    "      Its version.",
+    "SETNAME <name>",
+    "    Name this connection.",
+    "HELP",
+    "    Show these lines.",
+];
+
+pub fn id(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
+    out.int(cx.session.info.id as i64);
+    Flow::Done
+}
+
+pub fn show_help(_: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
+    help(HELP_LINES, out)
+}
+
+/// The bytes as error replies quote an argument: up to a NUL byte, as C has it.
+pub fn quoted(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+}

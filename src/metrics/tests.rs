@@ -1,0 +1,199 @@
+//! Laws over the declared metrics, and the page that they make.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use swell_engine::commands::table::tables;
+use swell_engine::metric::{Kind, Unit};
+use swell_meter::{Counters, Ledger, Profile, Tariff};
+use swell_node::Node;
+use swell_proxy::ProxyConfig;
+use swell_proxy::clients::Door;
+use swell_proxy::stats::Counts;
+
+use super::*;
+use crate::print::tests::committed_page_is;
+
+/// Bytes that an idle process's page may have.
+const IDLE_PAGE_BYTES_MAX: usize = 16 * 1024;
+
+/// A metric without its owner.
+struct Declared {
+    name: &'static str,
+    kind: Kind,
+    unit: Unit,
+    labels: &'static [&'static str],
+    help: &'static str,
+}
+
+fn declared() -> Vec<Declared> {
+    fn of<S>(metrics: &'static [Metric<S>]) -> impl Iterator<Item = Declared> {
+        metrics.iter().map(|metric| Declared {
+            name: metric.name,
+            kind: metric.kind,
+            unit: metric.unit,
+            labels: metric.labels,
+            help: metric.help,
+        })
+    }
+    of(process::METRICS)
+        .chain(of(swell_proxy::metrics::METRICS))
+        .chain(of(swell_node::metrics::METRICS))
+        .chain(of(swell_meter::metrics::METRICS))
+        .collect()
+}
+
+fn idle() -> Arc<Shared> {
+    let config = ProxyConfig {
+        workers: 2,
+        maxclients: 100,
+        query_buffer_bytes_max: 1 << 20,
+        output_buffer_bytes_max: 1 << 20,
+        timeout_seconds: 0,
+        requirepass: None,
+        metering: true,
+        tariff: Tariff::new(Profile::Elasticache),
+        version: "1.2.3",
+    };
+    Shared::new(&config, Node::new(1), Arc::new(Ledger::new(unix_ms(), 0)))
+}
+
+/// A little of everything that can be counted.
+fn busy() -> Arc<Shared> {
+    let shared = idle();
+    let mut counts = Counts { commands: 4, bytes_in: 100, bytes_out: 200, ..Counts::default() };
+    counts.error(b"ERR");
+    counts.error(b"a\"b\\c\nd");
+    [999, 1_000, 300_000, 10_000_000_000].into_iter().for_each(|nanoseconds| counts.batch(nanoseconds));
+    shared.totals.add(&counts);
+    let address = SocketAddr::from(([127, 0, 0, 1], 7));
+    shared.clients.add(Door::Resp, address, address, -1, 0);
+    let mut charged = Counters::new();
+    let resp = |name: &str| tables().resp.by_name(name.as_bytes()).expect(name).id;
+    charged.charge(&shared.tariff, resp("set"), 3277, 0, 1, false);
+    charged.charge(&shared.tariff, resp("get"), 0, 10, 1, true);
+    charged.charge(&shared.tariff, tables().memcached.by_name(b"get").expect("get").id, 0, 10, 2, false);
+    charged.drain_into(&shared.ledger);
+    shared
+}
+
+/// The samples by series and the types by name, after looking at every line.
+fn parse(page: &str) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {
+    let (mut samples, mut types) = (BTreeMap::new(), BTreeMap::new());
+    let mut explained = String::new();
+    for line in page.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            explained = help.split_once(' ').expect("a sentence").0.to_owned();
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').expect("a type");
+            assert_eq!(name, explained, "HELP stands before TYPE");
+            assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
+        } else {
+            let (series, value) = line.rsplit_once(' ').expect("a value");
+            assert!(series.starts_with(&explained), "{series} is under {explained}");
+            let value = value.parse().unwrap_or_else(|_| panic!("no number: {line}"));
+            assert!(samples.insert(series.to_owned(), value).is_none(), "{series} twice");
+        }
+    }
+    assert!(page.ends_with('\n'));
+    (samples, types)
+}
+
+#[test]
+fn docs_metrics_md_is_what_is_printed() {
+    committed_page_is("docs/metrics.md", &page());
+}
+
+#[test]
+fn every_declared_metric_is_on_both_pages() {
+    let (docs, (_, types)) = (page(), parse(&Metrics::new().render(&busy())));
+    for metric in declared() {
+        assert_eq!(types.get(metric.name).map(String::as_str), Some(metric.kind.name()), "{}", metric.name);
+        assert!(docs.contains(&format!("| `{}` |", metric.name)) && docs.contains(metric.help), "{}", metric.name);
+    }
+    assert_eq!(types.len(), declared().len());
+}
+
+#[test]
+fn no_metric_has_two_owners() {
+    let mut names = BTreeSet::new();
+    let twice: Vec<_> = declared().into_iter().filter(|metric| !names.insert(metric.name)).map(|m| m.name).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[test]
+fn names_follow_prometheus() {
+    for Declared { name, kind, unit, labels, help } in declared() {
+        assert!(name.starts_with("swell_") || name.starts_with("process_"), "{name}");
+        assert_eq!(name.ends_with("_total"), kind == Kind::Counter, "{name}");
+        let stem = name.strip_suffix("_total").unwrap_or(name);
+        let units = [Unit::ByteSeconds, Unit::Bytes, Unit::Seconds, Unit::Ecpus];
+        let named = units.into_iter().find(|unit| stem.ends_with(&format!("_{}", unit.name()))).unwrap_or(Unit::Count);
+        assert_eq!(named, unit, "{name}");
+        assert!(!["_bucket", "_sum", "_count", "_info_"].iter().any(|part| name.ends_with(part)), "{name}");
+        let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte));
+        assert!(is_word(name) && labels.iter().all(|label| is_word(label) && *label != "le"), "{name}");
+        assert!(help.ends_with('.') && !help.contains(['\n', '\\', '|']), "{name}: {help}");
+    }
+}
+
+#[test]
+fn figures_are_the_owners() {
+    let (samples, _) = parse(&Metrics::new().render(&busy()));
+    for (series, value) in [
+        ("swell_build_info{version=\"1.2.3\"}", 1.0),
+        ("swell_connections{door=\"resp\"}", 1.0),
+        ("swell_connections{door=\"memcached\"}", 0.0),
+        ("swell_commands_total", 4.0),
+        ("swell_errors_total", 2.0),
+        ("swell_errors_by_code_total{code=\"ERR\"}", 1.0),
+        ("swell_ecpus_total", 6.2),
+        ("swell_command_ecpus_total{command=\"set\"}", 3.2),
+        ("swell_command_ecpus_total{command=\"memcached:get\"}", 2.0),
+        ("swell_command_failures_total{command=\"get\"}", 1.0),
+        ("swell_family_ecpus_total{family=\"StringBasedCmds\"}", 4.2),
+        ("swell_family_calls_total{family=\"CmdGet\"}", 1.0),
+        ("swell_values_received_bytes_total", 3277.0),
+        ("swell_keys{db=\"0\"}", 0.0),
+        ("swell_memcached_results_total{verb=\"cas\",result=\"badval\"}", 0.0),
+    ] {
+        assert_eq!(samples.get(series), Some(&value), "{series}");
+    }
+    assert!(!samples.keys().any(|series| series.contains("\"del\"")), "nobody called it");
+}
+
+#[test]
+fn labels_are_escaped() {
+    let page = Metrics::new().render(&busy());
+    assert!(page.contains("swell_errors_by_code_total{code=\"a\\\"b\\\\c\\nd\"} 1\n"), "{page}");
+}
+
+#[test]
+fn buckets_add_up() {
+    let (samples, _) = parse(&Metrics::new().render(&busy()));
+    let bucket = |le: &str| samples[&format!("swell_batch_duration_seconds_bucket{{le=\"{le}\"}}")];
+    let bounds = ["0.000001", "0.000002", "0.000256", "0.000512", "4.194304", "+Inf"];
+    assert_eq!(bounds.map(bucket), [1.0, 2.0, 2.0, 3.0, 3.0, 4.0]);
+    assert_eq!(samples["swell_batch_duration_seconds_count"], 4.0);
+    assert_eq!(samples["swell_batch_duration_seconds_sum"], 10.000301999);
+}
+
+#[test]
+fn counters_may_be_reset() {
+    let (metrics, shared) = (Metrics::new(), busy());
+    metrics.render(&shared);
+    shared.totals.reset();
+    assert_eq!(parse(&metrics.render(&shared)).0["swell_commands_total"], 0.0);
+}
+
+#[test]
+fn an_idle_page_is_small_and_has_all_totals() {
+    let page = Metrics::new().render(&idle());
+    assert!(page.len() <= IDLE_PAGE_BYTES_MAX, "{} bytes", page.len());
+    let (samples, _) = parse(&page);
+    for metric in declared().into_iter().filter(|metric| metric.labels.is_empty() && metric.kind != Kind::Histogram) {
+        assert!(samples.contains_key(metric.name), "{}", metric.name);
+    }
+    assert!(!page.contains("command="));
+}
