@@ -8,7 +8,7 @@ use crate::error::Fault;
 use crate::exec::{Call, Exec, write_fault};
 use crate::gate::Refusal;
 use crate::key::{Db, KeyHash};
-use crate::spec::{Begin, Body, Find, Flags, Group, Long, Spec};
+use crate::spec::{Begin, Body, Find, Flags, Group, KeySpec, Long, Spec};
 use crate::stripe::{STRIPES, Ticket, stripe_of};
 use crate::walk::{Step, WalkState};
 
@@ -92,6 +92,42 @@ impl Drop for HeldOne<'_> {
     }
 }
 
+impl KeySpec {
+    /// Calls `each` with the argument index of every key of this group. Fails where a key count makes no sense.
+    #[inline]
+    pub fn each(&self, args: Args<'_>, mut each: impl FnMut(usize)) -> Result<(), Fault> {
+        let start = match self.begin {
+            Begin::Index(index) => index,
+            Begin::Keyword { word, from } => {
+                let found = (from..args.len()).find(|at| args.slice(*at).eq_ignore_ascii_case(word.as_bytes()));
+                let Some(found) = found else { return Ok(()) };
+                found + 1
+            }
+        };
+        let (first, last, step) = match self.find {
+            Find::Range { last, step } if last >= 0 => (start, start + last as usize, step),
+            Find::Range { last, step } => (start, (args.len() as isize + last).max(0) as usize, step),
+            Find::Count { number, first, step } => {
+                let count = args.opt(start + number).and_then(crate::number::parse_u64);
+                let room = (args.len().saturating_sub(start + first)).div_ceil(step.max(1));
+                match count {
+                    Some(0) => return Ok(()),
+                    Some(count) if count as usize <= room => {
+                        (start + first, start + first + (count as usize - 1) * step, step)
+                    }
+                    _ => return Err(Fault::Syntax),
+                }
+            }
+        };
+        let mut arg = first;
+        while arg <= last && arg < args.len() {
+            each(arg);
+            arg += step.max(1);
+        }
+        Ok(())
+    }
+}
+
 impl Spec {
     /// Hashes the keys of a call into `keys`. Fails where a key count in the arguments makes no sense.
     #[inline]
@@ -103,37 +139,7 @@ impl Spec {
     /// Calls `each` with the argument index of every key.
     #[inline]
     pub fn each_key(&self, args: Args<'_>, mut each: impl FnMut(usize)) -> Result<(), Fault> {
-        for keys in self.keys {
-            let start = match keys.begin {
-                Begin::Index(index) => index,
-                Begin::Keyword { word, from } => {
-                    let found = (from..args.len()).find(|at| args.slice(*at).eq_ignore_ascii_case(word.as_bytes()));
-                    let Some(found) = found else { continue };
-                    found + 1
-                }
-            };
-            let (first, last, step) = match keys.find {
-                Find::Range { last, step } if last >= 0 => (start, start + last as usize, step),
-                Find::Range { last, step } => (start, (args.len() as isize + last).max(0) as usize, step),
-                Find::Count { number, first, step } => {
-                    let count = args.opt(start + number).and_then(crate::number::parse_u64);
-                    let room = (args.len().saturating_sub(start + first)).div_ceil(step.max(1));
-                    match count {
-                        Some(0) => continue,
-                        Some(count) if count as usize <= room => {
-                            (start + first, start + first + (count as usize - 1) * step, step)
-                        }
-                        _ => return Err(Fault::Syntax),
-                    }
-                }
-            };
-            let mut arg = first;
-            while arg <= last && arg < args.len() {
-                each(arg);
-                arg += step.max(1);
-            }
-        }
-        Ok(())
+        self.keys.iter().try_for_each(|keys| keys.each(args, &mut each))
     }
 
     /// Whether the argument may be longer than 64 KiB without being copied into one piece.

@@ -23,8 +23,6 @@ const BATCHES: usize = 401;
 const MANY_KEYS: usize = 100;
 /// Times that a walk over everything is run.
 const WALKS: usize = 9;
-/// More than a processor's caches.
-const CACHES_BYTES: usize = 64 << 20;
 const NOW_MS: u64 = 1_795_392_000_000;
 
 type Request = Vec<Vec<u8>>;
@@ -36,7 +34,6 @@ struct Bench {
     random: u64,
     drawn: u64,
     fresh: u64,
-    elsewhere: Vec<u8>,
 }
 
 /// One printed row.
@@ -49,11 +46,14 @@ struct Row {
 fn main() {
     let mut bench = Bench::new();
     bench.load(KEYS);
+    let mut numbers = Bench::new();
+    numbers.load_numbers(KEYS);
     let mut rows = Vec::new();
     let mut unmeasured = Vec::new();
     let (walks, calls): (Vec<Command>, Vec<Command>) =
         engine_commands().partition(|command| matches!(command.spec.body, Body::Walk(_)));
     for command in calls {
+        let bench = if wants_numbers(command.spec.name) { &mut numbers } else { &mut bench };
         match bench.row(command) {
             Some(row) => rows.push(row),
             None => unmeasured.push(command.spec.name),
@@ -88,12 +88,18 @@ impl Bench {
     fn new() -> Bench {
         let engine = Engine::new(1);
         let local = engine.local(1);
-        Bench { engine, local, random: 0x2545_f491_4f6c_dd1d, drawn: 0, fresh: 0, elsewhere: vec![1; CACHES_BYTES] }
+        Bench { engine, local, random: 0x2545_f491_4f6c_dd1d, drawn: 0, fresh: 0 }
     }
 
     fn load(&mut self, keys: u64) {
         for number in 0..keys {
             self.run(&[b"set".to_vec(), key(number), VALUE.to_vec()]);
+        }
+    }
+
+    fn load_numbers(&mut self, keys: u64) {
+        for number in 0..keys {
+            self.run(&[b"set".to_vec(), key(number), b"1000".to_vec(), b"ex".to_vec(), b"10000".to_vec()]);
         }
     }
 
@@ -114,9 +120,6 @@ impl Bench {
         let mut times = Vec::new();
         for _ in 0..BATCHES {
             let requests: Vec<Request> = (0..calls).map(|_| self.request(name, keys)).collect::<Option<_>>()?;
-            if is_prepared(name) {
-                self.cool();
-            }
             times.push(self.timed(&requests) / calls as f64);
             self.restore(name, &requests);
         }
@@ -193,9 +196,10 @@ impl Bench {
                 "copy" => self.run(&[b"del".to_vec(), request[2].clone()]),
                 "setnx" => self.run(&[b"del".to_vec(), request[1].clone()]),
                 "msetnx" => request[1..].iter().step_by(2).for_each(|key| self.run(&[b"del".to_vec(), key.clone()])),
-                "append" | "incr" | "decr" | "incrby" | "decrby" | "incrbyfloat" => {
+                "append" => {
                     self.run(&[b"set".to_vec(), request[1].clone(), VALUE.to_vec()]);
                 }
+                "persist" => self.run(&[b"expire".to_vec(), request[1].clone(), b"10000".to_vec()]),
                 "expire" | "pexpire" | "expireat" | "pexpireat" | "getex" | "setex" | "psetex" => {
                     self.run(&[b"persist".to_vec(), request[1].clone()]);
                 }
@@ -225,7 +229,9 @@ impl Bench {
             "pexpire" => plain(&["10000000"]),
             "expireat" => plain(&["1900000000"]),
             "pexpireat" => plain(&["1900000000000"]),
-            _ if is_prepared(name) => return self.prepared(name, words),
+            "incr" | "decr" | "persist" => plain(&[]),
+            "incrby" | "decrby" => plain(&["7"]),
+            "incrbyfloat" => plain(&["1.5"]),
             "rename" | "renamenx" | "copy" => {
                 words.extend([self.some_key(), self.fresh_key()]);
             }
@@ -242,31 +248,10 @@ impl Bench {
         Some(words)
     }
 
-    /// A call on a key that must hold something special first.
-    fn prepared(&mut self, name: &str, mut words: Request) -> Option<Request> {
-        let key = self.some_key();
-        match name {
-            "persist" => self.run(&[b"expire".to_vec(), key.clone(), b"10000".to_vec()]),
-            _ => self.run(&[b"set".to_vec(), key.clone(), b"1000".to_vec()]),
-        }
-        words.push(key);
-        match name {
-            "incrby" | "decrby" => words.push(b"7".to_vec()),
-            "incrbyfloat" => words.push(b"1.5".to_vec()),
-            _ => {}
-        }
-        Some(words)
-    }
-
     /// Each key once before any comes again, in an order that memory does not know.
     fn some_key(&mut self) -> Vec<u8> {
         self.drawn += 1;
         key(self.drawn.wrapping_mul(618_033_989) % KEYS)
-    }
-
-    /// Reads more than the processor's caches hold, so that what was prepared just now is as far away as anything.
-    fn cool(&mut self) {
-        black_box(self.elsewhere.iter().step_by(64).map(|byte| u64::from(*byte)).sum::<u64>());
     }
 
     fn fresh_key(&mut self) -> Vec<u8> {
@@ -315,8 +300,8 @@ fn key(number: u64) -> Vec<u8> {
     format!("key:{number:012}").into_bytes()
 }
 
-/// Commands whose keys must hold something special first.
-fn is_prepared(name: &str) -> bool {
+/// Commands that want keys which hold numbers and expire.
+fn wants_numbers(name: &str) -> bool {
     matches!(name, "incr" | "decr" | "incrby" | "decrby" | "incrbyfloat" | "persist")
 }
 

@@ -156,6 +156,7 @@ fn ecpus(milli: u64) -> f64 {
     milli as f64 / MILLI as f64
 }
 
+/// To the thousandth: the ledger counts milliseconds.
 fn byte_seconds(gigabyte_hours: f64) -> f64 {
-    gigabyte_hours * GIGABYTE as f64 * 3600.0
+    (gigabyte_hours * GIGABYTE as f64 * 3_600_000.0).round() / 1000.0
 }

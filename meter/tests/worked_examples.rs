@@ -23,10 +23,14 @@ fn table(heading: &str) -> Vec<Vec<String>> {
         .skip_while(|line| !line.starts_with('|'))
         .take_while(|line| line.starts_with('|'))
         .skip(2)
-        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect())
+        .map(|line| line.trim_matches(['|', ' ']).split(" | ").map(cell).collect())
         .collect();
     assert!(!rows.is_empty(), "{heading} has a table");
     rows
+}
+
+fn cell(text: &str) -> String {
+    text.trim().trim_matches('`').replace("\\|", "|")
 }
 
 fn id(label: &str) -> CommandId {

@@ -43,6 +43,8 @@ pub struct Client {
     backlog: VecDeque<Waiting>,
     late: Option<Box<LateAnswer>>,
     replies: Replies,
+    /// `unread` may hold complete requests: decoding stopped early.
+    undecoded: bool,
     /// The peer has closed its side.
     at_end: bool,
 }
@@ -124,6 +126,7 @@ impl Client {
             backlog: VecDeque::new(),
             late: None,
             replies: Replies::default(),
+            undecoded: false,
             at_end: false,
         }
     }
@@ -144,6 +147,8 @@ impl Client {
                 ready!(self.poll_late(cx));
             } else if !self.backlog.is_empty() {
                 self.serve_backlog();
+            } else if self.undecoded {
+                self.serve_unread();
             } else if self.at_end {
                 return if self.unsent.is_none() { Poll::Ready(()) } else { Poll::Pending };
             } else if !ready!(self.poll_serve(cx)) {
@@ -194,6 +199,17 @@ impl Client {
         Poll::Ready(true)
     }
 
+    /// Goes on with what was read but not decoded when an answer was late or the output full.
+    fn serve_unread(&mut self) {
+        self.undecoded = false;
+        let mut unread = std::mem::take(&mut self.unread);
+        let consumed = self.serve(&unread, 0);
+        if consumed < unread.len() {
+            unread.drain(..consumed);
+            self.unread = unread;
+        }
+    }
+
     /// Decodes and serves all complete requests at the front of `bytes`; returns how many bytes that were. `read` of
     /// them are new.
     fn serve(&mut self, bytes: &[u8], read: usize) -> usize {
@@ -205,6 +221,7 @@ impl Client {
         core.counts.bytes_in += read as u64;
         self.session.info.bytes_in.fetch_add(read as u64, Relaxed);
         let mut requests = std::mem::take(&mut core.requests);
+        let output_max = core.shared.settings.output_buffer_bytes_max();
         let mut consumed = 0;
         while !self.session.closing {
             requests.clear();
@@ -219,9 +236,14 @@ impl Client {
             self.note_last(core, &source);
             if let Some((at, late)) = progress.late {
                 self.put_off(&mut requests, buf, at, late);
+                self.undecoded = true;
                 break;
             }
-            if core.limits.authenticated && consumed == bytes.len() {
+            if consumed == bytes.len() {
+                break;
+            }
+            if core.out.len() as u64 > output_max {
+                self.undecoded = true;
                 break;
             }
         }

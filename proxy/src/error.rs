@@ -63,8 +63,46 @@ pub enum ProxyError {
     /// In the engine's words.
     #[error(transparent)]
     Fault(#[from] swell_engine::Fault),
+    #[error("ERR Invalid command specified")]
+    InvalidCommand,
+    #[error("ERR The command has no key arguments")]
+    NoKeyArguments,
+    #[error("ERR Invalid number of arguments specified for command")]
+    InvalidArgumentCount,
+    #[error("ERR Invalid arguments specified for command")]
+    InvalidArguments,
+    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
+    UnknownConfig(String),
+    #[error("ERR CONFIG SET failed (possibly related to argument '{0}') - {1}")]
+    ConfigSet(String, ConfigRefusal),
+    #[error("ERR The server is running without a config file")]
+    NoConfigFile,
     #[error("TRYAGAIN The slot was not served in time; nothing was changed")]
     GateTimeout,
     #[error("ERR internal error; nothing more is known here, see the log")]
     Internal,
+}
+
+/// Why CONFIG SET did not take a value; part of its error line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigRefusal {
+    #[error("can't set immutable config")]
+    Immutable,
+    #[error("duplicate parameter")]
+    Duplicate,
+    #[error("argument must be a memory value")]
+    NotMemory,
+    #[error("argument couldn't be parsed into an integer")]
+    NotInteger,
+    #[error("argument must be between {0} and {1} inclusive")]
+    OutOfRange(i64, i64),
+    #[error(
+        "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, \
+         allkeys-lru, allkeys-lfu, allkeys-random, noeviction"
+    )]
+    UnknownPolicy,
+    #[error("argument must be UTF-8")]
+    NotUtf8,
+    #[error("The operating system is not able to handle the specified number of clients, try with {0}")]
+    TooManyClients(u64),
 }

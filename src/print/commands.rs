@@ -8,7 +8,7 @@ const INTRO: &str = "\
 
 Printed by `swell print commands`.
 
-- **arguments**: how many there are with the command's name; `2+` is two or more.
+- **arguments**: how many there are with the command's name (and its subcommand's); `2+` is two or more.
 - **flags**: as `COMMAND INFO` gives them; memcached's verbs have the same ones.
 - **keys**: at which arguments they stand and what happens to them. `1`: the first argument after the name; `last`: the \
 last one.

@@ -110,3 +110,58 @@ fn asked(args: Args<'_>) -> Result<Option<Slot>, Fault> {
 fn is_asked(args: Args<'_>, slot: Slot) -> bool {
     asked(args) == Ok(Some(slot))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Engine, Local};
+    use crate::entry::NewValue;
+    use crate::exec::{Call, McField, Ttl};
+    use crate::key::Db;
+    use crate::walk::Step;
+    use swell_wire::{OwnedArgs, Proto};
+
+    /// All in slot 12182: the stripes of most other slots are empty.
+    const KEYS: usize = 600;
+
+    #[test]
+    fn only_the_slot_asked_for_is_looked_at() {
+        let engine = Engine::new(7);
+        let mut local = engine.local(7);
+        (0..KEYS).for_each(|n| put(&engine, &mut local, &format!("{{foo}}{n}")));
+        let count = |local: &mut Local, slot: &str| run(&engine, local, &COUNTKEYSINSLOT, &["CLUSTER", "", slot]);
+        assert_eq!(count(&mut local, "12182"), format!(":{KEYS}\r\n"));
+        assert_eq!(count(&mut local, "0"), ":0\r\n");
+        assert_eq!(count(&mut local, "12181"), ":0\r\n");
+        let list = |local: &mut Local, slot: &str, keys: &str| {
+            let reply = run(&engine, local, &GETKEYSINSLOT, &["CLUSTER", "", slot, keys]);
+            (reply.lines().next().unwrap_or_default().to_owned(), reply.matches("{foo}").count())
+        };
+        for (asked, expected) in [("0", 0), ("1", 1), ("5", 5), ("599", 599), ("600", 600), ("100000", 600)] {
+            assert_eq!(list(&mut local, "12182", asked), (format!("*{expected}"), expected));
+        }
+        assert_eq!(list(&mut local, "12180", "10"), ("*0".to_owned(), 0));
+    }
+
+    fn call<'a>(spec: &'static Spec, args: Args<'a>) -> Call<'a> {
+        let (db, proto) = (Db::default(), Proto::Resp2);
+        Call { spec, args, keys: &[], db, proto, no_touch: false, now_ms: 1_000 }
+    }
+
+    fn put(engine: &Engine, local: &mut Local, key: &str) {
+        let args = OwnedArgs::default();
+        let mut cx = Exec::new(engine, local, &call(&COUNTKEYSINSLOT, args.as_args()));
+        let key = cx.key_of(key.as_bytes());
+        cx.put(key, NewValue::Bytes(b"v"), Ttl::Clear, McField::Clear);
+    }
+
+    fn run(engine: &Engine, local: &mut Local, spec: &'static Spec, words: &[&str]) -> String {
+        let args = OwnedArgs::from_slices(words);
+        let (call, Body::Walk(body)) = (call(spec, args.as_args()), &spec.body) else { panic!("these are walks") };
+        let mut state = WalkState::begin(body, engine, local, &call).expect("a good request");
+        while state.step(body, engine, local, &call, false) != Step::Done {}
+        let mut out = Out::new(Proto::Resp2);
+        (body.end)(call.args, &mut state, &mut out);
+        String::from_utf8(out.to_vec()).expect("keys of these tests are text")
+    }
+}

@@ -115,3 +115,57 @@ fn parse_age(value: &[u8]) -> Result<u64, ProxyError> {
     let seconds = parse_i64(value).ok_or(ProxyError::MaxAgeNotInteger)?;
     u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).ok_or(ProxyError::BadMaxAge)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::{Door, Registry};
+    use swell_wire::OwnedArgs;
+
+    /// What the real server answers to CLIENT KILL with these options, or nothing where it is content.
+    #[test]
+    fn options_are_read_as_the_real_server_does() {
+        for (words, expected) in [
+            ("ID 1", ""),
+            ("ID 1 2 3 type NORMAL skipme no", ""),
+            ("ID 1 ID 2", ""),
+            ("TYPE slave ADDR 1.2.3.4:5 LADDR x MAXAGE 7 USER default", ""),
+            ("ID a", "ERR syntax error"),
+            ("ID", "ERR syntax error"),
+            ("ID 1 x", "ERR syntax error"),
+            ("ID 0", "ERR client-id should be greater than 0"),
+            ("ID 1 -1", "ERR client-id should be greater than 0"),
+            ("ID 99999999999999999999", "ERR syntax error"),
+            ("TYPE", "ERR syntax error"),
+            ("TYPE nosuch", "ERR Unknown client type 'nosuch'"),
+            ("USER nobody", "ERR No such user 'nobody'"),
+            ("MAXAGE 0", "ERR maxage should be greater than 0"),
+            ("MAXAGE x", "ERR maxage is not an integer or out of range"),
+            ("SKIPME maybe", "ERR syntax error"),
+            ("FOO bar", "ERR syntax error"),
+        ] {
+            let error = parse(words).err().map_or(String::new(), |error| error.to_string());
+            assert_eq!(error, expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn all_conditions_have_to_hold() {
+        let clients = Registry::default();
+        let (addr, laddr) = ("[::ffff:10.0.0.1]:1000", "10.0.0.2:6379");
+        let info = clients.add(Door::Resp, addr.parse().unwrap(), laddr.parse().unwrap(), -1, 5_000);
+        let fits = |words: &str, is_me| parse(words).unwrap().fits(&info, 15_000, is_me);
+        for words in ["", "ID 7 1", "ADDR 10.0.0.1:1000", "LADDR 10.0.0.2:6379 TYPE normal", "MAXAGE 10", "SKIPME no"] {
+            assert!(fits(words, true), "{words}");
+        }
+        for words in ["ID 2", "ADDR 10.0.0.1:1001", "LADDR 10.0.0.2:6379 TYPE pubsub", "MAXAGE 11", "SKIPME yes"] {
+            assert!(!fits(words, true), "{words}");
+        }
+        assert!(fits("SKIPME yes", false));
+    }
+
+    fn parse(words: &str) -> Result<Filter, ProxyError> {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        Filter::parse(OwnedArgs::from_slices(&words).as_args(), 0)
+    }
+}
