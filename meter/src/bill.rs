@@ -169,11 +169,11 @@ impl From<FamilyUsage> for FamilyLine {
     }
 }
 
-/// Lines by ECPUs, then calls, then name.
-fn dearest_first<'a, Line>(
-    lines: &'a BTreeMap<String, Line>,
+/// Lines by ECPUs, then by name.
+fn dearest_first<Line>(
+    lines: &BTreeMap<String, Line>,
     ecpu_milli: impl Fn(&Line) -> u64,
-) -> impl Iterator<Item = (&'a String, &'a Line)> {
+) -> impl Iterator<Item = (&String, &Line)> {
     let mut lines: Vec<_> = lines.iter().collect();
     lines.sort_by_key(|(_, line)| std::cmp::Reverse(ecpu_milli(line)));
     lines.into_iter()

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod config;
 pub mod core;
 pub mod error;
+pub mod files;
 pub mod listen;
 pub mod memcached;
 pub mod metrics;

@@ -42,7 +42,8 @@ impl Rates {
             return Rate::default();
         };
         let seconds = to_ms.saturating_sub(*from_ms) as f64 / MS_PER_SECOND;
-        let per_second = |from: u64, to: u64| if seconds > 0.0 { to.saturating_sub(from) as f64 / seconds } else { 0.0 };
+        let per_second =
+            |from: u64, to: u64| if seconds > 0.0 { to.saturating_sub(from) as f64 / seconds } else { 0.0 };
         Rate {
             commands: per_second(from.commands, to.commands),
             bytes_in: per_second(from.bytes_in, to.bytes_in),

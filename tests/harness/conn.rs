@@ -21,11 +21,19 @@ impl Conn {
     /// # Panics
     /// When nobody answers there.
     pub fn open(addr: &str) -> Conn {
-        let stream = TcpStream::connect(addr).unwrap_or_else(|why| panic!("cannot connect to {addr}: {why}"));
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        Conn { stream, got: Vec::new(), piece: vec![0; READ_LEN].into() }
+        Conn::try_open(addr).unwrap_or_else(|why| panic!("cannot connect to {addr}: {why}"))
+    }
+
+    /// As [`Conn::open`].
+    ///
+    /// # Errors
+    /// Nobody answers there.
+    pub fn try_open(addr: &str) -> io::Result<Conn> {
+        let stream = TcpStream::connect(addr)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(Conn { stream, got: Vec::new(), piece: vec![0; READ_LEN].into() })
     }
 
     /// Sends bytes as they are. A peer that has closed already is not an error here: the next read will say so.

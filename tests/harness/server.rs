@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{Conn, DEADLINE, Reply, program, wait_for};
+use super::{Conn, DEADLINE, program, wait_for};
 
 /// Lines of a log that a failing test prints.
 const LOG_LINES: usize = 60;
@@ -25,6 +25,8 @@ pub struct Server {
     pub http: String,
     child: Child,
     dir: Dir,
+    /// Whether a failing test prints its log: a real server's says nothing once it has started.
+    telling: bool,
 }
 
 /// Starts Swell.
@@ -101,7 +103,8 @@ impl Real {
         command.args(["-o", "no_lru_maintainer,no_lru_crawler"]);
         let mut server = Server::spawn(&mut command, Dir::new("memcached"));
         server.memcached = format!("127.0.0.1:{port}");
-        server.await_ready(|server| TcpStream::connect(&server.memcached).ok());
+        server.await_ready(|server| greets(&server.memcached, b"version\r\n", &["VERSION "]));
+        server.telling = false;
         server
     }
 
@@ -124,13 +127,8 @@ impl Real {
         command.arg("--dir").arg(&dir.0).args(args);
         let mut server = Server::spawn(&mut command, dir);
         server.resp = format!("127.0.0.1:{port}");
-        server.await_ready(|server| {
-            TcpStream::connect(&server.resp).ok()?;
-            match Conn::open(&server.resp).cmd(&["PING"]) {
-                Reply::Error(text) => text.starts_with("NOAUTH").then_some(()),
-                other => (other.text() == "PONG").then_some(()),
-            }
-        });
+        server.await_ready(|server| greets(&server.resp, b"PING\r\n", &["+PONG", "-NOAUTH"]));
+        server.telling = false;
         server
     }
 }
@@ -215,7 +213,7 @@ impl Server {
         let log = File::create(dir.0.join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap_or_else(|why| panic!("cannot start {command:?}: {why}"));
-        Server { resp: String::new(), memcached: String::new(), http: String::new(), child, dir }
+        Server { resp: String::new(), memcached: String::new(), http: String::new(), child, dir, telling: true }
     }
 
     fn await_ready<T>(&mut self, mut look: impl FnMut(&Server) -> Option<T>) -> T {
@@ -230,7 +228,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.telling {
             let log = self.log();
             let lines: Vec<String> = log.lines().map(|line| line.chars().take(LOG_WIDTH).collect()).collect();
             eprintln!(
@@ -279,6 +277,15 @@ fn free_port() -> u16 {
     let _client = TcpStream::connect(address).unwrap();
     drop(listener.accept().unwrap());
     address.port()
+}
+
+/// Whether who listens there answers a request as expected. A mere connection would prove nothing: to a port that
+/// nobody listens on, the kernel may connect a socket with itself.
+fn greets(addr: &str, request: &[u8], answers: &[&str]) -> Option<()> {
+    let mut conn = Conn::try_open(addr).ok()?;
+    conn.send(request);
+    let line = conn.line().ok()?;
+    answers.iter().any(|answer| line.starts_with(answer.as_bytes())).then_some(())
 }
 
 fn proc_number(path: &str, field: &str) -> u64 {

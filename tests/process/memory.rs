@@ -73,7 +73,7 @@ fn without_eviction_writes_are_refused_and_the_rest_works() {
     assert_eq!(conn.cmd(&["EXPIRE", "key:0", "100"]).int(), 1);
     assert_eq!(conn.cmd(&["DEL", "key:0", "key:1"]).int(), 2);
     assert_eq!(info(&mut conn, "evicted_keys"), 0);
-    assert_eq!(conn.cmd(&["FLUSHALL"]).text(), "OK");
+    assert_eq!(conn.cmd(&["FLUSHALL", "SYNC"]).text(), "OK");
     assert_eq!(conn.cmd(&["SET", "k", "v"]).text(), "OK");
 }
 

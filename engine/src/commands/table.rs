@@ -9,6 +9,8 @@ use crate::spec::{Body, CommandId, Spec};
 
 /// Longest command name with its subcommand, in bytes.
 const NAME_BYTES_MAX: usize = 64;
+/// Marks a subcommand in the index: its joined name is not a name that a client may call.
+const SUBCOMMAND: u16 = 1 << 15;
 
 /// One command with its number.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +33,7 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Table {
     commands: Vec<Command>,
-    /// Open addressing over (hash of name) → index + 1 in `commands`.
+    /// Open addressing over (hash of name) → index + 1 in `commands`, [`SUBCOMMAND`] where it is one.
     index: Vec<u16>,
     /// Names in capitals are other names: memcached's verbs.
     case_matters: bool,
@@ -101,7 +103,8 @@ impl Table {
             while index[place] != 0 {
                 place = (place + 1) & (index.len() - 1);
             }
-            index[place] = at as u16 + 1;
+            let mark = if command.spec.container().is_some() { SUBCOMMAND } else { 0 };
+            index[place] = (at as u16 + 1) | mark;
         }
         Table { commands, index, case_matters }
     }
@@ -109,7 +112,7 @@ impl Table {
     /// The command that these arguments call, by name and, for containers, subcommand.
     #[inline]
     pub fn find(&self, args: Args<'_>) -> Found {
-        let Some(command) = self.by_name(args.slice(0)) else { return Found::Unknown };
+        let Some((command, false)) = self.look_up(args.slice(0)) else { return Found::Unknown };
         if !matches!(command.spec.body, Body::Container) || args.len() < 2 {
             return Found::Command(command);
         }
@@ -122,16 +125,22 @@ impl Table {
     /// A command by name (in any case, but for memcached's verbs); subcommands as "container|subcommand".
     #[inline]
     pub fn by_name(&self, name: &[u8]) -> Option<Command> {
+        self.look_up(name).map(|(command, _)| command)
+    }
+
+    /// A command by name, and whether it is a subcommand.
+    #[inline]
+    fn look_up(&self, name: &[u8]) -> Option<(Command, bool)> {
         let mut place = hash(name) as usize & (self.index.len() - 1);
         loop {
-            let at = self.index[place] as usize;
+            let at = self.index[place];
             if at == 0 {
                 return None;
             }
-            let command = self.commands[at - 1];
+            let command = self.commands[usize::from(at & !SUBCOMMAND) - 1];
             let known = command.spec.name.as_bytes();
             if known == name || !self.case_matters && known.eq_ignore_ascii_case(name) {
-                return Some(command);
+                return Some((command, at & SUBCOMMAND != 0));
             }
             place = (place + 1) & (self.index.len() - 1);
         }
@@ -204,6 +213,22 @@ mod tests {
             assert_eq!(command.id.0 as usize, at);
             assert_eq!(tables.by_id(command.id).unwrap().spec.name, command.spec.name);
         }
+    }
+
+    #[test]
+    fn subcommands_are_called_by_two_words_only() {
+        let find = |words: &[&str]| {
+            let owned = swell_wire::OwnedArgs::from_slices(words);
+            match tables().resp.find(owned.as_args()) {
+                Found::Command(command) => command.spec.name,
+                Found::Unknown => "-",
+                Found::UnknownSubcommand(_) => "?",
+            }
+        };
+        assert_eq!(find(&["OBJECT", "Encoding", "k"]), "object|encoding");
+        assert_eq!(find(&["object|encoding", "k", "k"]), "-");
+        assert_eq!(find(&["object", "nosuch"]), "?");
+        assert_eq!(find(&["object"]), "object");
     }
 
     #[test]

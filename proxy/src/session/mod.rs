@@ -291,16 +291,18 @@ pub fn run_session(
     let args = flattened.as_ref().map_or(args, OwnedArgs::as_args);
     session.info.last_command.store(command.id.0, Relaxed);
     session.info.last_active_ms.store(core.now_ms, Relaxed);
-    let mark = out.len();
+    let (mark, errors_before) = (out.len(), core.counts.errors);
     let flow = body(&mut SessionCx { core, session, command, ticket }, args, out);
     // EXEC counts and charges for itself, and each of its requests for its own.
     if matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..))) && command.spec.name != "exec" {
-        let error = error_at(out, mark);
+        // A body that refuses in memcached's words has counted that already.
+        let has_counted = core.counts.errors > errors_before;
+        let error = error_at(out, mark).filter(|_| !has_counted);
         if let Some(code) = error {
             core.counts.error(code);
         }
         let bytes_out = out.data_bytes() - data_before;
-        core.charge(command, value_bytes(command.spec, args), bytes_out, 1, error.is_some());
+        core.charge(command, value_bytes(command.spec, args), bytes_out, 1, has_counted || error.is_some());
     }
     flow
 }

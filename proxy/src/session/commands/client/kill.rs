@@ -12,11 +12,9 @@ use crate::session::{Flow, SessionCx};
 /// With one argument an address, answered by OK; else options, answered by how many connections it ended.
 pub fn kill(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     if args.len() == 3 {
-        let result = match end(cx, &Filter::by_address(args.slice(2))) {
-            0 => Err(ProxyError::NoSuchClient),
-            _ => Ok(out.ok()),
-        };
-        return done(result, out);
+        let is_known = end(cx, &Filter::by_address(args.slice(2))) > 0;
+        let result = if is_known { Ok(()) } else { Err(ProxyError::NoSuchClient) };
+        return done(result.map(|()| out.ok()), out);
     }
     let result = Filter::parse(args, 2).map(|mut filter| {
         filter.skip_me = filter.skip_me.or(Some(true));

@@ -4,7 +4,7 @@ mod describe;
 mod document;
 
 use swell_engine::commands::table::{Command, Found};
-use swell_engine::spec::{Acl, Body};
+use swell_engine::spec::{Acl, Body, KeySpec};
 use swell_engine::{Fault, Spec, glob};
 use swell_wire::{Args, Out};
 
@@ -135,7 +135,7 @@ fn named(name: &[u8]) -> Option<Command> {
 fn keys_of(call: Args<'_>) -> Result<Vec<(usize, &'static [&'static str])>, ProxyError> {
     let Found::Command(command) = catalog::resp().find(call) else { return Err(ProxyError::InvalidCommand) };
     let spec = command.spec;
-    if spec.keys.is_empty() {
+    if spec.keys.is_empty() || spec.container() == Some("debug") {
         return Err(ProxyError::NoKeyArguments);
     }
     if !spec.arity_fits(call.len()) {
@@ -143,9 +143,21 @@ fn keys_of(call: Args<'_>) -> Result<Vec<(usize, &'static [&'static str])>, Prox
     }
     let mut found = Vec::new();
     for keys in spec.keys {
-        keys.each(call, |arg| found.push((arg, keys.flags))).map_err(|_| ProxyError::InvalidArguments)?;
+        let flags = flags_of(keys, call);
+        keys.each(call, |arg| found.push((arg, flags))).map_err(|_| ProxyError::InvalidArguments)?;
     }
     if found.is_empty() { Err(ProxyError::InvalidArguments) } else { Ok(found) }
+}
+
+/// What is done with a group of keys; where that depends on the options (SET), what these options say.
+fn flags_of(keys: &'static KeySpec, call: Args<'_>) -> &'static [&'static str] {
+    if !keys.flags.contains(&"variable_flags") {
+        return keys.flags;
+    }
+    match call.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET")) {
+        true => &["RW", "access", "update"],
+        false => &["OW", "update"],
+    }
 }
 
 /// There are no modules, and a category that is unknown has no commands.

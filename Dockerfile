@@ -1,0 +1,31 @@
+# Swell in a container: one static binary, no shell, not root.
+#
+#   docker build -t swell .
+#   docker run --rm -p 6379:6379 -p 11211:11211 -p 9121:9121 -e SWELL_REQUIREPASS=secret swell
+#
+# A password is needed here. Inside a container Swell has to listen on 0.0.0.0 to be reached at all, and whoever comes in
+# through a published port is not a loopback peer: without a password protected mode turns him away, on all three ports.
+# Better than -e is a file: mount it and name it with SWELL_CONFIG.
+#
+# Memory: the default limit is half of the container's own (docker run --memory …), read from its cgroup.
+# Other options are flags behind the image's name, or SWELL_* variables; unknown ones are refused.
+
+FROM rust:1-alpine AS build
+# mimalloc is C. The image's own target is musl, which links statically by default.
+RUN apk add --no-cache gcc make musl-dev linux-headers
+WORKDIR /swell
+COPY . .
+RUN cargo build --release --locked --bin swell && strip target/release/swell
+
+FROM scratch
+COPY --from=build /swell/target/release/swell /swell
+# Nobody in particular: no name is needed, and none is there.
+USER 65532:65532
+ENV SWELL_RESP=0.0.0.0:6379 \
+    SWELL_MEMCACHED=0.0.0.0:11211 \
+    SWELL_HTTP=0.0.0.0:9121 \
+    SWELL_LOG_FORMAT=json
+EXPOSE 6379 11211 9121
+# Asks /readyz over loopback, which needs no password.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["/swell", "health"]
+ENTRYPOINT ["/swell"]

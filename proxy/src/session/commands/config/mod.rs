@@ -1,0 +1,99 @@
+//! CONFIG: options by name, read by pattern and changed all or none.
+
+mod options;
+mod value;
+
+use swell_engine::{Fault, glob};
+use swell_wire::{Args, Out};
+
+use super::{done, help};
+use crate::error::{ConfigRefusal, ProxyError};
+use crate::session::{Flow, SessionCx};
+use options::{Change, ConfigOption, OPTIONS};
+
+const HELP_LINES: &[&str] = &[
+    "CONFIG <subcommand> [<arg> ...]. Subcommands are:",
+    "GET <pattern> [<pattern> ...]",
+    "    Read the options whose names match any <pattern>.",
+    "SET <option> <value> [<option> <value> ...]",
+    "    Change options: all that are named, or, if one cannot be, none.",
+    "RESETSTAT",
+    "    Set the counters that INFO shows to zero. What was metered stays.",
+    "REWRITE",
+    "    Always an error: the configuration file is for people to write.",
+    "HELP",
+    "    Print these lines.",
+];
+
+/// Every option once, whatever patterns it matches. A name without wildcards comes back as it was spelt.
+pub fn get(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    let mut found: Vec<(Vec<u8>, &ConfigOption)> = Vec::new();
+    for pattern in args.from(2).iter() {
+        let is_pattern = pattern.iter().any(|byte| b"[*?".contains(byte));
+        for option in OPTIONS {
+            let name = option.name.as_bytes();
+            let matches =
+                if is_pattern { glob::matches_any_case(pattern, name) } else { name.eq_ignore_ascii_case(pattern) };
+            if matches && !found.iter().any(|(_, known)| std::ptr::eq(*known, option)) {
+                found.push((if is_pattern { name } else { pattern }.to_vec(), option));
+            }
+        }
+    }
+    out.map(found.len());
+    for (name, option) in found {
+        out.bulk(&name);
+        out.bulk(option.show(cx.core).as_bytes());
+    }
+    Flow::Done
+}
+
+pub fn set(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    let result = changes(args).map(|changes| {
+        changes.into_iter().for_each(|change| change.apply(cx.core));
+        out.ok();
+    });
+    done(result, out)
+}
+
+/// Of what other workers counted in the last tenth of a second, some may still come after it.
+pub fn reset_stat(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
+    cx.core.report();
+    cx.core.shared.reset_stats(cx.core.now_ms);
+    out.ok();
+    Flow::Done
+}
+
+pub fn rewrite(_: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
+    done(Err(ProxyError::NoConfigFile), out)
+}
+
+pub fn show_help(_: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
+    help(HELP_LINES, out)
+}
+
+/// Names are looked at first, all of them, then values: the order decides which error is told.
+fn changes(args: Args<'_>) -> Result<Vec<Change>, ProxyError> {
+    if args.len() % 2 != 0 {
+        return Err(Fault::Syntax.into());
+    }
+    let pairs = || (2..args.len()).step_by(2).map(|at| (args.slice(at), args.slice(at + 1)));
+    let mut named: Vec<(&ConfigOption, &[u8])> = Vec::new();
+    for (name, value) in pairs() {
+        let spelt = || String::from_utf8_lossy(name).into_owned();
+        let option = OPTIONS
+            .iter()
+            .find(|option| option.name.as_bytes().eq_ignore_ascii_case(name))
+            .ok_or_else(|| ProxyError::UnknownConfig(spelt()))?;
+        if option.is_immutable() {
+            return Err(ProxyError::ConfigSet(spelt(), ConfigRefusal::Immutable));
+        }
+        if named.iter().any(|(known, _)| std::ptr::eq(*known, option)) {
+            return Err(ProxyError::ConfigSet(spelt(), ConfigRefusal::Duplicate));
+        }
+        named.push((option, value));
+    }
+    let change = |(option, value): (&ConfigOption, &[u8])| {
+        option.read(value).map_err(|why| ProxyError::ConfigSet(option.name.to_owned(), why))
+    };
+    named.into_iter().map(change).collect()
+}

@@ -1,0 +1,238 @@
+//! The options that CONFIG knows: those that do something here, and those that clients and test suites look at.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use swell_engine::evict::{Policy, SAMPLES};
+use swell_engine::key::DATABASES;
+use swell_wire::limits::BULK_BYTES_MAX;
+
+use super::value;
+use crate::core::Core;
+use crate::error::ConfigRefusal;
+use crate::files;
+
+/// Least size of the two buffer limits, in bytes (Redis's).
+const BUFFER_BYTES_MIN: i64 = 1024 * 1024;
+const INT_MAX: i64 = i32::MAX as i64;
+
+/// One option.
+pub struct ConfigOption {
+    /// In lower case.
+    pub name: &'static str,
+    kind: Kind,
+}
+
+/// A value that was read and fits, on its way to its option.
+pub struct Change(Value);
+
+enum Kind {
+    /// Fixed when the server starts, or by what it is.
+    Fixed(fn(&Core) -> String),
+    /// Redis lets it be changed; here it may be "changed" to what it is.
+    Constant(&'static str),
+    /// Whole numbers from `min` to `max`.
+    Integer {
+        min: i64,
+        max: i64,
+        get: fn(&Core) -> u64,
+        set: fn(&mut Core, u64),
+    },
+    /// Sizes from `min` to `max` bytes.
+    Memory {
+        min: i64,
+        max: i64,
+        get: fn(&Core) -> u64,
+        set: fn(&mut Core, u64),
+    },
+    /// How many clients: as many as the system lets.
+    Clients,
+    Policy,
+    Password,
+}
+
+enum Value {
+    Same,
+    Number(fn(&mut Core, u64), u64),
+    Policy(Policy),
+    Password(String),
+}
+
+/// By name.
+pub static OPTIONS: &[ConfigOption] = &[
+    constant("appendonly", "no"),
+    fixed("bind", |core| core.shared.resp_bind.get().map_or_else(String::new, ToString::to_string)),
+    ConfigOption {
+        name: "client-query-buffer-limit",
+        kind: Kind::Memory {
+            min: BUFFER_BYTES_MIN,
+            max: i64::MAX,
+            get: |core| core.shared.settings.query_buffer_bytes_max(),
+            set: |core, bytes| core.shared.settings.query_buffer_bytes_max.store(bytes, Relaxed),
+        },
+    },
+    fixed("cluster-enabled", |_| "no".to_owned()),
+    fixed("daemonize", |_| "no".to_owned()),
+    fixed("databases", |_| DATABASES.to_string()),
+    fixed("enable-debug-command", |_| "yes".to_owned()),
+    constant("hz", "10"),
+    fixed("io-threads", |core| core.shared.workers.to_string()),
+    ConfigOption {
+        name: "lfu-decay-time",
+        kind: Kind::Integer {
+            min: 0,
+            max: INT_MAX,
+            get: |core| core.handle.engine().settings().lfu_decay_minutes().into(),
+            set: |core, minutes| core.handle.engine().settings().set_lfu_decay_minutes(minutes as u32),
+        },
+    },
+    ConfigOption {
+        name: "lfu-log-factor",
+        kind: Kind::Integer {
+            min: 0,
+            max: INT_MAX,
+            get: |core| core.handle.engine().settings().lfu_log_factor().into(),
+            set: |core, factor| core.handle.engine().settings().set_lfu_log_factor(factor as u32),
+        },
+    },
+    ConfigOption { name: "maxclients", kind: Kind::Clients },
+    ConfigOption {
+        name: "maxmemory",
+        kind: Kind::Memory {
+            min: 0,
+            max: i64::MAX,
+            get: |core| core.handle.engine().settings().maxmemory_bytes(),
+            set: |core, bytes| core.handle.engine().settings().set_maxmemory_bytes(bytes),
+        },
+    },
+    ConfigOption { name: "maxmemory-policy", kind: Kind::Policy },
+    fixed("maxmemory-samples", |_| SAMPLES.to_string()),
+    constant("notify-keyspace-events", ""),
+    fixed("port", |core| core.shared.resp_port.load(Relaxed).to_string()),
+    ConfigOption {
+        name: "proto-max-bulk-len",
+        kind: Kind::Memory {
+            min: BUFFER_BYTES_MIN,
+            max: BULK_BYTES_MAX as i64,
+            get: |core| core.handle.engine().settings().string_bytes_max() as u64,
+            set: |core, bytes| {
+                core.handle.engine().settings().set_string_bytes_max(bytes);
+                // The other workers follow with their next tick.
+                core.follow_settings();
+            },
+        },
+    },
+    constant("protected-mode", "yes"),
+    ConfigOption { name: "requirepass", kind: Kind::Password },
+    constant("save", ""),
+    constant("tcp-keepalive", "0"),
+    ConfigOption {
+        name: "timeout",
+        kind: Kind::Integer {
+            min: 0,
+            max: INT_MAX,
+            get: |core| core.shared.settings.timeout_seconds.load(Relaxed),
+            set: |core, seconds| core.shared.settings.timeout_seconds.store(seconds, Relaxed),
+        },
+    },
+];
+
+impl ConfigOption {
+    /// Whether no value is taken.
+    pub fn is_immutable(&self) -> bool {
+        matches!(self.kind, Kind::Fixed(_))
+    }
+
+    /// Its value as CONFIG GET prints it.
+    pub fn show(&self, core: &Core) -> String {
+        match &self.kind {
+            Kind::Fixed(show) => show(core),
+            Kind::Constant(value) => (*value).to_owned(),
+            Kind::Integer { get, .. } | Kind::Memory { get, .. } => get(core).to_string(),
+            Kind::Clients => core.shared.settings.maxclients.load(Relaxed).to_string(),
+            Kind::Policy => core.handle.engine().settings().policy().name().to_owned(),
+            Kind::Password => core.shared.settings.password().map_or_else(String::new, |password| (*password).clone()),
+        }
+    }
+
+    /// Reads a value; nothing is changed before [`Change::apply`].
+    ///
+    /// # Errors
+    /// Why the value does not fit.
+    pub fn read(&self, text: &[u8]) -> Result<Change, ConfigRefusal> {
+        Ok(Change(match &self.kind {
+            Kind::Fixed(_) => return Err(ConfigRefusal::Immutable),
+            Kind::Constant(value) if value.as_bytes().eq_ignore_ascii_case(text) => Value::Same,
+            Kind::Constant(_) => return Err(ConfigRefusal::Immutable),
+            Kind::Integer { min, max, set, .. } => {
+                Value::Number(*set, value::within(value::integer(text)?, *min, *max)?)
+            }
+            Kind::Memory { min, max, set, .. } => {
+                let bytes = i64::try_from(value::memory(text)?).unwrap_or(i64::MAX);
+                Value::Number(*set, value::within(bytes, *min, *max)?)
+            }
+            Kind::Clients => Value::Number(set_clients, clients(text)?),
+            Kind::Policy => {
+                let name = std::str::from_utf8(text).ok();
+                Value::Policy(name.and_then(|name| name.parse().ok()).ok_or(ConfigRefusal::UnknownPolicy)?)
+            }
+            Kind::Password => {
+                Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
+            }
+        }))
+    }
+}
+
+impl Change {
+    /// Gives the option its value. A policy that is new makes every worker forget its candidates by itself.
+    pub fn apply(self, core: &mut Core) {
+        match self.0 {
+            Value::Same => {}
+            Value::Number(set, number) => set(core, number),
+            Value::Policy(policy) => core.handle.engine().settings().set_policy(policy),
+            Value::Password(password) => core.shared.settings.set_password(&password),
+        }
+    }
+}
+
+const fn fixed(name: &'static str, show: fn(&Core) -> String) -> ConfigOption {
+    ConfigOption { name, kind: Kind::Fixed(show) }
+}
+
+const fn constant(name: &'static str, value: &'static str) -> ConfigOption {
+    ConfigOption { name, kind: Kind::Constant(value) }
+}
+
+fn set_clients(core: &mut Core, clients: u64) {
+    core.shared.settings.maxclients.store(clients as usize, Relaxed);
+}
+
+/// Raises the limit of open files on the way, which does no harm if another option is refused.
+fn clients(text: &[u8]) -> Result<u64, ConfigRefusal> {
+    let wanted = value::within(value::integer(text)?, 1, u32::MAX.into())?;
+    match files::make_room_for_clients(wanted as usize) {
+        Ok(room) if (room as u64) < wanted => Err(ConfigRefusal::TooManyClients(room as u64)),
+        // A system that does not tell its limits is taken at the user's word.
+        _ => Ok(wanted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_and_in_lower_case() {
+        assert!(OPTIONS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        assert!(OPTIONS.iter().all(|option| option.name == option.name.to_ascii_lowercase()));
+    }
+
+    #[test]
+    fn what_cannot_be_changed_may_be_set_to_what_it_is() {
+        let option = |name| OPTIONS.iter().find(|option| option.name == name).unwrap();
+        assert!(option("save").read(b"").is_ok());
+        assert!(option("appendonly").read(b"NO").is_ok());
+        assert_eq!(option("appendonly").read(b"yes").err(), Some(ConfigRefusal::Immutable));
+        assert_eq!(option("databases").read(b"16").err(), Some(ConfigRefusal::Immutable));
+        assert_eq!(option("maxclients").read(b"0").err(), Some(ConfigRefusal::OutOfRange(1, 4_294_967_295)));
+    }
+}

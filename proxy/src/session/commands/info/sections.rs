@@ -1,0 +1,222 @@
+//! The sections of INFO. Fields that Redis has and Swell has no figure for are left out, not made up; those of features
+//! that are not there (replication, persistence) say so in Redis's way, because clients look at them.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use swell_engine::clock::lru_clock;
+
+use super::text::Text;
+use super::{Figures, process};
+use crate::session::commands::hello::REDIS_VERSION;
+
+/// Seconds in a day.
+const DAY_SECONDS: u64 = 86_400;
+const KILOBYTE: f64 = 1024.0;
+const NO_REPLICATION_ID: &str = "0000000000000000000000000000000000000000";
+
+pub fn server(figures: &Figures<'_>, text: &mut Text) {
+    let shared = &figures.core.shared;
+    let uptime = shared.started.elapsed().as_secs();
+    text.field("redis_version", REDIS_VERSION);
+    text.field("swell_version", shared.version);
+    text.field("redis_git_sha1", "00000000");
+    text.field("redis_git_dirty", 0);
+    text.field("redis_build_id", 0);
+    text.field("redis_mode", "standalone");
+    text.field("os", process::system_name());
+    text.field("arch_bits", usize::BITS);
+    text.field("multiplexing_api", if cfg!(target_os = "linux") { "epoll" } else { "kqueue" });
+    text.field("process_id", std::process::id());
+    text.field("process_supervised", "no");
+    text.field("run_id", &shared.run_id);
+    text.field("tcp_port", shared.resp_port.load(Relaxed));
+    text.field("server_time_usec", u128::from(figures.now_ms) * 1000);
+    text.field("uptime_in_seconds", uptime);
+    text.field("uptime_in_days", uptime / DAY_SECONDS);
+    text.field("hz", 10);
+    text.field("configured_hz", 10);
+    text.field("lru_clock", lru_clock(figures.now_ms));
+    let executable = std::env::current_exe().unwrap_or_default();
+    text.field("executable", executable.display());
+    text.field("config_file", "");
+    text.field("io_threads_active", u8::from(shared.workers > 1));
+}
+
+pub fn clients(figures: &Figures<'_>, text: &mut Text) {
+    let shared = &figures.core.shared;
+    let clients = shared.clients.list();
+    let most = |bytes: fn(&crate::clients::ClientInfo) -> u64| clients.iter().map(|client| bytes(client)).max();
+    text.field("connected_clients", clients.len());
+    text.field("cluster_connections", 0);
+    text.field("maxclients", shared.settings.maxclients.load(Relaxed));
+    let (input, output) =
+        (most(|client| client.query_buffer_bytes.load(Relaxed)), most(|client| client.output_bytes.load(Relaxed)));
+    text.field("client_recent_max_input_buffer", input.unwrap_or(0));
+    text.field("client_recent_max_output_buffer", output.unwrap_or(0));
+    // No command blocks, tracks or watches yet.
+    text.field("blocked_clients", 0);
+    text.field("tracking_clients", 0);
+    text.field("clients_in_timeout_table", 0);
+}
+
+pub fn memory(figures: &Figures<'_>, text: &mut Text) {
+    let engine = figures.core.handle.engine();
+    let (used, heap) = (engine.used_bytes(), engine.heap_stats());
+    let peak = engine.used_peak_bytes().max(used);
+    let resident = process::resident_bytes().unwrap_or(0);
+    text.size("used_memory", used);
+    text.size("used_memory_rss", resident);
+    text.size("used_memory_peak", peak);
+    text.field("used_memory_peak_perc", format_args!("{:.2}%", 100.0 * ratio(used, peak)));
+    text.field("allocator_allocated", heap.live_bytes);
+    text.field("allocator_active", heap.held_bytes);
+    text.field("allocator_resident", heap.held_bytes);
+    text.size("total_system_memory", process::memory_bytes().unwrap_or(0));
+    text.size("maxmemory", engine.settings().maxmemory_bytes());
+    text.field("maxmemory_policy", engine.settings().policy().name());
+    text.field("allocator_frag_ratio", format_args!("{:.2}", ratio(heap.held_bytes as u64, heap.live_bytes as u64)));
+    text.field("allocator_frag_bytes", heap.held_bytes.saturating_sub(heap.live_bytes));
+    text.field("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
+    text.field("mem_fragmentation_bytes", i128::from(resident) - i128::from(used));
+    text.field("mem_not_counted_for_evict", 0);
+    text.field("mem_replication_backlog", 0);
+    text.field("mem_clients_slaves", 0);
+    text.field("mem_clients_normal", client_bytes(figures));
+    text.field("mem_aof_buffer", 0);
+    text.field("mem_allocator", "swell");
+    text.field("active_defrag_running", 0);
+    text.field("lazyfree_pending_objects", 0);
+}
+
+/// Nothing is kept on disk.
+pub fn persistence(figures: &Figures<'_>, text: &mut Text) {
+    for name in ["loading", "async_loading", "rdb_bgsave_in_progress"] {
+        text.field(name, 0);
+    }
+    text.field("rdb_last_save_time", figures.core.shared.started_at_ms / 1000);
+    text.field("rdb_last_bgsave_status", "ok");
+    text.field("rdb_last_bgsave_time_sec", -1);
+    text.field("rdb_current_bgsave_time_sec", -1);
+    for name in ["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"] {
+        text.field(name, 0);
+    }
+    text.field("aof_last_rewrite_time_sec", -1);
+    text.field("aof_current_rewrite_time_sec", -1);
+    text.field("aof_last_bgrewrite_status", "ok");
+    text.field("aof_last_write_status", "ok");
+}
+
+pub fn stats(figures: &Figures<'_>, text: &mut Text) {
+    let (counts, keys) = (&figures.counts, &figures.stats);
+    let rate = figures.core.shared.rates.get();
+    text.field("total_connections_received", counts.connections_received);
+    text.field("total_commands_processed", counts.commands);
+    text.field("instantaneous_ops_per_sec", rate.commands.round() as u64);
+    text.field("total_net_input_bytes", counts.bytes_in);
+    text.field("total_net_output_bytes", counts.bytes_out);
+    text.field("instantaneous_input_kbps", format_args!("{:.2}", rate.bytes_in / KILOBYTE));
+    text.field("instantaneous_output_kbps", format_args!("{:.2}", rate.bytes_out / KILOBYTE));
+    text.field("rejected_connections", counts.connections_rejected);
+    for name in ["sync_full", "sync_partial_ok", "sync_partial_err"] {
+        text.field(name, 0);
+    }
+    text.field("expired_keys", keys.expired_keys);
+    text.field("evicted_keys", keys.evicted_keys);
+    text.field("keyspace_hits", keys.hits);
+    text.field("keyspace_misses", keys.misses);
+    for name in ["pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks"] {
+        text.field(name, 0);
+    }
+    text.field("unexpected_error_replies", 0);
+    text.field("total_error_replies", counts.errors);
+    text.field("total_reads_processed", counts.batches);
+    text.field("acl_access_denied_auth", counts.auth_failures);
+}
+
+pub fn replication(figures: &Figures<'_>, text: &mut Text) {
+    text.field("role", "master");
+    text.field("connected_slaves", 0);
+    text.field("master_failover_state", "no-failover");
+    text.field("master_replid", &figures.core.shared.run_id);
+    text.field("master_replid2", NO_REPLICATION_ID);
+    text.field("master_repl_offset", 0);
+    text.field("second_repl_offset", -1);
+    text.field("repl_backlog_active", 0);
+    text.field("repl_backlog_size", 0);
+    text.field("repl_backlog_first_byte_offset", 0);
+    text.field("repl_backlog_histlen", 0);
+}
+
+pub fn cpu(_: &Figures<'_>, text: &mut Text) {
+    let (own, children) = (process::cpu_time(), process::cpu_time_of_children());
+    for (name, time) in [
+        ("used_cpu_sys", own.system),
+        ("used_cpu_user", own.user),
+        ("used_cpu_sys_children", children.system),
+        ("used_cpu_user_children", children.user),
+    ] {
+        text.field(name, format_args!("{:.6}", time.as_secs_f64()));
+    }
+}
+
+/// Calls come from the meter, so there are none with metering off. Commands are not timed one by one (they run in
+/// batches, and two looks at a clock cost more than a GET), so their microseconds read 0; what they cost in ECPUs
+/// stands behind. Requests that are refused before they run are in the error statistics, not here.
+pub fn command_stats(figures: &Figures<'_>, text: &mut Text) {
+    for (command, usage) in figures.core.shared.command_stats(figures.now_ms) {
+        let (calls, failed) = (usage.calls, usage.failed);
+        let ecpu = usage.ecpu_milli as f64 / 1000.0;
+        text.field(
+            &format!("cmdstat_{}", swell_meter::label(command).replace(':', "_")),
+            format_args!(
+                "calls={calls},usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls={failed},ecpu={ecpu:.3}"
+            ),
+        );
+    }
+}
+
+pub fn error_stats(figures: &Figures<'_>, text: &mut Text) {
+    for (code, count) in &figures.counts.error_codes {
+        text.field(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+/// What Redis has no words for.
+pub fn swell(figures: &Figures<'_>, text: &mut Text) {
+    let shared = &figures.core.shared;
+    let totals = shared.ledger.totals(figures.now_ms);
+    text.field("swell_version", shared.version);
+    text.field("workers", shared.workers);
+    text.field("nodes", 1);
+    text.field("node0", format_args!("id={},place=embedded,slots={}", shared.node_id, swell_ring::SLOTS));
+    text.field("metering", if shared.metering { "on" } else { "off" });
+    text.field("price_profile", shared.tariff.profile().name());
+    text.field("ecpu_total", format_args!("{:.3}", totals.usage_total().ecpu_milli as f64 / 1000.0));
+    text.field("gigabyte_hours", format_args!("{:.9}", totals.gigabyte_hours));
+    text.field("requests_parked", figures.counts.parked);
+    text.field("replies_late", figures.counts.late);
+    text.field("protocol_errors", figures.counts.protocol_errors);
+}
+
+pub fn cluster(_: &Figures<'_>, text: &mut Text) {
+    text.field("cluster_enabled", 0);
+}
+
+/// Databases that have keys. How long keys have yet to live on average is not kept.
+pub fn keyspace(figures: &Figures<'_>, text: &mut Text) {
+    for db in figures.core.handle.node().databases() {
+        let (keys, volatile) = (db.keys, db.volatile);
+        text.field(&format!("db{}", db.db), format_args!("keys={keys},expires={volatile},avg_ttl=0"));
+    }
+}
+
+/// Of nothing, everything is one.
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+}
+
+/// Bytes of requests and replies that are not done with.
+fn client_bytes(figures: &Figures<'_>) -> u64 {
+    let clients = figures.core.shared.clients.list();
+    clients.iter().map(|client| client.query_buffer_bytes.load(Relaxed) + client.output_bytes.load(Relaxed)).sum()
+}
