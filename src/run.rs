@@ -1,5 +1,6 @@
 //! Serving: builds the node, the ledger, the proxy and the HTTP side, and takes them down again.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -43,7 +44,8 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     let _entered = runtime.enter();
     let mut signals = Signals::take().context("cannot listen for signals")?;
     let running = Running::start(&config, listeners, prices, maxclients)?;
-    print!("{}", banner::text(&config, &addresses));
+    // Nobody may be reading.
+    let _ = std::io::stdout().write_all(banner::text(&config, &addresses).as_bytes());
     if let Some(path) = &config.ready_file {
         ready::write(path, &addresses).with_context(|| format!("cannot write the ready file {}", path.display()))?;
     }
@@ -74,6 +76,7 @@ impl Running {
         let settings = node.engine().settings();
         settings.set_maxmemory_bytes(config.maxmemory);
         settings.set_policy(config.maxmemory_policy);
+        settings.set_spares_only_resp(config.is_default("maxmemory_policy"));
         settings.set_item_bytes_max(config.memcached_item_bytes_max);
         let ledger = Arc::new(Ledger::new(unix_ms(), prices.minimum_stored_bytes));
         let proxy_config = ProxyConfig {

@@ -1,6 +1,6 @@
 //! The 24-bit access clock of an entry: an LRU time, or an LFU time with a logarithmic counter.
 
-/// Milliseconds per tick of the LRU clock. 24 bits of it wrap after 19 days. (Redis ticks once a second, which on a
+/// Milliseconds per tick of the LRU clock. 24 bits of it wrap after 19 days, so idle times are right up to 9. (Redis ticks once a second, which on a
 /// busy cache makes all recent keys equal.)
 pub const LRU_TICK_MS: u64 = 100;
 /// The counter a new key starts with under LFU (Redis: `LFU_INIT_VAL`).
@@ -13,10 +13,12 @@ pub fn lru_clock(now_ms: u64) -> u32 {
     (now_ms / LRU_TICK_MS) as u32 & MASK
 }
 
-/// Milliseconds between an LRU clock and now, allowing for one wrap.
+/// Milliseconds between an LRU clock and now, allowing for one wrap. A clock that is ahead (another worker's, or the
+/// system's was set back) is no time ago: hence idle times end at half the range.
 #[inline]
 pub fn idle_ms(clock: u32, now_ms: u64) -> u64 {
-    u64::from(lru_clock(now_ms).wrapping_sub(clock) & MASK) * LRU_TICK_MS
+    let ticks = lru_clock(now_ms).wrapping_sub(clock) & MASK;
+    if ticks > MASK / 2 { 0 } else { u64::from(ticks) * LRU_TICK_MS }
 }
 
 /// An LFU clock: minutes (16 bits) above the counter (8 bits).
@@ -26,7 +28,11 @@ pub fn lfu_clock(now_ms: u64, counter: u8) -> u32 {
 
 /// The counter after the decay since its minute: one per `decay_minutes`.
 pub fn lfu_decayed(clock: u32, now_ms: u64, decay_minutes: u32) -> u8 {
-    let elapsed = minutes(now_ms).wrapping_sub(clock >> 8) & 0xffff;
+    let elapsed = match minutes(now_ms).wrapping_sub(clock >> 8) & 0xffff {
+        // Ahead of this worker's time.
+        0x8000.. => 0,
+        minutes => minutes,
+    };
     let periods = elapsed.checked_div(decay_minutes).unwrap_or(0);
     (clock as u8).saturating_sub(periods.min(255) as u8)
 }
@@ -53,6 +59,7 @@ mod tests {
         let start = (1u64 << 24) * LRU_TICK_MS * 7 - 500;
         assert_eq!(idle_ms(lru_clock(start), start + 2_000), 2_000);
         assert_eq!(idle_ms(lru_clock(start), start), 0);
+        assert_eq!(idle_ms(lru_clock(start + 300), start), 0, "a clock ahead is no time ago");
     }
 
     #[test]

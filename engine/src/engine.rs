@@ -1,7 +1,7 @@
 //! The engine: one cache's key space on one node, and what each worker keeps of its own beside it.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::commands::memcached::stat::McStat;
 use crate::evict::{Policy, Pool};
@@ -13,9 +13,20 @@ use crate::table::ArrayAlloc;
 
 /// Bytes a worker may be ahead of the shared count of used memory.
 const ACCOUNT_SLACK_BYTES: i64 = 16 * 1024;
-/// Of what the heap holds beyond its live blocks, so much (one part in …) is taken as the cost of doing business; what
-/// is above counts towards the limit, so that resident memory stays near it.
-const FRAGMENTATION_FREE_PART: usize = 12;
+/// The heap may hold this part (one in …) and this many bytes more than is stored before upkeep packs it.
+const SPARSE_PART: u64 = 32;
+const SPARSE_BYTES: u64 = 1024 * 1024;
+
+/// How full a cache is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fullness {
+    /// Below its maximum.
+    Room,
+    /// What is stored is below the maximum, but the memory held for it is above.
+    Sparse,
+    /// What is stored is above the maximum.
+    Full,
+}
 
 /// Settings that may change while running.
 #[derive(Debug)]
@@ -26,6 +37,8 @@ pub struct Settings {
     lfu_log_factor: AtomicU32,
     item_bytes_max: AtomicU64,
     string_bytes_max: AtomicU64,
+    /// Nobody has asked for noeviction: what memcached clients wrote may go all the same.
+    spares_only_resp: AtomicBool,
 }
 
 impl Default for Settings {
@@ -37,6 +50,7 @@ impl Default for Settings {
             lfu_log_factor: AtomicU32::new(10),
             item_bytes_max: AtomicU64::new(swell_wire::limits::MEMCACHED_ITEM_BYTES_MAX as u64),
             string_bytes_max: AtomicU64::new(swell_wire::limits::BULK_BYTES_MAX as u64),
+            spares_only_resp: AtomicBool::new(false),
         }
     }
 }
@@ -60,6 +74,16 @@ impl Settings {
 
     pub fn set_policy(&self, policy: Policy) {
         self.policy.store(policy as u8, Relaxed);
+    }
+
+    /// Whether noeviction holds only for what RESP clients wrote, because nobody has set it explicitly: memcached's
+    /// users expect a full cache to forget.
+    pub fn spares_only_resp(&self) -> bool {
+        self.spares_only_resp.load(Relaxed)
+    }
+
+    pub fn set_spares_only_resp(&self, spares: bool) {
+        self.spares_only_resp.store(spares, Relaxed);
     }
 
     /// Minutes after which an LFU counter loses one (`lfu-decay-time`).
@@ -107,9 +131,10 @@ pub struct Engine {
     settings: Settings,
     used_bytes: AtomicI64,
     used_peak_bytes: AtomicI64,
-    excess_bytes: AtomicU64,
     /// Where each of the 16 databases lives, four bits each: SWAPDB is one store.
     databases: AtomicU64,
+    /// Whether a memcached client ever wrote here.
+    has_memcached: AtomicBool,
     next_cas: AtomicU64,
 }
 
@@ -157,8 +182,8 @@ impl Engine {
             settings: Settings::default(),
             used_bytes: AtomicI64::new(0),
             used_peak_bytes: AtomicI64::new(0),
-            excess_bytes: AtomicU64::new(0),
             databases: AtomicU64::new(identity),
+            has_memcached: AtomicBool::new(false),
             next_cas: AtomicU64::new(1),
         }
     }
@@ -214,22 +239,38 @@ impl Engine {
         &self.heap
     }
 
-    /// Whether the cache's maximum is reached. What the heap holds beyond its live blocks counts above a tolerance,
-    /// so that resident memory is bounded too.
+    /// How full the cache is: by what is stored, and by what the heap holds for it (which may be more, after many
+    /// changes of size, until upkeep has moved entries together).
     #[inline]
-    pub fn is_over_limit(&self, local: &Local) -> bool {
+    pub fn fullness(&self, local: &Local) -> Fullness {
         let max = self.settings.maxmemory_bytes();
-        max != 0
-            && self.used_bytes.load(Relaxed) + local.unreported_bytes + self.excess_bytes.load(Relaxed) as i64
-                > max as i64
+        if max == 0 {
+            return Fullness::Room;
+        }
+        let used = self.used_bytes.load(Relaxed) + local.unreported_bytes;
+        if used > max as i64 {
+            Fullness::Full
+        } else if self.heap.resident_bytes() as u64 > max {
+            Fullness::Sparse
+        } else {
+            Fullness::Room
+        }
     }
 
-    /// Looks at the heap's fragmentation again; upkeep calls this several times a second.
-    pub fn refresh_excess(&self) {
-        let stats = self.heap.stats();
-        let tolerated = stats.live_bytes + stats.live_bytes / FRAGMENTATION_FREE_PART + 256 * 1024;
-        self.excess_bytes.store(stats.held_bytes.saturating_sub(tolerated) as u64, Relaxed);
+    /// Notes the peak of used memory; upkeep calls this several times a second.
+    pub fn note_peak(&self) {
         self.used_peak_bytes.fetch_max(self.used_bytes.load(Relaxed), Relaxed);
+    }
+
+    /// Whether the heap holds so much more than is stored that moving entries together is worth it.
+    pub fn is_sparse(&self) -> bool {
+        let used = self.used_bytes();
+        self.heap.resident_bytes() as u64 > used + used / SPARSE_PART + SPARSE_BYTES
+    }
+
+    /// Puts well-filled memory into huge pages, a little at a time; says whether there was any.
+    pub fn use_huge_pages(&self) -> bool {
+        self.heap.use_huge_pages(1) > 0
     }
 
     /// Where a client's database lives now.
@@ -245,6 +286,19 @@ impl Engine {
         let (at_one, at_other) = (4 * one.number(), 4 * other.number());
         let difference = (map >> at_one ^ map >> at_other) & 0xf;
         self.databases.store(map ^ difference << at_one ^ difference << at_other, Relaxed);
+    }
+
+    /// Whether a memcached client ever wrote here.
+    pub(crate) fn has_memcached(&self) -> bool {
+        self.has_memcached.load(Relaxed)
+    }
+
+    /// A memcached client writes.
+    #[inline]
+    pub(crate) fn note_memcached(&self) {
+        if !self.has_memcached.load(Relaxed) {
+            self.has_memcached.store(true, Relaxed);
+        }
     }
 
     /// A memcached unique that was never given out before.

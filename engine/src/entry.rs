@@ -30,6 +30,7 @@ const HAS_CAS: u64 = 1 << (FLAGS_AT + 1);
 const HAS_MC_FLAGS: u64 = 1 << (FLAGS_AT + 2);
 const HAS_LONG_KEY: u64 = 1 << (FLAGS_AT + 3);
 const IS_RAW: u64 = 1 << (FLAGS_AT + 4);
+const IS_MEMCACHED: u64 = 1 << (FLAGS_AT + 5);
 
 const KIND_STRING: u64 = 0;
 const KIND_SEGMENTS: u64 = 1;
@@ -130,6 +131,8 @@ pub struct Fields {
     pub mc_flags: u32,
     /// Whether it was changed in place (`OBJECT ENCODING` then says "raw").
     pub raw: bool,
+    /// Whether a memcached client wrote it.
+    pub memcached: bool,
 }
 
 /// A pointer to an entry. Copies are plain; whoever holds the stripe's lock may follow it.
@@ -200,6 +203,9 @@ impl EntryPtr {
             }
             if fields.raw {
                 header |= IS_RAW;
+            }
+            if fields.memcached {
+                header |= IS_MEMCACHED;
             }
             at.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
             at = at.add(key.len());
@@ -323,6 +329,7 @@ impl EntryPtr {
                 cas: cas.map(|at| self.0.add(at).cast::<u64>().read_unaligned()),
                 mc_flags: mc_flags.map_or(0, |at| self.0.add(at).cast::<u32>().read_unaligned()),
                 raw: header & IS_RAW != 0,
+                memcached: header & IS_MEMCACHED != 0,
             }
         }
     }
@@ -360,6 +367,11 @@ impl EntryPtr {
             .then(|| unsafe { Box::from_raw(at.cast::<*mut Segments>().read_unaligned()) })
     }
 
+    /// Whether a memcached client wrote it.
+    pub fn is_memcached(self) -> bool {
+        self.header() & IS_MEMCACHED != 0
+    }
+
     /// Marks a value that was changed in place.
     pub fn set_raw(self) {
         // SAFETY: live entry under the caller's lock.
@@ -378,7 +390,11 @@ impl EntryPtr {
     /// Accounted heap bytes: the rounded allocation, and a long value's segments.
     #[inline]
     pub fn heap_bytes(self) -> usize {
-        heap::rounded(self.bytes()) + self.segments_mut().map_or(0, |segments| segments.heap_bytes())
+        let outside = match self.view().value() {
+            Value::Segments(segments) => segments.heap_bytes(),
+            Value::Slice(_) => 0,
+        };
+        heap::rounded(self.bytes()) + outside
     }
 }
 

@@ -205,6 +205,10 @@ impl<'e> Exec<'e> {
             return cas;
         }
         let cas = self.engine.fresh_cas();
+        if !self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
+            // The slot may not change now. A unique that is not kept makes the client's cas fail, which is safe.
+            return cas;
+        }
         self.rewrite(key, entry, Fields { cas: Some(cas), ..fields });
         cas
     }
@@ -231,6 +235,14 @@ impl<'e> Exec<'e> {
                 McField::Flags(flags) => flags,
             },
             raw: false,
+            memcached: match mc {
+                McField::Clear => false,
+                McField::Keep => before.memcached,
+                McField::Flags(_) => {
+                    self.engine.note_memcached();
+                    true
+                }
+            },
         };
         self.before(key, old);
         let entry = match value {
@@ -332,14 +344,15 @@ impl<'e> Exec<'e> {
         let Some(entry) = self.find(from) else { return };
         let fields = entry.fields();
         let ttl = fields.expire_at_ms.map_or(Ttl::Clear, Ttl::At);
+        let mc = if fields.memcached { McField::Flags(fields.mc_flags) } else { McField::Clear };
         match entry.view().value() {
             Value::Slice(bytes) => {
                 let bytes = bytes.to_vec();
-                self.put(to, NewValue::Bytes(&bytes), ttl, McField::Flags(fields.mc_flags));
+                self.put(to, NewValue::Bytes(&bytes), ttl, mc);
             }
             Value::Segments(segments) => {
                 let segments = segments.clone();
-                self.put(to, NewValue::Segments(segments), ttl, McField::Flags(fields.mc_flags));
+                self.put(to, NewValue::Segments(segments), ttl, mc);
             }
         }
         if let Some(copy) = self.find(to).filter(|_| fields.raw) {
@@ -441,33 +454,29 @@ impl<'e> Exec<'e> {
 
     // === upkeep ===
 
-    /// Deletes the expired keys of one slot, and notes when the next one will expire. The stripe is locked, the gate
-    /// serving. Returns the number of keys looked at.
-    pub(crate) fn expire_slot(&mut self, slot: Slot, db: Db) -> u64 {
-        let now_ms = self.now_ms;
-        let Some(table) = self.table(slot, db) else { return 0 };
+    /// Deletes the expired ones of about `count` keys of one slot, from a hash cursor on. Notes when the next of them
+    /// will expire, adds to `visited`, and returns where to go on. The stripe is locked, the gate serving.
+    pub(crate) fn expire_part(
+        &mut self,
+        slot: Slot,
+        db: Db,
+        cursor: u32,
+        count: usize,
+        visited: &mut u64,
+    ) -> Option<u32> {
         let mut earliest = u64::MAX;
-        let mut expired = Vec::new();
-        for raw in table.iter() {
-            // SAFETY: as in scan_slot.
-            let entry = unsafe { EntryPtr::from_raw(raw) };
-            match entry.expire_at_ms() {
-                Some(at) if at < now_ms => expired.push(entry.key().to_vec()),
-                Some(at) => earliest = earliest.min(at),
-                None => {}
-            }
-        }
-        let visited = u64::from(table.len());
-        for bytes in &expired {
-            let key = Key { db, ..self.key_of(bytes) };
-            self.find(key);
-        }
-        let stripe = self.engine.stripe(stripe_of(slot));
+        let before = self.slot_len(slot, db);
+        let next = self.scan_slot(slot, db, cursor, count, |entry| {
+            *visited += 1;
+            earliest = earliest.min(entry.expire_at_ms().unwrap_or(u64::MAX));
+        });
+        *visited += before - self.slot_len(slot, db);
         // SAFETY: the stripe is locked.
-        if let Some(directory) = unsafe { stripe.directory(db) } {
-            directory.earliest_expiry_ms[slot.index() % STRIPE_SLOTS] = earliest;
+        if let Some(directory) = unsafe { self.engine.stripe(stripe_of(slot)).directory(db) } {
+            let noted = &mut directory.earliest_expiry_ms[slot.index() % STRIPE_SLOTS];
+            *noted = earliest.min(if cursor == 0 { u64::MAX } else { *noted });
         }
-        visited
+        next
     }
 
     /// Evicts the key with this hash if it was not used since its clock was read. The stripe is locked.
@@ -487,15 +496,25 @@ impl<'e> Exec<'e> {
         true
     }
 
-    /// Moves the entries and the array of one slot from sparse spans to fuller ones; returns bytes moved. The stripe is
-    /// locked.
-    pub(crate) fn compact_slot(&mut self, slot: Slot, db: Db) -> u64 {
+    /// Moves about `count` entries of one slot, from a hash cursor on, from sparse spans to fuller ones (and at its
+    /// beginning the table's array). Adds to `moved_bytes` and returns where to go on. The stripe is locked.
+    pub(crate) fn compact_part(
+        &mut self,
+        slot: Slot,
+        db: Db,
+        cursor: u32,
+        count: usize,
+        moved_bytes: &mut u64,
+    ) -> Option<u32> {
         let engine = self.engine;
         let heap = engine.heap();
-        let Some(table) = self.table(slot, db) else { return 0 };
+        let table = self.table(slot, db)?;
         // SAFETY: the array belongs to this heap, and its stripe is locked.
-        let mut moved = if unsafe { table.defragment(heap) } { table.array_bytes() as u64 } else { 0 };
-        let raws: Vec<NonNull<u8>> = table.iter().collect();
+        if cursor == 0 && unsafe { table.defragment(heap) } {
+            *moved_bytes += table.array_bytes() as u64;
+        }
+        let mut raws: Vec<NonNull<u8>> = Vec::new();
+        let next = table.scan(ScanCursor::from_raw(cursor), count, hash_of(engine), |raw| raws.push(raw));
         for raw in raws {
             // SAFETY: live entries of a locked stripe, blocks of this heap with the size that their header says; a
             // boxed long value moves with its pointer.
@@ -509,10 +528,10 @@ impl<'e> Exec<'e> {
                     table.replace(position, to);
                 }
                 heap.free_direct(raw, bytes);
-                moved += bytes as u64;
+                *moved_bytes += bytes as u64;
             }
         }
-        moved
+        next.map(ScanCursor::raw)
     }
 
     // === inside ===
@@ -799,11 +818,10 @@ pub fn inspect_slot(
     if stripe.db_count(db, false) == 0 {
         return;
     }
-    stripe.lock_patiently();
+    let _held = stripe.hold_patiently();
     let mut exec = Exec::upkeep(engine, local, now_ms);
     let mut cursor = Some(0);
     while let Some(at) = cursor {
         cursor = exec.scan_slot(slot, db, at, usize::MAX, &mut each);
     }
-    stripe.unlock();
 }

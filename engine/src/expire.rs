@@ -1,23 +1,27 @@
-//! Active expiry and compaction: upkeep that a worker runs a little of, many times a second.
+//! Active expiry and compaction: upkeep that a worker runs a little of, many times a second. No lock is held for more
+//! than about 100 µs, however many keys a slot has.
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use swell_ring::Slot;
+use swell_ring::{SLOTS, Slot};
 
 use crate::engine::{Engine, Local};
 use crate::exec::Exec;
-use crate::key::all_dbs;
-use crate::stripe::{STRIPE_SLOTS, STRIPES};
+use crate::key::{DATABASES, Db, all_dbs};
+use crate::stripe::{STRIPE_SLOTS, STRIPES, stripe_of};
 
-/// Keys looked at under one lock; about 100 µs.
-const KEYS_PER_LOCK: u64 = 1_000;
+/// Keys looked at under one lock.
+const KEYS_PER_LOCK: usize = 512;
 
 /// Where upkeep goes on, one per engine and worker that runs it.
 #[derive(Debug, Default)]
 pub struct UpkeepCursor {
+    /// The stripe where expiry goes on.
     stripe: usize,
-    compact_stripe: usize,
-    compact_at: usize,
+    /// Slot, database and hash where compaction goes on.
+    slot: usize,
+    db: usize,
+    hash: u32,
 }
 
 impl Engine {
@@ -27,7 +31,7 @@ impl Engine {
         for _ in 0..STRIPES {
             let index = cursor.stripe;
             if self.stripe(index).earliest_expiry_ms.load(Relaxed) < now_ms {
-                visited += self.expire_stripe(local, index, now_ms);
+                self.expire_stripe(local, index, now_ms, &mut visited);
             }
             cursor.stripe = (index + 1) % STRIPES;
             if visited >= keys_max {
@@ -37,86 +41,86 @@ impl Engine {
         visited
     }
 
-    /// Deletes expired keys of one stripe, some slots per lock.
-    fn expire_stripe(&self, local: &mut Local, index: usize, now_ms: u64) -> u64 {
+    /// Deletes the expired keys of one stripe.
+    fn expire_stripe(&self, local: &mut Local, index: usize, now_ms: u64, visited: &mut u64) {
         let stripe = self.stripe(index);
-        let mut total = 0;
-        let mut at = 0;
+        // Whoever sets an expiry from here on lowers this again; what stays is added at the end.
+        stripe.earliest_expiry_ms.store(u64::MAX, Relaxed);
         let mut earliest = u64::MAX;
-        while at < STRIPE_SLOTS {
-            if !stripe.lock_briefly() {
-                return total;
+        for slot in (index * STRIPE_SLOTS..(index + 1) * STRIPE_SLOTS).filter_map(|slot| Slot::new(slot as u16)) {
+            for db in all_dbs() {
+                earliest = earliest.min(self.expire_slot(local, slot, db, now_ms, visited));
             }
-            if at == 0 {
-                // Whoever sets an expiry from here on lowers this again.
-                stripe.earliest_expiry_ms.store(u64::MAX, Relaxed);
-            }
-            let mut visited = 0;
-            while at < STRIPE_SLOTS && visited < KEYS_PER_LOCK {
-                visited += self.expire_at(local, index, at, now_ms, &mut earliest);
-                at += 1;
-            }
-            if earliest < stripe.earliest_expiry_ms.load(Relaxed) {
-                stripe.earliest_expiry_ms.store(earliest, Relaxed);
-            }
-            stripe.unlock();
-            total += visited;
         }
-        total
+        stripe.earliest_expiry_ms.fetch_min(earliest, Relaxed);
     }
 
-    /// One slot of a locked stripe, in all databases.
-    fn expire_at(&self, local: &mut Local, index: usize, at: usize, now_ms: u64, earliest: &mut u64) -> u64 {
-        let Some(slot) = Slot::new((index * STRIPE_SLOTS + at) as u16) else { return 0 };
-        let stripe = self.stripe(index);
-        let mut visited = 0;
-        for db in all_dbs() {
-            // SAFETY: the stripe is locked by the caller; the reference ends before the next one is made.
-            let due = unsafe { stripe.directory(db) }.map(|directory| directory.earliest_expiry_ms[at]);
-            let Some(due) = due else { continue };
-            // SAFETY: as above.
-            if due < now_ms && unsafe { stripe.data() }.gate_at(at).may_reap() {
-                visited += Exec::upkeep(self, local, now_ms).expire_slot(slot, db);
+    /// Deletes the expired keys of one slot, a part per lock; returns when the next one expires, or 0 to come again.
+    fn expire_slot(&self, local: &mut Local, slot: Slot, db: Db, now_ms: u64, visited: &mut u64) -> u64 {
+        let stripe = self.stripe(stripe_of(slot));
+        if stripe.db_count(db, true) == 0 {
+            return u64::MAX;
+        }
+        let at = slot.index() % STRIPE_SLOTS;
+        let mut cursor = Some(0);
+        while let Some(from) = cursor {
+            let Some(_held) = stripe.hold_briefly() else { return 0 };
+            // SAFETY: the lock is held; the reference ends with the statement.
+            let due = unsafe { stripe.directory(db) }.map_or(u64::MAX, |directory| directory.earliest_expiry_ms[at]);
+            if from == 0 && due >= now_ms {
+                return due;
             }
             // SAFETY: as above.
-            let next = unsafe { stripe.directory(db) }.map_or(u64::MAX, |directory| directory.earliest_expiry_ms[at]);
-            *earliest = (*earliest).min(next);
+            if !unsafe { stripe.data() }.gate_of(slot).may_reap() {
+                return due;
+            }
+            cursor = Exec::upkeep(self, local, now_ms).expire_part(slot, db, from, KEYS_PER_LOCK, visited);
         }
-        visited
+        let Some(_held) = stripe.hold_briefly() else { return 0 };
+        // SAFETY: as above.
+        unsafe { stripe.directory(db) }.map_or(u64::MAX, |directory| directory.earliest_expiry_ms[at])
     }
 
-    /// Moves entries out of sparse spans, one slot after the other, until about `bytes_max` were moved or
-    /// `slots_max` slots were looked at. Returns the bytes moved.
-    pub fn compact(&self, local: &mut Local, cursor: &mut UpkeepCursor, bytes_max: u64, slots_max: usize) -> u64 {
+    /// Moves entries out of sparse spans, until about `bytes_max` were moved or `parts_max` slots (or parts of large
+    /// ones) were looked at. Returns the bytes moved.
+    pub fn compact(&self, local: &mut Local, cursor: &mut UpkeepCursor, bytes_max: u64, parts_max: usize) -> u64 {
         let mut moved = 0;
-        for _ in 0..slots_max {
-            let (index, at) = (cursor.compact_stripe, cursor.compact_at);
-            cursor.compact_at = (at + 1) % STRIPE_SLOTS;
-            if cursor.compact_at == 0 {
-                cursor.compact_stripe = (index + 1) % STRIPES;
-            }
-            let stripe = self.stripe(index);
-            let Some(slot) = Slot::new((index * STRIPE_SLOTS + at) as u16) else { continue };
-            if stripe.key_count_hint(false) == 0 || !stripe.lock_briefly() {
-                continue;
-            }
-            // SAFETY: the stripe is locked.
-            if unsafe { stripe.data() }.gate_at(at).may_reap() {
-                for db in all_dbs() {
-                    moved += Exec::upkeep(self, local, 0).compact_slot(slot, db);
-                }
-            }
-            stripe.unlock();
-            if moved >= bytes_max {
+        let mut parts = 0;
+        // Empty stripes are passed over quickly, so this ends after one round at the latest.
+        for _ in 0..SLOTS * DATABASES {
+            if parts >= parts_max || moved >= bytes_max {
                 break;
             }
+            parts += usize::from(self.compact_next(local, cursor, &mut moved));
         }
         moved
     }
 
-    /// Whether the heap holds so much more than is in use that moving entries together is worth it.
-    pub fn is_sparse(&self) -> bool {
-        let stats = self.heap_stats();
-        stats.held_bytes > stats.live_bytes + stats.live_bytes / 16 + 1024 * 1024
+    /// One part of the slot and database at the cursor; says whether there was anything.
+    fn compact_next(&self, local: &mut Local, cursor: &mut UpkeepCursor, moved: &mut u64) -> bool {
+        let (Some(slot), Some(db)) = (Slot::new(cursor.slot as u16), Db::new(cursor.db as i64)) else {
+            *cursor = UpkeepCursor { stripe: cursor.stripe, ..UpkeepCursor::default() };
+            return false;
+        };
+        let stripe = self.stripe(stripe_of(slot));
+        let mut next = None;
+        let mut looked = false;
+        if stripe.db_count(db, false) > 0
+            && let Some(_held) = stripe.hold_briefly()
+        {
+            looked = true;
+            // SAFETY: the lock is held.
+            if unsafe { stripe.data() }.gate_of(slot).may_reap() {
+                next = Exec::upkeep(self, local, 0).compact_part(slot, db, cursor.hash, KEYS_PER_LOCK, moved);
+            }
+        }
+        cursor.hash = next.unwrap_or(0);
+        if next.is_none() {
+            cursor.slot += 1;
+            if cursor.slot == SLOTS {
+                (cursor.slot, cursor.db) = (0, (cursor.db + 1) % DATABASES);
+            }
+        }
+        looked
     }
 }

@@ -81,17 +81,6 @@ impl Drop for Held<'_> {
     }
 }
 
-struct HeldOne<'e> {
-    stripe: &'e crate::stripe::Stripe,
-}
-
-impl Drop for HeldOne<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.stripe.unlock();
-    }
-}
-
 impl KeySpec {
     /// Calls `each` with the argument index of every key of this group. Fails where a key count makes no sense.
     #[inline]
@@ -215,7 +204,6 @@ impl Engine {
             Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
         };
         if call.spec.flags.has(Flags::DENYOOM)
-            && self.is_over_limit(local)
             && let Err(fault) = self.make_room(local, call.now_ms)
         {
             if call.spec.group == Group::Memcached {
@@ -230,7 +218,8 @@ impl Engine {
                 return Outcome::Busy(index);
             }
             let stripe = self.stripe(index);
-            let _held = HeldOne { stripe };
+            // SAFETY: the lock has just been taken.
+            let _held = unsafe { stripe.adopt() };
             // SAFETY: the lock is held.
             if let Err(refusal) = unsafe { stripe.data() }.gate_of(key.slot).check(call.spec.is_write()) {
                 return Outcome::NotExecuted(refusal, index);
@@ -273,8 +262,7 @@ impl Engine {
             }
         }
         let needs_memory = calls.iter().find(|call| call.spec.flags.has(Flags::DENYOOM));
-        let is_full = needs_memory
-            .is_some_and(|call| self.is_over_limit(local) && self.make_room(local, call.now_ms).is_err());
+        let is_full = needs_memory.is_some_and(|call| self.make_room(local, call.now_ms).is_err());
         set.lock(self, ticket).map_err(Outcome::Busy)?;
         let held = Held { engine: self, set };
         for call in calls {

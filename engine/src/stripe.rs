@@ -68,6 +68,12 @@ pub struct Stripe {
     waiting: Mutex<Waiting>,
 }
 
+/// Holds a stripe's lock; gives it back also when a panic passes, so that a fault in one command does not stop a
+/// stripe for good.
+pub struct Held<'s> {
+    stripe: &'s Stripe,
+}
+
 /// A place in a stripe's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
@@ -187,11 +193,39 @@ impl Stripe {
         false
     }
 
-    /// Takes the lock, waiting as long as it takes: for upkeep and tools, never for a worker's requests.
+    /// Takes the lock, waiting as long as it takes and passing those who queue: for upkeep and tools, never for a
+    /// worker's requests.
     pub fn lock_patiently(&self) {
-        while !self.lock_briefly() {
+        loop {
+            let state = self.state.load(Ordering::Relaxed);
+            let free = state & LOCKED == 0;
+            let wanted = state | LOCKED;
+            if free && self.state.compare_exchange(state, wanted, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                return;
+            }
             std::thread::yield_now();
         }
+    }
+
+    /// Takes the lock, spinning briefly, until the guard goes.
+    #[inline]
+    pub fn hold_briefly(&self) -> Option<Held<'_>> {
+        self.lock_briefly().then_some(Held { stripe: self })
+    }
+
+    /// As [`Stripe::lock_patiently`], until the guard goes.
+    pub fn hold_patiently(&self) -> Held<'_> {
+        self.lock_patiently();
+        Held { stripe: self }
+    }
+
+    /// A guard for a lock that is held already.
+    ///
+    /// # Safety
+    /// The caller holds the lock and leaves the unlocking to the guard.
+    #[inline]
+    pub unsafe fn adopt(&self) -> Held<'_> {
+        Held { stripe: self }
     }
 
     /// Takes the lock for the holder of a ticket; the ticket is used up when this succeeds.
@@ -283,10 +317,10 @@ impl Stripe {
 
     /// Sets a slot's gate and wakes those who wait for it. Only the node calls this; the lock must not be held.
     pub fn set_gate(&self, slot: Slot, gate: Gate) {
-        self.lock_patiently();
+        let held = self.hold_patiently();
         // SAFETY: the lock is held.
         unsafe { self.data() }.set_gate(slot, gate);
-        self.unlock();
+        drop(held);
         let wakers = std::mem::take(&mut self.waiting().gates);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -361,6 +395,13 @@ impl Stripe {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.stripe.unlock();
     }
 }
 

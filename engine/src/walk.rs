@@ -10,7 +10,7 @@ use crate::engine::{Engine, Local};
 use crate::error::Fault;
 use crate::exec::{Call, Exec};
 use crate::key::Db;
-use crate::stripe::{STRIPE_SLOTS, stripe_of};
+use crate::stripe::{Held, STRIPE_SLOTS, Stripe, Ticket, stripe_of};
 
 /// Keys visited before a walk lets others run.
 const SLICE_KEYS: u64 = 2_000;
@@ -47,8 +47,8 @@ pub struct WalkState {
     pub visited: u64,
     /// Logical work so far.
     pub work: u64,
-    /// The stripe whose gate held the last slice up.
-    pub blocked: Option<usize>,
+    /// A place in the queue of the stripe that was taken when it was that slot's turn.
+    pub ticket: Option<Ticket>,
 }
 
 /// How far a slice of a walk came.
@@ -76,7 +76,7 @@ impl WalkState {
             wanted: 0,
             visited: 0,
             work: 1,
-            blocked: None,
+            ticket: None,
         }
     }
 
@@ -97,7 +97,6 @@ impl WalkState {
         call: &Call<'_>,
         locked: bool,
     ) -> Step {
-        self.blocked = None;
         let visited_before = self.visited;
         let mut slots = 0;
         while self.next < SLOTS && !self.stop {
@@ -107,25 +106,39 @@ impl WalkState {
                 self.next = (stripe_of(slot) + 1) * STRIPE_SLOTS;
                 continue;
             }
-            if !locked && !stripe.lock_briefly() {
-                return Step::Busy(stripe_of(slot));
-            }
-            let visited = self.visit(body, engine, local, call, slot);
-            if !locked {
-                stripe.unlock();
-            }
+            let visited = if locked {
+                self.visit(body, engine, local, call, slot)
+            } else {
+                let Some(_held) = self.hold(stripe, stripe_of(slot)) else { return Step::Busy(stripe_of(slot)) };
+                self.visit(body, engine, local, call, slot)
+            };
             if !visited {
-                self.blocked = Some(stripe_of(slot));
                 return Step::Closed(stripe_of(slot));
             }
-            let has_garbage = engine.free_garbage(local, SLICE_KEYS);
+            // Never under a lock: inside MULTI the worker frees it later.
+            let has_garbage = !locked && engine.free_garbage(local, SLICE_KEYS);
             slots += 1;
             let is_long = has_garbage || self.visited - visited_before > SLICE_KEYS || slots > SLICE_SLOTS;
             if is_long && !locked {
                 return Step::More;
             }
         }
-        if engine.free_garbage(local, SLICE_KEYS) && !locked { Step::More } else { Step::Done }
+        if !locked && engine.free_garbage(local, SLICE_KEYS) { Step::More } else { Step::Done }
+    }
+
+    /// Takes a stripe's lock, with the ticket if there is one for it.
+    fn hold<'s>(&mut self, stripe: &'s Stripe, index: usize) -> Option<Held<'s>> {
+        match self.ticket {
+            Some(ticket) if ticket.stripe() == index => {
+                if !stripe.lock_with(ticket) {
+                    return None;
+                }
+                self.ticket = None;
+                // SAFETY: just locked.
+                Some(unsafe { stripe.adopt() })
+            }
+            _ => stripe.hold_briefly(),
+        }
     }
 
     /// Visits one slot whose stripe is locked. False: its gate is closed to this walk.

@@ -76,6 +76,11 @@ impl Handle {
         self.node.engine.execute(&mut self.local, call, ticket, out)
     }
 
+    /// Makes room before something that needs memory; see [`Engine::make_room`].
+    pub fn make_room(&mut self, now_ms: u64) -> Result<(), Fault> {
+        self.node.engine.make_room(&mut self.local, now_ms)
+    }
+
     /// Locks what several requests touch, to run them as one; see [`Engine::begin_unit`]. `node` is this handle's.
     pub fn begin_unit<'n>(
         &mut self,

@@ -1,5 +1,4 @@
-//! What a node does beside requests, a little at a time: active expiry, eviction of what CONFIG SET left over,
-//! giving memory back.
+//! What a node does beside requests, a little at a time: active expiry, packing and giving back memory.
 
 use swell_engine::expire::UpkeepCursor;
 
@@ -7,31 +6,43 @@ use crate::embedded::Handle;
 
 /// Keys looked at for expiry in one tick; about a millisecond's work.
 const EXPIRE_KEYS_PER_TICK: u64 = 10_000;
-/// Bytes moved in one tick to make sparse memory dense.
-const COMPACT_BYTES_PER_TICK: u64 = 4 * 1024 * 1024;
+/// Bytes moved in one tick to make sparse memory dense; about a millisecond's work.
+const COMPACT_BYTES_PER_TICK: u64 = 512 * 1024;
 /// Slots looked at for that in one tick.
-const COMPACT_SLOTS_PER_TICK: usize = 512;
+const COMPACT_SLOTS_PER_TICK: usize = 128;
+/// Entries freed in one tick of what flushes left behind.
+const GARBAGE_PER_TICK: u64 = 10_000;
 
 /// The state of a node's upkeep; one worker runs it.
 #[derive(Debug, Default)]
 pub struct Upkeep {
     cursor: UpkeepCursor,
+    /// Slots looked at since packing last moved anything: after a whole round there is nothing to gain.
+    fruitless: usize,
 }
 
 impl Upkeep {
-    /// One tick; called about ten times a second with the time in unix milliseconds. Returns whether there is more to
-    /// do at once.
+    /// One tick, with the time in unix milliseconds. Returns whether there is more to do at once.
     pub fn tick(&mut self, handle: &mut Handle, now_ms: u64) -> bool {
         let (engine, local) = handle.parts();
-        let visited = engine.expire_due(local, &mut self.cursor, now_ms, EXPIRE_KEYS_PER_TICK);
-        engine.refresh_excess();
-        if engine.is_over_limit(local) {
-            // Without a policy nothing can go; writes are refused where they happen.
-            let _ = engine.make_room(local, now_ms);
+        let expiring = engine.expire_due(local, &mut self.cursor, now_ms, EXPIRE_KEYS_PER_TICK);
+        let has_garbage = engine.free_garbage(local, GARBAGE_PER_TICK);
+        engine.note_peak();
+        // Without a policy nothing can go; writes are refused where they happen.
+        let _ = engine.make_room(local, now_ms);
+        let packing = engine.is_sparse() && self.pack(handle);
+        let (engine, _) = handle.parts();
+        expiring >= EXPIRE_KEYS_PER_TICK || has_garbage || packing || engine.use_huge_pages()
+    }
+
+    fn pack(&mut self, handle: &mut Handle) -> bool {
+        let (engine, local) = handle.parts();
+        let moved = engine.compact(local, &mut self.cursor, COMPACT_BYTES_PER_TICK, COMPACT_SLOTS_PER_TICK);
+        self.fruitless = if moved > 0 { 0 } else { self.fruitless + COMPACT_SLOTS_PER_TICK };
+        if self.fruitless < swell_ring::SLOTS {
+            return true;
         }
-        if engine.is_sparse() {
-            engine.compact(local, &mut self.cursor, COMPACT_BYTES_PER_TICK, COMPACT_SLOTS_PER_TICK);
-        }
-        visited >= EXPIRE_KEYS_PER_TICK
+        self.fruitless = 0;
+        false
     }
 }

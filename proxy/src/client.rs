@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use swell_engine::run::Outcome;
 use swell_engine::stripe::Ticket;
+use swell_engine::walk::Step;
 use swell_wire::requests::{Kind, Requests};
-use swell_wire::{Args, Out, OwnedArgs, Proto, memcached, resp};
+use swell_wire::{Args, Out, OwnedArgs, memcached, resp};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -26,6 +27,8 @@ use crate::worker::Worker;
 
 /// How long a request waits for a gate before its client reads an error.
 const GATE_WAIT: Duration = Duration::from_secs(2);
+/// Unsent replies are freed in pieces of about this size.
+const UNSENT_PIECE_BYTES: usize = 256 * 1024;
 /// Pieces handed to one `writev` (Linux: `IOV_MAX` is 1024).
 const WRITE_PIECES: usize = 256;
 
@@ -37,8 +40,8 @@ pub struct Client {
     decoder: Decoder,
     /// Bytes of a request that is not complete yet.
     unread: Vec<u8>,
-    /// Replies that the socket did not take yet, and how much of them it has.
-    unsent: Option<Box<(Out, usize)>>,
+    /// Replies that the socket did not take yet.
+    unsent: Option<Box<Unsent>>,
     /// Requests behind a late answer (it stands first).
     backlog: VecDeque<Waiting>,
     late: Option<Box<LateAnswer>>,
@@ -52,6 +55,37 @@ pub struct Client {
 enum Decoder {
     Resp(resp::Decoder),
     Memcached(memcached::Decoder),
+}
+
+/// Replies that the socket did not take yet, in pieces, so that what is sent is freed.
+#[derive(Default)]
+struct Unsent {
+    queue: VecDeque<Out>,
+    /// Bytes of the first one that are sent.
+    sent: usize,
+    /// Bytes of all, sent or not.
+    bytes: usize,
+}
+
+impl Unsent {
+    /// Moves the replies of `out` to the end.
+    fn push(&mut self, out: &mut Out) {
+        self.bytes += out.len();
+        match self.queue.back_mut() {
+            Some(last) if last.len() < UNSENT_PIECE_BYTES => last.append(out),
+            _ => {
+                let proto = out.proto();
+                self.queue.push_back(std::mem::replace(out, Out::new(proto)));
+            }
+        }
+    }
+
+    /// The first one is sent.
+    fn pop(&mut self) {
+        let first = self.queue.pop_front();
+        self.bytes -= first.map_or(0, |out| out.len());
+        self.sent = 0;
+    }
 }
 
 /// A request that has to wait; its bytes are its own.
@@ -70,7 +104,8 @@ enum LateState {
     /// Holding (or about to draw) a ticket of a stripe.
     Stripe(usize, Option<Ticket>),
     Gate(usize, Pin<Box<tokio::time::Sleep>>),
-    Walk(Box<session::Walking>),
+    /// The step says what it waits for; `Closed` until the deadline.
+    Walk(Box<session::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
 }
 
@@ -79,7 +114,7 @@ impl LateState {
         match late {
             Late::Stripe(stripe) => LateState::Stripe(stripe, None),
             Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(GATE_WAIT))),
-            Late::Walk(walking) => LateState::Walk(walking),
+            Late::Walk(walking, step) => LateState::Walk(walking, step, None),
             Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
         }
     }
@@ -144,6 +179,9 @@ impl Client {
                 return Poll::Pending;
             }
             if self.late.is_some() {
+                if self.is_gone(cx) {
+                    return Poll::Ready(());
+                }
                 ready!(self.poll_late(cx));
             } else if !self.backlog.is_empty() {
                 self.serve_backlog();
@@ -154,6 +192,17 @@ impl Client {
             } else if !ready!(self.poll_serve(cx)) {
                 self.at_end = true;
             }
+        }
+    }
+
+    /// Whether the peer has left, or the client was killed, while an answer is late and nothing is read.
+    fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0];
+        let mut buf = ReadBuf::new(&mut byte);
+        match self.stream.poll_peek(cx, &mut buf) {
+            Poll::Ready(Ok(bytes)) => bytes == 0 && !self.worker.shared.is_stopping(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
         }
     }
 
@@ -377,14 +426,42 @@ impl Client {
             LateState::Gate(stripe, mut deadline) => {
                 engine.stripe(stripe).wait_for_gate(cx.waker());
                 match self.retry(None) {
-                    Flow::Late(Late::Gate(_)) if deadline.as_mut().poll(cx).is_pending() => {
-                        return self.stay(place, LateState::Gate(stripe, deadline));
+                    Flow::Late(Late::Gate(_)) if deadline.as_mut().poll(cx).is_ready() => self.give_up(),
+                    Flow::Late(Late::Gate(closed)) => {
+                        if closed != stripe {
+                            cx.waker().wake_by_ref();
+                        }
+                        return self.stay(place, LateState::Gate(closed, deadline));
                     }
-                    Flow::Late(Late::Gate(_)) => self.give_up(),
                     flow => flow,
                 }
             }
-            LateState::Walk(walking) => self.walk_on(walking),
+            LateState::Walk(mut walking, step, deadline) => {
+                if let Step::Busy(stripe) = step
+                    && walking.state.ticket.is_none()
+                {
+                    walking.state.ticket = Some(engine.stripe(stripe).draw(stripe, cx.waker()));
+                    return self.stay(place, LateState::Walk(walking, step, None));
+                }
+                if let Step::Closed(stripe) = step {
+                    engine.stripe(stripe).wait_for_gate(cx.waker());
+                }
+                match self.walk_on(walking) {
+                    // The waker was registered before it was tried again: the gate's next change wakes this client.
+                    Flow::Late(Late::Walk(walking, Step::Closed(stripe))) if step == Step::Closed(stripe) => {
+                        let mut deadline = deadline.unwrap_or_else(|| Box::pin(tokio::time::sleep(GATE_WAIT)));
+                        if deadline.as_mut().poll(cx).is_pending() {
+                            return self.stay(place, LateState::Walk(walking, step, Some(deadline)));
+                        }
+                        self.give_up()
+                    }
+                    // Woken too early: the ticket is still good.
+                    Flow::Late(Late::Walk(walking, step @ Step::Busy(_))) if walking.state.ticket.is_some() => {
+                        return self.stay(place, LateState::Walk(walking, step, None));
+                    }
+                    flow => flow,
+                }
+            }
             LateState::Sleep(mut sleep, mut answer) => {
                 if sleep.as_mut().poll(cx).is_pending() {
                     return self.stay(place, LateState::Sleep(sleep, answer));
@@ -439,7 +516,8 @@ impl Client {
         let worker = self.worker.clone();
         let mut core = worker.core.borrow_mut();
         let started = worker.begin_batch(&mut core);
-        let flow = self.finish_late(&mut core, |core, session, out| session::go_on_walking(core, session, walking, out));
+        let flow =
+            self.finish_late(&mut core, |core, session, out| session::go_on_walking(core, session, walking, out));
         worker.end_batch(&mut core, started);
         flow
     }
@@ -469,6 +547,9 @@ impl Client {
                 Door::Memcached => out.raw(b"SERVER_ERROR the slot was not served in time\r\n"),
             }
             core.counts.error(b"TRYAGAIN");
+            // A transaction that could not run is over.
+            session.multi = None;
+            session.show();
             Flow::Done
         })
     }
@@ -502,8 +583,7 @@ impl Client {
         core.counts.bytes_out += out.len() as u64;
         self.session.info.bytes_out.fetch_add(out.len() as u64, Relaxed);
         if let Some(unsent) = &mut self.unsent {
-            unsent.0.append(out);
-            return;
+            return unsent.push(out);
         }
         let sent = match out.as_contiguous() {
             Some(bytes) => self.stream.try_write(bytes),
@@ -516,8 +596,10 @@ impl Client {
         // An error other than "would block" shows again when the rest is written.
         let sent = sent.unwrap_or(0);
         if sent < out.len() {
-            let rest = std::mem::replace(out, Out::new(Proto::Resp2));
-            self.unsent = Some(Box::new((rest, sent)));
+            let mut unsent = Box::<Unsent>::default();
+            unsent.push(out);
+            unsent.sent = sent;
+            self.unsent = Some(unsent);
         } else {
             out.clear();
         }
@@ -526,20 +608,23 @@ impl Client {
     /// Goes on writing; on `Ok` either everything is sent or the waker is registered.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
         while let Some(unsent) = &mut self.unsent {
-            let (out, sent) = &mut **unsent;
+            let Some(first) = unsent.queue.front() else { break };
             match self.stream.poll_write_ready(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(ready) => ready?,
             }
             let mut pieces: Vec<IoSlice<'_>> = Vec::with_capacity(16);
-            out.io_slices(*sent, WRITE_PIECES, &mut pieces);
+            first.io_slices(unsent.sent, WRITE_PIECES, &mut pieces);
             match self.stream.try_write_vectored(&pieces) {
                 Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-                Ok(more) => *sent += more,
+                Ok(more) => unsent.sent += more,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
                 Err(error) => return Err(error),
             }
-            if *sent == out.len() {
+            if unsent.sent == first.len() {
+                unsent.pop();
+            }
+            if unsent.queue.is_empty() {
                 self.unsent = None;
             }
         }
@@ -548,7 +633,7 @@ impl Client {
     }
 
     fn unsent_bytes(&self) -> u64 {
-        let bytes = self.unsent.as_ref().map_or(0, |unsent| (unsent.0.len() - unsent.1) as u64);
+        let bytes = self.unsent.as_ref().map_or(0, |unsent| (unsent.bytes - unsent.sent) as u64);
         if bytes > 0 {
             self.session.info.output_bytes.store(bytes, Relaxed);
         }
@@ -557,7 +642,7 @@ impl Client {
 
     /// Closes a client whose unfinished request is over the limit (Redis does the same).
     fn check_query_buffer(&mut self) {
-        let bytes = (self.unread.capacity() + self.decoder.heap_bytes()) as u64;
+        let bytes = (self.unread.len() + self.decoder.heap_bytes()) as u64;
         self.session.info.query_buffer_bytes.store(self.unread.len() as u64, Relaxed);
         if bytes > self.worker.shared.settings.query_buffer_bytes_max() {
             tracing::warn!(client = %self.session.info.addr, bytes, "closed a client over the query buffer's limit");
@@ -595,10 +680,13 @@ impl Future for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        if let Some(late) = self.late.take()
-            && let LateState::Stripe(stripe, Some(ticket)) = late.state
-        {
-            self.worker.shared.node.engine().stripe(stripe).cancel(ticket);
+        let ticket = self.late.take().and_then(|late| match late.state {
+            LateState::Stripe(_, ticket) => ticket,
+            LateState::Walk(walking, ..) => walking.state.ticket,
+            LateState::Gate(..) | LateState::Sleep(..) => None,
+        });
+        if let Some(ticket) = ticket {
+            self.worker.shared.node.engine().stripe(ticket.stripe()).cancel(ticket);
         }
         // Before the stream is closed: see `Registry::kill`.
         self.worker.shared.clients.remove(self.session.info.id);

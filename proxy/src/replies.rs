@@ -46,9 +46,9 @@ impl Replies {
     pub fn fill(&mut self, place: Place, answer: Out, out: &mut Out) {
         let Some(late) = self.late.get_mut((place.0 - self.first) as usize) else { return };
         late.answer = Some(answer);
-        while let Some(late) = self.late.pop_front_if(|late| late.answer.is_some()) {
+        while self.late.front().is_some_and(|late| late.answer.is_some()) {
+            let Some(Late { answer, mut behind }) = self.late.pop_front() else { return };
             self.first += 1;
-            let Late { answer, mut behind } = late;
             if let Some(mut answer) = answer {
                 out.append(&mut answer);
             }

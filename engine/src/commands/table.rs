@@ -47,14 +47,8 @@ pub struct Tables {
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let families: [&[&'static Spec]; 6] = [
-        cluster::SPECS,
-        connection::SPECS,
-        generic::SPECS,
-        server::SPECS,
-        string::SPECS,
-        transactions::SPECS,
-    ];
+    let families: [&[&'static Spec]; 6] =
+        [cluster::SPECS, connection::SPECS, generic::SPECS, server::SPECS, string::SPECS, transactions::SPECS];
     let resp = Table::new(families.concat(), 0, false);
     let memcached = Table::new(memcached::SPECS.to_vec(), resp.commands.len(), true);
     Tables { resp, memcached }
@@ -233,10 +227,20 @@ mod tests {
 
     #[test]
     fn families_register_in_order() {
-        for family in
-            [cluster::SPECS, connection::SPECS, generic::SPECS, server::SPECS, string::SPECS, transactions::SPECS, memcached::SPECS]
-        {
-            assert!(family.windows(2).all(|pair| pair[0].name < pair[1].name), "{:?}", family.iter().map(|s| s.name).collect::<Vec<_>>());
+        for family in [
+            cluster::SPECS,
+            connection::SPECS,
+            generic::SPECS,
+            server::SPECS,
+            string::SPECS,
+            transactions::SPECS,
+            memcached::SPECS,
+        ] {
+            assert!(
+                family.windows(2).all(|pair| pair[0].name < pair[1].name),
+                "{:?}",
+                family.iter().map(|s| s.name).collect::<Vec<_>>()
+            );
         }
     }
 
@@ -251,7 +255,10 @@ mod tests {
             assert_ne!(spec.arity, 0, "{name}");
             for keys in spec.keys {
                 if let Begin::Index(first) = keys.begin {
-                    assert!(first < spec.arity.unsigned_abs() as usize, "{name}: the first key is inside the shortest call");
+                    assert!(
+                        first < spec.arity.unsigned_abs() as usize,
+                        "{name}: the first key is inside the shortest call"
+                    );
                 }
             }
             if let Spread::Split(merge) = spec.spread {

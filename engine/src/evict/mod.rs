@@ -4,10 +4,10 @@ mod pool;
 
 use std::str::FromStr;
 
-use crate::engine::{Engine, Local};
+use crate::engine::{Engine, Fullness, Local};
 use crate::error::Fault;
-use crate::key::all_dbs;
-use crate::stripe::{STRIPE_SLOTS, STRIPES};
+use crate::key::{Db, all_dbs};
+use crate::stripe::{STRIPE_SLOTS, STRIPES, Stripe};
 use pool::Candidate;
 pub use pool::Pool;
 
@@ -15,6 +15,10 @@ pub use pool::Pool;
 pub const SAMPLES: usize = 16;
 /// Most keys one request may have to evict before it goes on; upkeep evicts the rest.
 const EVICTIONS_PER_REQUEST_MAX: usize = 256;
+/// Places looked at for one eviction, where keys are few.
+const SEARCHES_MAX: usize = 8;
+/// Most keys a request evicts while only the memory held is over the maximum.
+const EVICTIONS_WHEN_SPARSE: usize = 2;
 /// How often a search may find nothing before memory counts as full.
 const FRUITLESS_MAX: usize = 64;
 
@@ -69,18 +73,23 @@ impl Policy {
 
     /// How gladly an entry is given up: the highest goes first.
     fn score(self, entry: crate::entry::EntryPtr, engine: &Engine, local: &mut Local, now_ms: u64) -> Option<u64> {
-        if self.is_volatile() && entry.expire_at_ms().is_none() {
+        let is_protected = match self {
+            Policy::NoEviction => !entry.is_memcached(),
+            _ if self.is_volatile() => entry.expire_at_ms().is_none() && !entry.is_memcached(),
+            _ => false,
+        };
+        if is_protected {
             return None;
         }
         Some(match self {
-            Policy::NoEviction => return None,
+            Policy::NoEviction => crate::clock::idle_ms(entry.clock(), now_ms),
             Policy::AllKeysLru | Policy::VolatileLru => crate::clock::idle_ms(entry.clock(), now_ms),
             Policy::AllKeysLfu | Policy::VolatileLfu => {
                 let decay = engine.settings().lfu_decay_minutes();
                 255 - u64::from(crate::clock::lfu_decayed(entry.clock(), now_ms, decay))
             }
             Policy::AllKeysRandom | Policy::VolatileRandom => local.random() >> 1,
-            Policy::VolatileTtl => u64::MAX - entry.expire_at_ms()?,
+            Policy::VolatileTtl => u64::MAX - entry.expire_at_ms().unwrap_or(u64::MAX),
         })
     }
 }
@@ -95,20 +104,33 @@ impl FromStr for Policy {
 }
 
 impl Engine {
-    /// Makes room before a command that needs memory. Takes and holds no lock of the command.
-    /// Fails with [`Fault::OutOfMemory`] when nothing may be evicted.
+    /// Makes room before a command that needs memory, if the cache is full. Takes and holds no lock of the command.
+    ///
+    /// Above the maximum it evicts until there is room. Where only the memory held is above it (see [`Fullness`]) it
+    /// evicts about as much as a command adds: upkeep packs the rest, and evicting more would not make it quicker.
+    ///
+    /// # Errors
+    /// [`Fault::OutOfMemory`] when nothing may be evicted.
+    #[inline]
     pub fn make_room(&self, local: &mut Local, now_ms: u64) -> Result<(), Fault> {
+        match self.fullness(local) {
+            Fullness::Room => Ok(()),
+            Fullness::Sparse => self.evict_some(local, now_ms, EVICTIONS_WHEN_SPARSE),
+            Fullness::Full => self.evict_some(local, now_ms, EVICTIONS_PER_REQUEST_MAX),
+        }
+    }
+
+    #[cold]
+    fn evict_some(&self, local: &mut Local, now_ms: u64, evictions_max: usize) -> Result<(), Fault> {
         let policy = self.settings().policy();
-        if policy == Policy::NoEviction {
+        if policy == Policy::NoEviction && !(self.settings().spares_only_resp() && self.has_memcached()) {
             return Err(Fault::OutOfMemory);
         }
-        local.pool.follow(policy);
         let mut fruitless = 0;
-        for _ in 0..EVICTIONS_PER_REQUEST_MAX {
-            if !self.is_over_limit(local) {
-                return Ok(());
-            }
+        let mut evicted = 0;
+        while evicted < evictions_max && self.fullness(local) != Fullness::Room {
             if self.evict_one(local, policy, now_ms) {
+                evicted += 1;
                 fruitless = 0;
                 continue;
             }
@@ -121,7 +143,14 @@ impl Engine {
     }
 
     fn evict_one(&self, local: &mut Local, policy: Policy, now_ms: u64) -> bool {
-        self.sample(local, policy, now_ms);
+        local.pool.follow(policy);
+        let mut sampled = 0;
+        for _ in 0..SEARCHES_MAX {
+            sampled += self.sample(local, policy, now_ms);
+            if sampled >= SAMPLES {
+                break;
+            }
+        }
         while let Some(candidate) = local.pool.pop() {
             if self.evict_candidate(local, candidate, now_ms) {
                 return true;
@@ -130,56 +159,38 @@ impl Engine {
         false
     }
 
-    /// Adds a run of keys of a random slot to the pool.
-    fn sample(&self, local: &mut Local, policy: Policy, now_ms: u64) {
-        let Some((stripe_index, seed)) = self.random_stripe(local, policy.is_volatile()) else { return };
+    /// Adds up to [`SAMPLES`] keys that lie beside each other, from a random place on, to the pool; says how many.
+    /// Neighbours in a table, or in neighbouring slots, have nothing in common but their hashes.
+    fn sample(&self, local: &mut Local, policy: Policy, now_ms: u64) -> usize {
+        // Once memcached clients write, keys without an expiry are candidates too.
+        let volatile_only = policy.is_volatile() && !self.has_memcached();
+        let Some((stripe_index, seed)) = self.random_stripe(local, volatile_only) else { return 0 };
         let stripe = self.stripe(stripe_index);
-        if !stripe.lock_briefly() {
-            return;
-        }
-        // SAFETY: the lock is held until the end of this function.
-        let data = unsafe { stripe.data() };
-        let gates: [bool; STRIPE_SLOTS] = std::array::from_fn(|at| data.gate_at(at).may_reap());
-        let mut found: [Option<Candidate>; SAMPLES] = [const { None }; SAMPLES];
+        let Some(_held) = stripe.hold_briefly() else { return 0 };
+        let Some((db, first)) = pick(stripe, seed, volatile_only) else { return 0 };
+        // SAFETY: the lock is held to the end of this function.
+        let (data, Some(directory)) = (unsafe { (stripe.data(), stripe.directory(db)) }) else { return 0 };
         let mut count = 0;
-        let volatile_only = policy.is_volatile();
-        let total: u64 = all_dbs().map(|db| stripe.db_count(db, volatile_only)).sum();
-        let mut left = if total == 0 { 0 } else { seed % total };
-        'search: for db in all_dbs() {
-            // SAFETY: the lock is held.
-            let Some(directory) = (unsafe { stripe.directory(db) }) else { continue };
-            let here = directory.count(volatile_only);
-            if left >= here {
-                left -= here;
+        for at in (first..STRIPE_SLOTS).chain(0..first) {
+            if count >= SAMPLES {
+                break;
+            }
+            if !data.gate_at(at).may_reap() {
                 continue;
             }
-            for (at, table) in directory.tables.iter().enumerate() {
-                let here = u64::from(if volatile_only { table.volatile } else { table.len() });
-                if left >= here {
-                    left -= here;
-                    continue;
+            let wanted = if policy.is_volatile() { SAMPLES * 4 } else { SAMPLES - count };
+            directory.tables[at].sample(seed as u32 ^ (seed >> 32) as u32, wanted, |raw| {
+                // SAFETY: the table's words are live entries, the stripe is locked.
+                let entry = unsafe { crate::entry::EntryPtr::from_raw(raw) };
+                if let Some(score) = policy.score(entry, self, local, now_ms) {
+                    let slot = (stripe_index * STRIPE_SLOTS + at) as u16;
+                    let hash = self.hasher().hash(entry.key());
+                    local.pool.offer(Candidate { score, hash, slot, db, clock: entry.clock() });
+                    count += 1;
                 }
-                if !gates[at] {
-                    break 'search;
-                }
-                let wanted = if volatile_only { SAMPLES * 4 } else { SAMPLES };
-                table.sample(seed as u32 ^ (seed >> 32) as u32, wanted, |raw| {
-                    // SAFETY: the table's words are live entries, the stripe is locked.
-                    let entry = unsafe { crate::entry::EntryPtr::from_raw(raw) };
-                    if count < SAMPLES
-                        && let Some(score) = policy.score(entry, self, local, now_ms)
-                    {
-                        let slot = (stripe_index * STRIPE_SLOTS + at) as u16;
-                        let hash = self.hasher().hash(entry.key());
-                        found[count] = Some(Candidate { score, hash, slot, db, clock: entry.clock() });
-                        count += 1;
-                    }
-                });
-                break 'search;
-            }
+            });
         }
-        stripe.unlock();
-        found.into_iter().flatten().for_each(|candidate| local.pool.offer(candidate));
+        count
     }
 
     /// A stripe with keys, weighted by their number, and a random number.
@@ -202,21 +213,42 @@ impl Engine {
     fn evict_candidate(&self, local: &mut Local, candidate: Candidate, now_ms: u64) -> bool {
         let Some(slot) = swell_ring::Slot::new(candidate.slot) else { return false };
         let stripe = self.stripe(crate::stripe::stripe_of(slot));
-        if !stripe.lock_briefly() {
-            return false;
-        }
-        // SAFETY: the lock is held until the end of this function.
+        let Some(held) = stripe.hold_briefly() else { return false };
+        // SAFETY: the lock is held.
         let may_reap = unsafe { stripe.data() }.gate_of(slot).may_reap();
         let gone = may_reap && {
             let mut exec = crate::exec::Exec::upkeep(self, local, now_ms);
             exec.evict(slot, candidate.db, candidate.hash, candidate.clock)
         };
-        stripe.unlock();
+        drop(held);
         if gone {
             local.stats.evicted_keys += 1;
         }
         gone
     }
+}
+
+/// A database and slot (its place in the stripe) that holds the key picked by a random number. The lock is held.
+fn pick(stripe: &Stripe, random: u64, volatile_only: bool) -> Option<(Db, usize)> {
+    let total: u64 = all_dbs().map(|db| stripe.db_count(db, volatile_only)).sum();
+    let mut left = random.checked_rem(total)?;
+    for db in all_dbs() {
+        let here = stripe.db_count(db, volatile_only);
+        if left >= here {
+            left -= here;
+            continue;
+        }
+        // SAFETY: the caller holds the lock.
+        let directory = unsafe { stripe.directory(db) }?;
+        for (at, table) in directory.tables.iter().enumerate() {
+            let here = u64::from(if volatile_only { table.volatile } else { table.len() });
+            if left < here {
+                return Some((db, at));
+            }
+            left -= here;
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub(super) struct Central {
 pub(super) struct Blocks {
     pub(super) head: *mut u8,
     pub(super) count: u32,
+    /// Bytes of these blocks that were never handed out before.
+    pub(super) fresh_bytes: usize,
 }
 
 // SAFETY: the spans belong to one class of one heap and are reached under that class's lock only.
@@ -34,7 +36,7 @@ impl Central {
 
     /// Up to `want` blocks; fewer, or none, only if the system has no more memory.
     pub(super) fn take(&mut self, class: usize, want: u32, pool: &Mutex<Pool>) -> Blocks {
-        let mut blocks = Blocks { head: ptr::null_mut(), count: 0 };
+        let mut blocks = Blocks { head: ptr::null_mut(), count: 0, fresh_bytes: 0 };
         while blocks.count < want {
             let Some(span) = self.fullest().or_else(|| self.add_span(class, pool)) else { break };
             // SAFETY: spans in the lists are ours and have room; the lock is held.
@@ -182,6 +184,7 @@ unsafe fn take_from(span: *mut Span, want: u32, blocks: &mut Blocks) {
         for index in (carved..carved + fresh).rev() {
             push(blocks, (*span).base.add(index as usize * (*span).block_bytes as usize));
         }
+        blocks.fresh_bytes += fresh as usize * (*span).block_bytes as usize;
         (*span).carved.store(carved + fresh, Relaxed);
         (*span).live.store((*span).live.load(Relaxed) + blocks.count - before, Relaxed);
     }

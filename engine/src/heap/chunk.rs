@@ -1,7 +1,8 @@
 //! Memory from the system: chunks of 16 MiB, cut into units of 64 KiB, of which one or more make a span.
 
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::classes;
 
@@ -20,9 +21,15 @@ const REGIONS: usize = CHUNK_BYTES / REGION_BYTES;
 /// Units of a chunk's first region that spans may use: the first unit holds the chunk's header.
 const FIRST_REGION_UNITS: u32 = u32::MAX << 1;
 
-/// The first chunk is made of small pages, so that a small cache stays small; a heap that has outgrown it asks for
-/// huge pages, because at that size most of a random read is the walk of the page table.
-const SMALL_PAGE_CHUNKS: usize = 1;
+/// Memory begins in small pages, so that what is not touched is not resident. A region that is filled to this part
+/// (of 16) moves into a huge page: in a large heap most of a random read is the walk of the page table.
+const HUGE_FROM_SIXTEENTHS: usize = 15;
+
+/// Regions looked at in one search for well-filled ones.
+const HUGE_SEARCH_MAX: usize = 64;
+
+/// Linux's advice to put a range into huge pages at once (since 6.1; unknown to older kernels, which refuse it).
+const MADV_COLLAPSE: libc::c_int = 25;
 
 /// Free units whose memory is kept for the next span; beyond that it goes back to the system at once.
 const RESERVE_UNITS: u32 = 16;
@@ -59,6 +66,10 @@ pub(super) struct Pool {
     dirty_units: u32,
     used_units: usize,
     spans: usize,
+    /// Shared with the heap: see there.
+    touched_bytes: Arc<AtomicUsize>,
+    /// The region (of all chunks' regions) where the search for well-filled ones goes on.
+    huge_cursor: usize,
 }
 
 /// The header at a chunk's start. It must fit into the first unit.
@@ -80,8 +91,7 @@ struct Region {
     index: u8,
     /// Whether it is in the pool's list of roomy regions.
     listed: bool,
-    /// Whether its chunk is meant for huge pages, and whether it has them: not while it has holes.
-    wants_huge: bool,
+    /// Whether it is in a huge page: not while it has holes.
     is_huge: bool,
 }
 
@@ -106,8 +116,16 @@ impl Span {
 }
 
 impl Pool {
-    pub(super) const fn new() -> Pool {
-        Pool { chunks: Vec::new(), roomy: Vec::new(), dirty_units: 0, used_units: 0, spans: 0 }
+    pub(super) const fn new(touched_bytes: Arc<AtomicUsize>) -> Pool {
+        Pool {
+            chunks: Vec::new(),
+            roomy: Vec::new(),
+            dirty_units: 0,
+            used_units: 0,
+            spans: 0,
+            touched_bytes,
+            huge_cursor: 0,
+        }
     }
 
     /// An empty span for this class, or None if the system has no memory.
@@ -156,7 +174,9 @@ impl Pool {
         // SAFETY: as the caller promises; the span's header lies in its chunk's header.
         unsafe {
             let (base, units) = ((*span).base, (*span).units as usize);
-            let touched = (*span).carved.load(Relaxed) > 0;
+            let carved = (*span).carved.load(Relaxed) as usize;
+            let touched = carved > 0;
+            self.touched_bytes.fetch_sub(carved * (*span).block_bytes as usize, Relaxed);
             let first = (base.addr() % CHUNK_BYTES) / UNIT_BYTES;
             let region = &raw mut (*chunk_of(base)).regions[first / REGION_UNITS];
             let run = run_mask(first % REGION_UNITS, units);
@@ -174,6 +194,33 @@ impl Pool {
                 self.roomy.push(NonNull::new_unchecked(region));
             }
         }
+    }
+
+    /// Puts up to `regions_max` well-filled regions into huge pages; see the heap.
+    pub(super) fn use_huge_pages(&mut self, regions_max: usize) -> usize {
+        let regions = self.chunks.len() * REGIONS;
+        let mut done = 0;
+        for _ in 0..HUGE_SEARCH_MAX.min(regions) {
+            self.huge_cursor = (self.huge_cursor + 1) % regions;
+            let chunk = self.chunks[self.huge_cursor / REGIONS].as_ptr();
+            let index = self.huge_cursor % REGIONS;
+            // SAFETY: the chunk is one of ours and mapped, and we hold the pool's lock; the spans' counts are atomic.
+            unsafe {
+                let region = &raw mut (*chunk).regions[index];
+                if (*region).is_huge || filled_bytes(chunk, index) * 16 < REGION_BYTES * HUGE_FROM_SIXTEENTHS {
+                    continue;
+                }
+                let start = chunk.cast::<u8>().add(index * REGION_BYTES);
+                advise(start, REGION_BYTES, libc::MADV_HUGEPAGE);
+                advise(start, REGION_BYTES, MADV_COLLAPSE);
+                (*region).is_huge = true;
+            }
+            done += 1;
+            if done == regions_max {
+                break;
+            }
+        }
+        done
     }
 
     /// Bytes of the spans in use.
@@ -215,12 +262,11 @@ impl Pool {
 
     /// Adds a chunk, or None if the system has no memory.
     fn map_chunk(&mut self) -> Option<()> {
-        let huge = self.chunks.len() >= SMALL_PAGE_CHUNKS;
         let chunk = map_aligned()?.cast::<Chunk>();
-        advise(chunk.as_ptr().cast(), CHUNK_BYTES, if huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE });
+        advise(chunk.as_ptr().cast(), CHUNK_BYTES, libc::MADV_NOHUGEPAGE);
         for index in (0..REGIONS).rev() {
             let free = if index == 0 { FIRST_REGION_UNITS } else { u32::MAX };
-            let region = Region { free, dirty: 0, index: index as u8, listed: true, wants_huge: huge, is_huge: huge };
+            let region = Region { free, dirty: 0, index: index as u8, listed: true, is_huge: false };
             // SAFETY: freshly mapped, ours alone, large and aligned enough; the header's other parts start as zero.
             unsafe {
                 let place = &raw mut (*chunk.as_ptr()).regions[index];
@@ -249,18 +295,41 @@ impl Drop for Pool {
 unsafe fn release(region: *mut Region, base: *mut u8, bytes: usize) {
     // SAFETY: as the caller promises.
     unsafe {
-        let start = chunk_of(base).cast::<u8>().add((*region).index as usize * REGION_BYTES);
-        // A huge page with a hole would in time be filled again by the kernel; an empty region may start over.
-        let has_holes = (*region).free != u32::MAX;
-        if has_holes && (*region).is_huge {
+        // A huge page with a hole would in time be filled again by the kernel.
+        if (*region).is_huge {
+            let start = chunk_of(base).cast::<u8>().add((*region).index as usize * REGION_BYTES);
             advise(start, REGION_BYTES, libc::MADV_NOHUGEPAGE);
+            (*region).is_huge = false;
         }
         advise(base, bytes, libc::MADV_DONTNEED);
-        if !has_holes && (*region).wants_huge && !(*region).is_huge {
-            advise(start, REGION_BYTES, libc::MADV_HUGEPAGE);
-        }
-        (*region).is_huge = (*region).wants_huge && !has_holes;
     }
+}
+
+/// Bytes of a region that were cut off from its spans in use.
+///
+/// # Safety
+/// The chunk is mapped and the pool's lock is held.
+unsafe fn filled_bytes(chunk: *mut Chunk, index: usize) -> usize {
+    let mut filled = 0;
+    let mut unit = index * REGION_UNITS;
+    // SAFETY: as the caller promises; a unit that is not free belongs to the span that `heads` names.
+    unsafe {
+        let free = (*chunk).regions[index].free;
+        if index == 0 {
+            filled += UNIT_BYTES;
+            unit += 1;
+        }
+        while unit < (index + 1) * REGION_UNITS {
+            if free >> (unit % REGION_UNITS) & 1 == 1 {
+                unit += 1;
+                continue;
+            }
+            let span = &raw const (*chunk).spans[(*chunk).heads[unit] as usize];
+            filled += (*span).carved.load(Relaxed) as usize * (*span).block_bytes as usize;
+            unit += (*span).units.max(1) as usize;
+        }
+    }
+    filled
 }
 
 /// The header of the chunk that an address lies in.

@@ -14,7 +14,7 @@ mod tests;
 use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use central::{Blocks, Central};
 use chunk::{Pool, Span};
@@ -32,6 +32,8 @@ pub struct Heap {
     classes: Box<[Class]>,
     pool: Mutex<Pool>,
     large_bytes: AtomicUsize,
+    /// Bytes cut off from the spans in use: memory that was written to, however much of it is free again.
+    touched_bytes: Arc<AtomicUsize>,
 }
 
 /// One thread's share of a heap: free blocks that it hands out without a lock.
@@ -82,13 +84,28 @@ impl Heap {
     #[allow(clippy::new_without_default)] // Not a value to be made in passing.
     pub fn new() -> Heap {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let touched_bytes = Arc::new(AtomicUsize::new(0));
         let class = |_| Class { central: Mutex::new(Central::new()), live: AtomicU64::new(0) };
         Heap {
             id: NEXT_ID.fetch_add(1, Relaxed),
             classes: (0..CLASSES).map(class).collect(),
-            pool: Mutex::new(Pool::new()),
+            pool: Mutex::new(Pool::new(touched_bytes.clone())),
             large_bytes: AtomicUsize::new(0),
+            touched_bytes,
         }
+    }
+
+    /// Bytes of memory written to and not given back: what of this heap is resident, but for page rounding. One or two
+    /// loads, for the check of a limit.
+    #[inline]
+    pub fn resident_bytes(&self) -> usize {
+        self.touched_bytes.load(Relaxed) + self.large_bytes.load(Relaxed)
+    }
+
+    /// Asks the kernel to put the memory of up to `regions_max` well-filled regions of 2 MiB into huge pages, looking
+    /// at no more than a few dozen regions from where the last call ended. Says how many were.
+    pub fn use_huge_pages(&self, regions_max: usize) -> usize {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).use_huge_pages(regions_max)
     }
 
     /// What the heap holds now. The figures are read one after the other, so they may be slightly out of step.
@@ -140,6 +157,7 @@ impl Heap {
         }
         let blocks = central.take(class, 1, &self.pool);
         self.classes[class].live.fetch_add(u64::from(blocks.count), Relaxed);
+        self.touched_bytes.fetch_add(blocks.fresh_bytes, Relaxed);
         NonNull::new(blocks.head)
     }
 
@@ -156,7 +174,7 @@ impl Heap {
         let mut central = self.lock(class);
         self.classes[class].live.fetch_sub(1, Relaxed);
         // SAFETY: the block is free now, belongs to this class and heap, and a list of one needs no link.
-        unsafe { central.give(class, Blocks { head: block.as_ptr(), count: 1 }, &self.pool) };
+        unsafe { central.give(class, Blocks { head: block.as_ptr(), count: 1, fresh_bytes: 0 }, &self.pool) };
     }
 
     fn lock(&self, class: usize) -> MutexGuard<'_, Central> {
@@ -263,6 +281,9 @@ impl HeapLocal {
             let mut central = heap.lock(class);
             let blocks = central.take(class, want, &heap.pool);
             heap.classes[class].live.fetch_add(u64::from(blocks.count), Relaxed);
+            if blocks.fresh_bytes > 0 {
+                heap.touched_bytes.fetch_add(blocks.fresh_bytes, Relaxed);
+            }
             blocks
         };
         let Some(first) = NonNull::new(blocks.head) else {
@@ -282,7 +303,7 @@ impl HeapLocal {
         self.claim(heap);
         let magazine = &mut self.magazines[class];
         let count = magazine.count - keep;
-        let blocks = Blocks { head: magazine.head, count };
+        let blocks = Blocks { head: magazine.head, count, fresh_bytes: 0 };
         for _ in 0..count {
             // SAFETY: a free block begins with the pointer to the next one.
             magazine.head = unsafe { magazine.head.cast::<*mut u8>().read() };

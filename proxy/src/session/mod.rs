@@ -68,7 +68,7 @@ pub enum Late {
     /// A gate of this stripe is closed.
     Gate(usize),
     /// A walk over the key space goes on.
-    Walk(Box<Walking>),
+    Walk(Box<Walking>, Step),
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
     Sleep(std::time::Duration, Out),
 }
@@ -89,7 +89,7 @@ pub struct Walk {
 pub struct Walking {
     walk: Walk,
     args: OwnedArgs,
-    state: WalkState,
+    pub(crate) state: WalkState,
 }
 
 impl Session {
@@ -371,8 +371,9 @@ pub fn go_on_walking(core: &mut Core, session: &mut Session, mut walking: Box<Wa
     let Walking { walk, args, state } = &mut *walking;
     let Body::Walk(body) = &walk.command.spec.body else { return Flow::Done };
     let call = session.call(walk.command, args.as_args(), &[], core.now_ms);
-    if core.handle.walk_step(body, state, &call) != Step::Done {
-        return Flow::Late(Late::Walk(walking));
+    let step = core.handle.walk_step(body, state, &call);
+    if step != Step::Done {
+        return Flow::Late(Late::Walk(walking, step));
     }
     let data_before = out.data_bytes();
     match walk.answer {

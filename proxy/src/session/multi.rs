@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
-use swell_engine::spec::{Body, Spec};
-use swell_engine::stripe::Ticket;
 use swell_engine::number::parse_i64;
+use swell_engine::spec::{Body, Flags, Spec};
+use swell_engine::stripe::Ticket;
 use swell_engine::{Call, Db, Fault, Outcome};
 use swell_wire::{Args, Out, OwnedArgs};
 
@@ -50,6 +50,11 @@ pub fn queues(spec: &Spec) -> bool {
 pub fn queue(core: &mut Core, session: &mut Session, command: Command, args: Args<'_>, out: &mut Out) -> Flow {
     if is_forbidden_in_multi(command.spec.flags) {
         return fail(core, session, ProxyError::NotInMulti(command.spec.name).to_string().as_bytes(), out);
+    }
+    if command.spec.flags.has(Flags::DENYOOM)
+        && let Err(fault) = core.handle.make_room(core.now_ms)
+    {
+        return fail(core, session, fault.to_string().as_bytes(), out);
     }
     let limit = core.shared.settings.query_buffer_bytes_max() as usize;
     let Some(queue) = &mut session.multi else { return Flow::Done };
@@ -98,6 +103,11 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         session.show();
         core.charge(command, 0, 0, 1, true);
         return fail(core, session, ProxyError::ExecAborted.to_string().as_bytes(), out);
+    }
+    let needs_memory = queue.requests.iter().any(|(command, _)| command.spec.flags.has(Flags::DENYOOM));
+    if needs_memory && let Err(fault) = core.handle.make_room(core.now_ms) {
+        core.charge(command, 0, 0, 1, true);
+        return refuse_exec(core, session, &fault.to_string(), out);
     }
     let mut answer = Out::new(session.proto);
     match run_queue(core, session, &queue, ticket, &mut answer) {

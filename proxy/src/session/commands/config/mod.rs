@@ -73,7 +73,7 @@ pub fn show_help(_: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
 
 /// Names are looked at first, all of them, then values: the order decides which error is told.
 fn changes(args: Args<'_>) -> Result<Vec<Change>, ProxyError> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Fault::Syntax.into());
     }
     let pairs = || (2..args.len()).step_by(2).map(|at| (args.slice(at), args.slice(at + 1)));

@@ -108,6 +108,7 @@ pub static OPTIONS: &[ConfigOption] = &[
     fixed("maxmemory-samples", |_| SAMPLES.to_string()),
     constant("notify-keyspace-events", ""),
     fixed("port", |core| core.shared.resp_port.load(Relaxed).to_string()),
+    constant("protected-mode", "yes"),
     ConfigOption {
         name: "proto-max-bulk-len",
         kind: Kind::Memory {
@@ -121,7 +122,6 @@ pub static OPTIONS: &[ConfigOption] = &[
             },
         },
     },
-    constant("protected-mode", "yes"),
     ConfigOption { name: "requirepass", kind: Kind::Password },
     constant("save", ""),
     constant("tcp-keepalive", "0"),
@@ -188,7 +188,10 @@ impl Change {
         match self.0 {
             Value::Same => {}
             Value::Number(set, number) => set(core, number),
-            Value::Policy(policy) => core.handle.engine().settings().set_policy(policy),
+            Value::Policy(policy) => {
+                core.handle.engine().settings().set_policy(policy);
+                core.handle.engine().settings().set_spares_only_resp(false);
+            }
             Value::Password(password) => core.shared.settings.set_password(&password),
         }
     }

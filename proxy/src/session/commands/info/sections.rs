@@ -88,9 +88,9 @@ pub fn memory(figures: &Figures<'_>, text: &mut Text) {
     text.field("lazyfree_pending_objects", 0);
 }
 
-/// Nothing is kept on disk.
+/// Nothing is kept on disk, so nothing waits to be saved.
 pub fn persistence(figures: &Figures<'_>, text: &mut Text) {
-    for name in ["loading", "async_loading", "rdb_bgsave_in_progress"] {
+    for name in ["loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress"] {
         text.field(name, 0);
     }
     text.field("rdb_last_save_time", figures.core.shared.started_at_ms / 1000);
