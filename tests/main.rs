@@ -7,6 +7,7 @@ mod billing;
 mod clients;
 mod differential;
 mod harness;
+mod laws;
 mod metadata;
 mod process;
 mod transcripts;

@@ -210,7 +210,8 @@ impl Stripe {
     /// Takes the lock, spinning briefly, until the guard goes.
     #[inline]
     pub fn hold_briefly(&self) -> Option<Held<'_>> {
-        self.lock_briefly().then_some(Held { stripe: self })
+        // Not `then_some`: a guard made in vain would unlock when dropped.
+        self.lock_briefly().then(|| Held { stripe: self })
     }
 
     /// As [`Stripe::lock_patiently`], until the guard goes.
@@ -487,6 +488,17 @@ mod tests {
         assert_eq!(data.gate_of(Slot::new(71).unwrap()), Gate::Serving);
         data.set_gate(slot, Gate::Serving);
         assert!(data.gates.is_none());
+    }
+
+    #[test]
+    fn a_guard_is_made_only_for_a_lock_that_was_taken() {
+        let stripe = Stripe::default();
+        let held = stripe.hold_briefly();
+        assert!(held.is_some());
+        assert!(stripe.hold_briefly().is_none());
+        assert!(!stripe.try_lock(), "the first guard still holds it");
+        drop(held);
+        assert!(stripe.try_lock());
     }
 
     #[test]

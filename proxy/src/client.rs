@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use swell_engine::commands::table::Found;
 use swell_engine::run::Outcome;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::Step;
@@ -282,7 +283,7 @@ impl Client {
             }
             let source = InPlace { requests: &requests, buf };
             let progress = self.run_batch(core, &source, 0, None);
-            self.note_last(core, &source);
+            self.note_last(core, &source, progress.late.as_ref().map_or(source.len() - 1, |(at, _)| *at));
             if let Some((at, late)) = progress.late {
                 self.put_off(&mut requests, buf, at, late);
                 self.undecoded = true;
@@ -650,21 +651,13 @@ impl Client {
         }
     }
 
-    /// Notes what CLIENT LIST shows of the batch.
-    fn note_last(&self, core: &Core, source: &impl Source) {
+    /// Notes what CLIENT LIST shows of the batch, whose request `at` is the last that ran or runs.
+    fn note_last(&self, core: &Core, source: &impl Source, at: usize) {
         let info = &self.session.info;
         info.last_active_ms.store(core.now_ms, Relaxed);
-        info.commands.fetch_add(source.len() as u64, Relaxed);
-        let last = match core.planned.last() {
-            Some(planned) => Some(planned.command),
-            None => source.len().checked_sub(1).and_then(|at| source.args(at)).and_then(|args| {
-                match self.session.table().find(args) {
-                    swell_engine::commands::table::Found::Command(command) => Some(command),
-                    _ => None,
-                }
-            }),
-        };
-        if let Some(command) = last {
+        info.commands.fetch_add(at as u64 + 1, Relaxed);
+        let found = source.args(at).map(|args| self.session.table().find(args));
+        if let Some(Found::Command(command)) = found {
             info.last_command.store(command.id.0, Relaxed);
         }
     }
