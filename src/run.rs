@@ -71,7 +71,12 @@ impl Running {
     ///
     /// # Errors
     /// Threads or runtimes that the system refuses.
-    pub fn start(config: &Config, listeners: Listeners, prices: PriceFile, maxclients: usize) -> anyhow::Result<Running> {
+    pub fn start(
+        config: &Config,
+        listeners: Listeners,
+        prices: PriceFile,
+        maxclients: usize,
+    ) -> anyhow::Result<Running> {
         let node = Node::new(random_u64());
         let settings = node.engine().settings();
         settings.set_maxmemory_bytes(config.maxmemory);

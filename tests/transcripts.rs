@@ -95,7 +95,7 @@ macro_rules! resp_files {
     )*};
 }
 
-resp_files! { string generic connection server transactions bad_input }
+resp_files! { string generic connection server transactions bad_input help }
 
 mod auth {
     use super::{Mode, resp};

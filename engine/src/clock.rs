@@ -42,7 +42,7 @@ pub fn lfu_touch(clock: u32, now_ms: u64, decay_minutes: u32, log_factor: u32, r
     let counter = lfu_decayed(clock, now_ms, decay_minutes);
     let base = u64::from(counter.saturating_sub(LFU_INITIAL));
     let one_in = base * u64::from(log_factor) + 1;
-    let counted = if counter < 255 && random % one_in == 0 { counter + 1 } else { counter };
+    let counted = if counter < 255 && random.is_multiple_of(one_in) { counter + 1 } else { counter };
     lfu_clock(now_ms, counted)
 }
 

@@ -254,9 +254,7 @@ impl EntryPtr {
     pub fn key<'a>(self) -> &'a [u8] {
         let header = self.header();
         // SAFETY: the header says where the key lies; the caller holds the stripe's lock for 'a (module contract).
-        unsafe {
-            std::slice::from_raw_parts(self.0.add(Self::key_offset(header)).as_ptr(), self.key_len(header))
-        }
+        unsafe { std::slice::from_raw_parts(self.0.add(Self::key_offset(header)).as_ptr(), self.key_len(header)) }
     }
 
     /// Whether this is the entry of `key`; compares the short length before it touches the bytes.

@@ -247,9 +247,7 @@ impl<'e> Exec<'e> {
         self.before(key, old);
         let entry = match value {
             NewValue::Bytes(bytes) if bytes.len() <= SEGMENT_BYTES => self.store(key, found, &fields, bytes, None),
-            NewValue::Bytes(bytes) => {
-                self.store(key, found, &fields, b"", Some(Box::new(Segments::from_slice(bytes))))
-            }
+            NewValue::Bytes(bytes) => self.store(key, found, &fields, b"", Some(Box::new(Segments::from_slice(bytes)))),
             NewValue::Segments(segments) if segments.len() > SEGMENT_BYTES => {
                 self.store(key, found, &fields, b"", Some(Box::new(segments)))
             }

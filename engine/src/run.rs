@@ -136,7 +136,7 @@ impl Spec {
         match self.long {
             Long::Never => false,
             Long::At(at) => at == arg,
-            Long::EverySecond(from) => arg >= from && (arg - from) % 2 == 0,
+            Long::EverySecond(from) => arg >= from && (arg - from).is_multiple_of(2),
         }
     }
 
@@ -253,7 +253,12 @@ impl Engine {
 
     /// Locks all that these requests touch, for running them as one unit (EXEC). Fails, having done nothing, with
     /// `Busy` or `NotExecuted`.
-    pub fn begin_unit(&self, local: &mut Local, calls: &[Call<'_>], ticket: Option<Ticket>) -> Result<Unit<'_>, Outcome> {
+    pub fn begin_unit(
+        &self,
+        local: &mut Local,
+        calls: &[Call<'_>],
+        ticket: Option<Ticket>,
+    ) -> Result<Unit<'_>, Outcome> {
         let mut set = LockSet::default();
         for call in calls {
             match call.spec.body {

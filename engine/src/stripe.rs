@@ -113,7 +113,9 @@ impl Directory {
     /// Adds to the counts. The caller holds the stripe's lock.
     #[inline]
     pub fn add(&self, keys: i64, volatile: i64) {
-        let add = |count: &AtomicU64, more| count.store(count.load(Ordering::Relaxed).wrapping_add_signed(more), Ordering::Relaxed);
+        let add = |count: &AtomicU64, more| {
+            count.store(count.load(Ordering::Relaxed).wrapping_add_signed(more), Ordering::Relaxed)
+        };
         if keys != 0 {
             add(&self.keys, keys);
         }
@@ -389,9 +391,8 @@ impl Stripe {
     pub fn descriptor(&self, db: Db, slot: Slot) -> Option<u64> {
         let directory = self.directories[db.index()].load(Ordering::Acquire);
         // SAFETY: a directory is never freed or moved while the engine lives, and the word is atomic.
-        (!directory.is_null()).then(|| unsafe {
-            Table::descriptor_of(&raw const (*directory).tables[slot.index() % STRIPE_SLOTS])
-        })
+        (!directory.is_null())
+            .then(|| unsafe { Table::descriptor_of(&raw const (*directory).tables[slot.index() % STRIPE_SLOTS]) })
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -89,14 +89,7 @@ impl WalkState {
     }
 
     /// Runs a slice. `locked`: all stripes are locked already, run to the end.
-    pub fn step(
-        &mut self,
-        body: &WalkBody,
-        engine: &Engine,
-        local: &mut Local,
-        call: &Call<'_>,
-        locked: bool,
-    ) -> Step {
+    pub fn step(&mut self, body: &WalkBody, engine: &Engine, local: &mut Local, call: &Call<'_>, locked: bool) -> Step {
         let visited_before = self.visited;
         let mut slots = 0;
         while self.next < SLOTS && !self.stop {

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use swell_engine::commands::table::{Found, tables};
 use swell_engine::effect::{Effect, Observer};
 use swell_engine::entry::Entry;
+use swell_engine::spec::Body;
 use swell_engine::stripe::STRIPES;
 use swell_engine::walk::{Step, WalkState};
 use swell_engine::{Call, Db, Engine, Local, Outcome};
-use swell_engine::spec::Body;
 use swell_ring::Slot;
 use swell_wire::{Arg, Out, OwnedArgs, Proto, Segments};
 

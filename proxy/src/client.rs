@@ -128,8 +128,8 @@ struct Progress {
 }
 
 impl Source for VecDeque<Waiting> {
-    fn len(&self) -> usize {
-        VecDeque::len(self)
+    fn count(&self) -> usize {
+        self.len()
     }
 
     fn args(&self, index: usize) -> Option<Args<'_>> {
@@ -283,7 +283,7 @@ impl Client {
             }
             let source = InPlace { requests: &requests, buf };
             let progress = self.run_batch(core, &source, 0, None);
-            self.note_last(core, &source, progress.late.as_ref().map_or(source.len() - 1, |(at, _)| *at));
+            self.note_last(core, &source, progress.late.as_ref().map_or(source.count() - 1, |(at, _)| *at));
             if let Some((at, late)) = progress.late {
                 self.put_off(&mut requests, buf, at, late);
                 self.undecoded = true;
@@ -307,11 +307,11 @@ impl Client {
     fn run_batch(&mut self, core: &mut Core, source: &impl Source, from: usize, ticket: Option<Ticket>) -> Progress {
         let mut ticket = ticket;
         let mut index = from;
-        while index < source.len() && !self.session.closing {
+        while index < source.count() && !self.session.closing {
             core.planned.clear();
             core.keys.clear();
             let mut end = index;
-            while end < source.len() && end - index < GROUP && plan(core, &self.session, source, end) {
+            while end < source.count() && end - index < GROUP && plan(core, &self.session, source, end) {
                 end += 1;
             }
             if core.planned.len() > 1 {
@@ -322,7 +322,7 @@ impl Client {
             }
             ticket = if end > index { None } else { ticket };
             index = end;
-            if index < source.len() && core.planned.len() < GROUP {
+            if index < source.count() && core.planned.len() < GROUP {
                 if let Flow::Late(late) = self.run_cut(core, source, index, ticket.take()) {
                     return Progress { late: Some((index, late)) };
                 }

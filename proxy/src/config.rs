@@ -46,7 +46,9 @@ impl Settings {
             query_buffer_bytes_max: AtomicU64::new(config.query_buffer_bytes_max),
             output_buffer_bytes_max: AtomicU64::new(config.output_buffer_bytes_max),
             timeout_seconds: AtomicU64::new(config.timeout_seconds),
-            password: ArcSwapOption::new(config.requirepass.clone().filter(|password| !password.is_empty()).map(Arc::new)),
+            password: ArcSwapOption::new(
+                config.requirepass.clone().filter(|password| !password.is_empty()).map(Arc::new),
+            ),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::session::Session;
 /// The requests of a batch: as they lie in the read buffer, or owned because they had to wait.
 pub trait Source {
     /// Number of requests.
-    fn len(&self) -> usize;
+    fn count(&self) -> usize;
     /// The arguments, unless the decoder has refused the request.
     fn args(&self, index: usize) -> Option<Args<'_>>;
     /// What the decoder says of the request.
@@ -29,7 +29,7 @@ pub struct InPlace<'a> {
 
 impl Source for InPlace<'_> {
     #[inline]
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.requests.len()
     }
 
@@ -78,4 +78,3 @@ pub fn value_bytes(spec: &Spec, args: Args<'_>) -> u64 {
         Long::EverySecond(from) => (from..args.len()).step_by(2).map(|at| args.get(at).len() as u64).sum(),
     }
 }
-
