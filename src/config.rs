@@ -141,7 +141,7 @@ options! {
     /// Threads that serve clients.
     workers: usize = Count { min: 1, max: WORKERS_MAX }, "N",
         DefaultValue::OfMachine { words: "the cores this process may use", value: |machine| machine.cores.to_string() };
-    /// Directory for what outlives the process; without one nothing is written to disk.
+    /// Directory for what outlives the process, today the cache's identity; without one nothing is written to disk.
     data_dir: Option<PathBuf> = File, "DIR", DefaultValue::Fixed("");
     /// Password that clients of all three listeners must give; without one only this machine's clients are let in.
     /// A command line can be read by other users of the machine: prefer the variable or the file.

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod http;
+pub mod identity;
 pub mod listen;
 pub mod loadtest_cli;
 pub mod logging;

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use anyhow::Context;
 use swell_meter::{Bill, Ledger, PriceFile, Profile, Tariff};
 use swell_node::Node;
-use swell_proxy::shared::{random_u64, unix_ms};
+use swell_proxy::shared::unix_ms;
 use swell_proxy::{Proxy, ProxyConfig, Shared};
 
 use crate::config::Config;
 use crate::http::{self, doors};
+use crate::identity::{DataDir, Identity};
 use crate::listen::{Group, Listeners};
 use crate::signals::Signals;
 use crate::{Parts, banner, logging, machine, metrics, print, ready};
@@ -32,6 +33,10 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         Some(path) => PriceFile::load(path)?,
         None => PriceFile::default(),
     };
+    let (_data_dir, identity) = match &config.data_dir {
+        Some(dir) => DataDir::open(dir).map(|(held, identity)| (Some(held), identity))?,
+        None => (None, Identity::new()),
+    };
     let listeners = Listeners::open(&config)?;
     let addresses = listeners.addresses();
     listeners.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -43,7 +48,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
     let mut signals = Signals::take().context("cannot listen for signals")?;
-    let running = Running::start(&config, listeners, prices, maxclients)?;
+    let running = Running::start(&config, identity, listeners, prices, maxclients)?;
     // Nobody may be reading.
     let _ = std::io::stdout().write_all(banner::text(&config, &addresses).as_bytes());
     if let Some(path) = &config.ready_file {
@@ -73,11 +78,12 @@ impl Running {
     /// Threads or runtimes that the system refuses.
     pub fn start(
         config: &Config,
+        identity: Identity,
         listeners: Listeners,
         prices: PriceFile,
         maxclients: usize,
     ) -> anyhow::Result<Running> {
-        let node = Node::new(random_u64());
+        let node = Node::new(identity.hash_seed);
         let settings = node.engine().settings();
         settings.set_maxmemory_bytes(config.maxmemory);
         settings.set_policy(config.maxmemory_policy);
@@ -93,6 +99,7 @@ impl Running {
             requirepass: config.requirepass.get().map(str::to_owned),
             metering: config.metering,
             tariff: Tariff::new(config.price_profile),
+            node_id: identity.node_id,
             version: env!("CARGO_PKG_VERSION"),
         };
         let sockets = |group: Option<Group>| group.map_or_else(Vec::new, |group| group.sockets);

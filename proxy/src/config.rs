@@ -25,6 +25,8 @@ pub struct ProxyConfig {
     pub metering: bool,
     /// What they cost.
     pub tariff: Tariff,
+    /// 40 hexadecimal digits: the one virtual node's name in CLUSTER replies.
+    pub node_id: String,
     /// The product's version, for INFO and HELLO.
     pub version: &'static str,
 }

@@ -76,7 +76,7 @@ impl Shared {
             started: Instant::now(),
             started_at_ms: unix_ms(),
             run_id: random_id(),
-            node_id: format!("{}00000000", &random_id()[..32]),
+            node_id: config.node_id.clone(),
             resp_port: AtomicU16::new(0),
             resp_bind: OnceLock::new(),
             rates: Rates::default(),

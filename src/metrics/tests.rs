@@ -54,6 +54,7 @@ fn idle() -> Arc<Shared> {
         requirepass: None,
         metering: true,
         tariff: Tariff::new(Profile::Elasticache),
+        node_id: "0".repeat(40),
         version: "1.2.3",
     };
     Shared::new(&config, Node::new(1), Arc::new(Ledger::new(unix_ms(), 0)))
