@@ -1,15 +1,11 @@
 //! What this machine has: memory, the cgroup's limit on it, cores, open files.
 
 use std::fs;
-use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 /// Memory that is assumed where the system does not say how much there is, in bytes.
 pub const ASSUMED_MEMORY_BYTES: u64 = 1 << 30;
-
-/// File descriptors that are wanted beyond one for each client: listeners, logs, files, the HTTP side.
-pub const OTHER_FILES: u64 = 512;
 
 /// What a process may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,28 +34,6 @@ impl Machine {
         let half = self.cgroup_bytes.unwrap_or(self.ram_bytes) / 2;
         (half >> 20).max(1) << 20
     }
-}
-
-/// Raises the soft limit of open files so that `clients` fit, as far as the hard limit lets it, and returns how many
-/// clients fit then.
-///
-/// # Errors
-/// The system refuses to tell or to change the limit.
-pub fn make_room_for_clients(clients: usize) -> io::Result<usize> {
-    let wanted = clients as u64 + OTHER_FILES;
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid rlimit that the call fills.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    if limit.rlim_cur < wanted {
-        limit.rlim_cur = wanted.min(limit.rlim_max);
-        // SAFETY: `limit` is a valid rlimit that the call only reads.
-        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(usize::try_from(limit.rlim_cur.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).min(clients))
 }
 
 fn ram_bytes(root: &Path) -> Option<u64> {
@@ -152,10 +126,5 @@ mod tests {
     fn this_machine_has_memory_and_a_core() {
         let machine = Machine::here();
         assert!(machine.ram_bytes > 64 << 20 && machine.cores >= 1, "{machine:?}");
-    }
-
-    #[test]
-    fn there_is_room_for_a_few_clients() {
-        assert_eq!(make_room_for_clients(10).expect("the limit can be read"), 10);
     }
 }

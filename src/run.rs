@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use anyhow::Context;
 use swell_meter::{Bill, Ledger, PriceFile, Profile, Tariff};
 use swell_node::Node;
+use swell_proxy::files;
 use swell_proxy::shared::unix_ms;
 use swell_proxy::{Proxy, ProxyConfig, Shared};
 
@@ -15,7 +16,7 @@ use crate::http::{self, doors};
 use crate::identity::{DataDir, Identity};
 use crate::listen::{Group, Listeners};
 use crate::signals::Signals;
-use crate::{Parts, banner, logging, machine, metrics, print, ready};
+use crate::{Parts, banner, logging, metrics, print, ready};
 
 /// What the command line starts and prints.
 pub const PARTS: Parts = Parts { serve, commands_page: print::commands_page, metrics_page: metrics::page };
@@ -40,7 +41,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     let listeners = Listeners::open(&config)?;
     let addresses = listeners.addresses();
     listeners.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let maxclients = machine::make_room_for_clients(config.maxclients).unwrap_or(config.maxclients);
+    let maxclients = files::make_room_for_clients(config.maxclients).unwrap_or(config.maxclients);
     if maxclients < config.maxclients {
         tracing::warn!(maxclients, wanted = config.maxclients, "the limit of open files allows fewer clients");
     }

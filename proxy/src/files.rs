@@ -24,3 +24,13 @@ pub fn make_room_for_clients(clients: usize) -> std::io::Result<usize> {
     }
     Ok(usize::try_from(limit.rlim_cur.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).min(clients))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_clients_always_fit() {
+        assert_eq!(make_room_for_clients(10).expect("the limit can be read"), 10);
+    }
+}

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod connection;
 pub mod generic;
+mod grammar;
 pub mod memcached;
 pub mod options;
 pub mod server;

@@ -3,7 +3,7 @@
 use swell_ring::Slot;
 use swell_wire::{Args, Out};
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::number::parse_i64;

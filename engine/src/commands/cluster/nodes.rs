@@ -1,6 +1,6 @@
 //! CLUSTER, and those of its subcommands that say who serves which slot.
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::spec::*;
 
 pub static CLUSTER: Spec = Spec {

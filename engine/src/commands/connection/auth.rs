@@ -1,6 +1,6 @@
 //! AUTH.
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::spec::*;
 
 pub static AUTH: Spec = Spec {

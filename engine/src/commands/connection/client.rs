@@ -1,6 +1,6 @@
 //! CLIENT and its subcommands.
 
-use crate::commands::generic::{plain_arg, word_arg};
+use crate::commands::grammar::{plain_arg, word_arg};
 use crate::spec::*;
 
 pub static CLIENT: Spec = Spec {

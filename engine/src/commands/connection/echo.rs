@@ -1,6 +1,6 @@
 //! ECHO.
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::spec::*;
 
 pub static ECHO: Spec = Spec {

@@ -1,6 +1,6 @@
 //! HELLO.
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::spec::*;
 
 pub static HELLO: Spec = Spec {

@@ -1,6 +1,6 @@
 //! PING.
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::spec::*;
 
 pub static PING: Spec = Spec {

@@ -2,7 +2,8 @@
 
 use swell_wire::{Args, Out};
 
-use super::{inspect, key_arg, keys_at};
+use super::inspect;
+use crate::commands::grammar::{key_arg, keys_at};
 use crate::exec::{Exec, Reply};
 use crate::spec::*;
 

@@ -2,7 +2,8 @@
 
 use swell_wire::{Args, Out};
 
-use super::{as_c_string, key_arg, keys_at, plain_arg, word_arg};
+use super::as_c_string;
+use crate::commands::grammar::{key_arg, keys_at, plain_arg, word_arg};
 use crate::commands::options::{TimeBase, TimeUnit, expire_at_signed, is_word};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};

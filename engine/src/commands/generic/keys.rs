@@ -3,7 +3,8 @@
 use swell_ring::Slot;
 use swell_wire::{Args, Out};
 
-use super::{CHUNK_KEYS, plain_arg};
+use super::CHUNK_KEYS;
+use crate::commands::grammar::plain_arg;
 use crate::exec::{Exec, Reply};
 use crate::glob;
 use crate::spec::*;

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use crate::entry::Entry;
 use crate::exec::Exec;
 use crate::key::Key;
-use crate::spec::{Access, ArgDoc, ArgKind, Begin, Find, KeySpec, Spec};
+use crate::spec::Spec;
 
 /// The family's rows, by name.
 pub static SPECS: &[&Spec] = &[
@@ -53,41 +53,6 @@ pub static SPECS: &[&Spec] = &[
 
 /// Keys that a walk visits under one lock, even where all keys lie in one slot.
 const CHUNK_KEYS: usize = 256;
-
-/// Keys from argument `first` to `last` (relative to it; -1: the last argument), one after the other.
-pub(in crate::commands) const fn keys_at(
-    first: usize,
-    last: isize,
-    access: Access,
-    flags: &'static [&'static str],
-) -> KeySpec {
-    KeySpec { notes: "", access, flags, begin: Begin::Index(first), find: Find::Range { last, step: 1 } }
-}
-
-/// A required argument without a token.
-pub(in crate::commands) const fn plain_arg(name: &'static str, kind: ArgKind) -> ArgDoc {
-    ArgDoc {
-        name,
-        kind,
-        token: "",
-        since: "",
-        key_spec_index: None,
-        optional: false,
-        multiple: false,
-        multiple_token: false,
-        arguments: &[],
-    }
-}
-
-/// The key of a key spec.
-pub(in crate::commands) const fn key_arg(name: &'static str, key_spec_index: u8) -> ArgDoc {
-    ArgDoc { key_spec_index: Some(key_spec_index), ..plain_arg(name, ArgKind::Key) }
-}
-
-/// A literal word.
-pub(in crate::commands) const fn word_arg(name: &'static str, token: &'static str) -> ArgDoc {
-    ArgDoc { token, ..plain_arg(name, ArgKind::PureToken) }
-}
 
 /// What `look` sees of a key. Counted as a hit or miss, but no access: the clock stays as it was.
 fn inspect<T>(cx: &mut Exec<'_>, key: Key<'_>, look: impl FnOnce(Entry<'_>) -> T) -> Option<T> {

@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use super::{key_arg, keys_at};
+use crate::commands::grammar::{key_arg, keys_at};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::spec::*;

@@ -6,7 +6,8 @@
 use swell_ring::{SLOTS, Slot};
 use swell_wire::{Args, Out};
 
-use super::{CHUNK_KEYS, as_c_string, plain_arg};
+use super::{CHUNK_KEYS, as_c_string};
+use crate::commands::grammar::plain_arg;
 use crate::commands::options::is_word;
 use crate::entry::Kind;
 use crate::error::Fault;

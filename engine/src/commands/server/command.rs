@@ -1,6 +1,6 @@
 //! COMMAND and its subcommands: the table of commands, about itself. The proxy answers them.
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::spec::*;
 
 const NAMES: &[ArgDoc] = &[ArgDoc { optional: true, multiple: true, ..plain_arg("command-name", ArgKind::String) }];

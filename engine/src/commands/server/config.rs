@@ -1,6 +1,6 @@
 //! CONFIG and its subcommands: options that may be read and changed while running. The proxy answers them.
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::spec::*;
 
 pub static CONFIG: Spec = Spec {

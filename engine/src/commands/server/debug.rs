@@ -1,6 +1,6 @@
 //! DEBUG HELP and DEBUG SLEEP. The proxy answers them.
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::spec::*;
 
 pub static HELP: Spec = Spec {

@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use crate::commands::generic::{key_arg, keys_at, word_arg};
+use crate::commands::grammar::{key_arg, keys_at, word_arg};
 use crate::commands::options::is_word;
 use crate::entry::{Entry, Value};
 use crate::error::Fault;

@@ -4,7 +4,7 @@
 use swell_ring::Slot;
 use swell_wire::{Args, Out};
 
-use crate::commands::generic::{plain_arg, word_arg};
+use crate::commands::grammar::{plain_arg, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};

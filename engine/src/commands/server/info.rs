@@ -1,6 +1,6 @@
 //! INFO. The proxy answers it.
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::spec::*;
 
 pub static INFO: Spec = Spec {

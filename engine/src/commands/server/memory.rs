@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use crate::commands::generic::{key_arg, keys_at, plain_arg};
+use crate::commands::grammar::{key_arg, keys_at, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};

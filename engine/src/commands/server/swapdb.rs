@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use crate::commands::generic::plain_arg;
+use crate::commands::grammar::plain_arg;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::key::Db;

@@ -3,7 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::check_length;
-use super::grammar::{KEY, one_key, plain};
+use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::exec::{Exec, McField, Reply, Ttl};
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
@@ -20,7 +20,7 @@ pub static APPEND: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "insert"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY, plain("value", ArgKind::String)],
+    arguments: &[KEY, plain_arg("value", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::At(2),
     body: Body::Keys(append),

@@ -3,8 +3,8 @@
 use swell_wire::{Args, Out};
 
 use super::bulk;
-use super::grammar::{KEY, choice, one_key, token};
 use super::set_options::{OptionsOf, SetOptions};
+use crate::commands::grammar::{KEY, choice, one_key, token};
 use crate::exec::{Exec, Reply};
 use crate::spec::{
     Access, Acl, ArgDoc, ArgKind, Body, Cost, Flags, Group, KeySpec, Long, Pricing, Spec, Spread, WorkUnit,

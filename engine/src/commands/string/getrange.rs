@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use swell_wire::{Args, Out};
 
-use super::grammar::{KEY, one_key, plain};
+use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::entry::Value;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
@@ -24,7 +24,7 @@ pub static GETRANGE: Spec = Spec {
     keys: &[one_key(Access::Read, &["RO", "access"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY, plain("start", ArgKind::Integer), plain("end", ArgKind::Integer)],
+    arguments: &[KEY, plain_arg("start", ArgKind::Integer), plain_arg("end", ArgKind::Integer)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(getrange),
@@ -43,7 +43,7 @@ pub static SUBSTR: Spec = Spec {
     keys: &[one_key(Access::Read, &["RO", "access"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY, plain("start", ArgKind::Integer), plain("end", ArgKind::Integer)],
+    arguments: &[KEY, plain_arg("start", ArgKind::Integer), plain_arg("end", ArgKind::Integer)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(substr),

@@ -3,7 +3,7 @@
 use swell_wire::out::format_i64;
 use swell_wire::{Args, Out};
 
-use super::grammar::{KEY, one_key, plain};
+use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::entry::{NewValue, Value};
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
@@ -42,7 +42,7 @@ pub static DECRBY: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "access", "update"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY, plain("decrement", ArgKind::Integer)],
+    arguments: &[KEY, plain_arg("decrement", ArgKind::Integer)],
     cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(decrby),
@@ -80,7 +80,7 @@ pub static INCRBY: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "access", "update"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY, plain("increment", ArgKind::Integer)],
+    arguments: &[KEY, plain_arg("increment", ArgKind::Integer)],
     cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(incrby),

@@ -2,8 +2,8 @@
 
 use swell_wire::{Args, Out};
 
-use super::grammar::{KEY, one_key, plain};
 use super::long_double::LongDouble;
+use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::entry::{NewValue, Value};
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
@@ -22,7 +22,7 @@ pub static INCRBYFLOAT: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "access", "update"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY, plain("increment", ArgKind::Double)],
+    arguments: &[KEY, plain_arg("increment", ArgKind::Double)],
     cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(incrbyfloat),

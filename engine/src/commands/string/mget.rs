@@ -3,7 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::bulk;
-use super::grammar::{KEY, keys_every};
+use crate::commands::grammar::{KEY, keys_every};
 use crate::exec::{Exec, Reply};
 use crate::spec::{Access, Acl, ArgDoc, Body, Cost, Flags, Group, Long, Merge, Pricing, Spec, Spread, WorkUnit};
 

@@ -7,7 +7,6 @@ mod getdel;
 mod getex;
 mod getrange;
 mod getset;
-mod grammar;
 mod incr;
 mod incrbyfloat;
 mod long_double;

@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use super::grammar::{KEYS_AND_VALUES, keys_every};
+use crate::commands::grammar::{KEYS_AND_VALUES, keys_every};
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
 use crate::spec::{Access, Acl, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};

@@ -3,8 +3,8 @@
 use swell_wire::{Args, Out};
 
 use super::bulk;
-use super::grammar::{KEY, choice, one_key, plain, token};
 use super::set_options::{OptionsOf, SetOptions};
+use crate::commands::grammar::{KEY, choice, one_key, plain_arg, token};
 use crate::exec::{Exec, McField, Reply, Ttl};
 use crate::spec::{
     Access, Acl, ArgDoc, ArgKind, Body, Cost, Flags, Group, KeySpec, Long, Pricing, Spec, Spread, WorkUnit,
@@ -28,7 +28,7 @@ pub static SET: Spec = Spec {
     tips: &[],
     arguments: &[
         KEY,
-        plain("value", ArgKind::String),
+        plain_arg("value", ArgKind::String),
         choice("condition", CONDITION),
         ArgDoc { optional: true, ..token("GET", "6.2.0", "get", ArgKind::PureToken) },
         choice("expiration", EXPIRATION),

@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use super::grammar::{KEY, one_key, plain};
+use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::commands::options::{TimeBase, TimeUnit, expire_at};
 use crate::exec::{Exec, McField, Reply, Ttl};
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
@@ -20,7 +20,7 @@ pub static PSETEX: Spec = Spec {
     keys: &[one_key(Access::Write, &["OW", "update"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY, plain("milliseconds", ArgKind::Integer), plain("value", ArgKind::String)],
+    arguments: &[KEY, plain_arg("milliseconds", ArgKind::Integer), plain_arg("value", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
     long: Long::At(3),
     body: Body::Keys(psetex),
@@ -39,7 +39,7 @@ pub static SETEX: Spec = Spec {
     keys: &[one_key(Access::Write, &["OW", "update"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY, plain("seconds", ArgKind::Integer), plain("value", ArgKind::String)],
+    arguments: &[KEY, plain_arg("seconds", ArgKind::Integer), plain_arg("value", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
     long: Long::At(3),
     body: Body::Keys(setex),

@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use super::grammar::{KEY, one_key, plain};
+use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::exec::{Exec, McField, Reply, Ttl};
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
@@ -19,7 +19,7 @@ pub static SETNX: Spec = Spec {
     keys: &[one_key(Access::Write, &["OW", "insert"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY, plain("value", ArgKind::String)],
+    arguments: &[KEY, plain_arg("value", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
     long: Long::At(2),
     body: Body::Keys(setnx),

@@ -3,7 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::check_length;
-use super::grammar::{KEY, one_key, plain};
+use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::entry::NewValue;
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
@@ -23,7 +23,7 @@ pub static SETRANGE: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "update"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY, plain("offset", ArgKind::Integer), plain("value", ArgKind::String)],
+    arguments: &[KEY, plain_arg("offset", ArgKind::Integer), plain_arg("value", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::At(3),
     body: Body::Keys(setrange),

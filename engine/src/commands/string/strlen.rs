@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use super::grammar::{KEY, one_key};
+use crate::commands::grammar::{KEY, one_key};
 use crate::exec::{Exec, Reply};
 use crate::spec::{Access, Acl, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
