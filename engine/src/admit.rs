@@ -2,6 +2,8 @@
 
 use swell_wire::Args;
 
+use crate::exec::{Call, Context};
+use crate::key::KeyHash;
 use crate::spec::{Flags, Spec};
 
 /// The client behind a request, as far as permission goes.
@@ -14,8 +16,8 @@ pub struct Caller {
 /// A request that has passed. Nothing below the proxy accepts a bare one.
 #[derive(Clone, Copy, Debug)]
 pub struct Admitted<'buf> {
-    pub spec: &'static Spec,
-    pub args: Args<'buf>,
+    spec: &'static Spec,
+    args: Args<'buf>,
 }
 
 /// Why a request has not.
@@ -42,6 +44,12 @@ impl Caller {
 }
 
 impl<'buf> Admitted<'buf> {
+    /// The call of it. `keys`: hashed by [`Spec::hash_keys`] from these arguments.
+    #[inline]
+    pub fn call(self, keys: &'buf [KeyHash], context: Context) -> Call<'buf> {
+        Call { spec: self.spec, args: self.args, keys, context }
+    }
+
     /// A request from a frame that the cluster's secret vouches for: its proxy has admitted it.
     pub fn from_link(spec: &'static Spec, args: Args<'buf>) -> Admitted<'buf> {
         Admitted { spec, args }

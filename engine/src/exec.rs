@@ -20,13 +20,19 @@ use crate::table::{Position, ScanCursor, Table};
 /// What a body returns: its reply is in the buffer, or nothing was changed and this is why.
 pub type Reply = Result<(), Fault>;
 
-/// One request, ready to run: admitted, its keys hashed.
+/// One request, ready to run: admitted, its keys hashed. Only an [`Admitted`](crate::admit::Admitted) request becomes one.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    pub spec: &'static Spec,
-    pub args: Args<'a>,
+    pub(crate) spec: &'static Spec,
+    pub(crate) args: Args<'a>,
     /// Hashes of its keys, in the order of its key specs.
-    pub keys: &'a [KeyHash],
+    pub(crate) keys: &'a [KeyHash],
+    pub(crate) context: Context,
+}
+
+/// What a request runs in, beside its own bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context {
     /// The client's database.
     pub db: Db,
     pub proto: Proto,
@@ -34,6 +40,18 @@ pub struct Call<'a> {
     pub no_touch: bool,
     /// Unix milliseconds, the same for the whole command.
     pub now_ms: u64,
+}
+
+impl<'a> Call<'a> {
+    /// The command.
+    pub fn spec(&self) -> &'static Spec {
+        self.spec
+    }
+
+    /// Its arguments, the name first.
+    pub fn args(&self) -> Args<'a> {
+        self.args
+    }
 }
 
 /// What becomes of the expiry when a value is stored.
@@ -81,9 +99,9 @@ impl<'e> Exec<'e> {
             engine,
             local,
             keys: call.keys,
-            now_ms: call.now_ms,
-            db: engine.map_db(call.db),
-            no_touch: call.no_touch,
+            now_ms: call.context.now_ms,
+            db: engine.map_db(call.context.db),
+            no_touch: call.context.no_touch,
             work: 1,
         }
     }

@@ -25,7 +25,7 @@ pub mod walk;
 
 pub use engine::{Engine, Local, Stats};
 pub use error::Fault;
-pub use exec::{Call, Exec, Reply};
+pub use exec::{Call, Context, Exec, Reply};
 pub use key::{Db, Key, KeyHash};
 pub use run::Outcome;
 pub use spec::{CommandId, Spec};

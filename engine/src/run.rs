@@ -204,7 +204,7 @@ impl Engine {
             Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
         };
         if call.spec.flags.has(Flags::DENYOOM)
-            && let Err(fault) = self.make_room(local, call.now_ms)
+            && let Err(fault) = self.make_room(local, call.context.now_ms)
         {
             if call.spec.group == Group::Memcached {
                 local.count(McStat::StoreNoMemory);
@@ -267,7 +267,7 @@ impl Engine {
             }
         }
         let needs_memory = calls.iter().find(|call| call.spec.flags.has(Flags::DENYOOM));
-        let is_full = needs_memory.is_some_and(|call| self.make_room(local, call.now_ms).is_err());
+        let is_full = needs_memory.is_some_and(|call| self.make_room(local, call.context.now_ms).is_err());
         set.lock(self, ticket).map_err(Outcome::Busy)?;
         let held = Held { engine: self, set };
         for call in calls {

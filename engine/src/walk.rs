@@ -71,7 +71,7 @@ impl WalkState {
             stop: false,
             db: Some(db),
             resume: None,
-            found: Out::new(call.proto),
+            found: Out::new(call.context.proto),
             found_count: 0,
             wanted: 0,
             visited: 0,
@@ -82,7 +82,7 @@ impl WalkState {
 
     /// Begins a walk.
     pub fn begin(body: &WalkBody, engine: &Engine, local: &mut Local, call: &Call<'_>) -> Result<WalkState, Fault> {
-        let mut state = WalkState::new(call, engine.map_db(call.db));
+        let mut state = WalkState::new(call, engine.map_db(call.context.db));
         let exec = Exec::new(engine, local, call);
         (body.begin)(&exec, call.args, &mut state)?;
         Ok(state)

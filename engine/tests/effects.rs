@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use swell_engine::admit::Admitted;
 use swell_engine::commands::table::{Found, tables};
 use swell_engine::effect::{Effect, Observer};
 use swell_engine::entry::Entry;
 use swell_engine::spec::Body;
 use swell_engine::stripe::STRIPES;
 use swell_engine::walk::{Step, WalkState};
-use swell_engine::{Call, Db, Engine, Local, Outcome};
+use swell_engine::{Context, Db, Engine, Local, Outcome};
 use swell_ring::Slot;
 use swell_wire::{Arg, Out, OwnedArgs, Proto, Segments};
 
@@ -81,15 +82,8 @@ impl Bench {
         let flat = command.spec.flatten(args.as_args());
         let args = flat.as_ref().unwrap_or(&args).as_args();
         command.spec.hash_keys(&self.engine, args, &mut keys).unwrap();
-        let call = Call {
-            spec: command.spec,
-            args,
-            keys: &keys,
-            db: Db::default(),
-            proto: Proto::Resp2,
-            no_touch: false,
-            now_ms: self.now_ms,
-        };
+        let context = Context { now_ms: self.now_ms, ..Context::default() };
+        let call = Admitted::from_link(command.spec, args).call(&keys, context);
         let mut out = Out::new(Proto::Resp2);
         match self.engine.execute(&mut self.local, &call, None, &mut out) {
             Outcome::Done { .. } => {}

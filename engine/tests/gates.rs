@@ -1,11 +1,12 @@
 //! The engine looks at the gates of all keys after all locks are held and before the first effect.
 
+use swell_engine::admit::Admitted;
 use swell_engine::commands::table::{Found, tables};
 use swell_engine::gate::{Gate, Refusal};
 use swell_engine::spec::Body;
 use swell_engine::stripe::stripe_of;
 use swell_engine::walk::{Step, WalkState};
-use swell_engine::{Call, Db, Engine, KeyHash, Local, Outcome};
+use swell_engine::{Call, Context, Db, Engine, KeyHash, Local, Outcome};
 use swell_ring::{Slot, slot_of};
 use swell_wire::{Out, OwnedArgs, Proto};
 
@@ -28,15 +29,8 @@ fn prepare(engine: &Engine, text: &str) -> Prepared {
 impl Prepared {
     fn call(&self, now_ms: u64) -> Call<'_> {
         let Found::Command(command) = tables().resp.find(self.args.as_args()) else { panic!() };
-        Call {
-            spec: command.spec,
-            args: self.args.as_args(),
-            keys: &self.keys,
-            db: Db::default(),
-            proto: Proto::Resp2,
-            no_touch: false,
-            now_ms,
-        }
+        let context = Context { now_ms, ..Context::default() };
+        Admitted::from_link(command.spec, self.args.as_args()).call(&self.keys, context)
     }
 }
 
@@ -142,7 +136,7 @@ fn a_walk_waits_at_a_closed_gate_and_passes_a_dark_slot_by() {
     gate(&engine, closed, Gate::Sealed);
     let flush = prepare(&engine, "flushall");
     let call = flush.call(NOW_MS);
-    let Body::Walk(body) = &call.spec.body else { panic!("FLUSHALL walks") };
+    let Body::Walk(body) = &call.spec().body else { panic!("FLUSHALL walks") };
     let mut state = WalkState::begin(body, &engine, &mut local, &call).unwrap();
     let mut step = || loop {
         match state.step(body, &engine, &mut local, &call, false) {

@@ -7,10 +7,11 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use swell_engine::admit::Admitted;
 use swell_engine::commands::table::{Command, tables};
 use swell_engine::spec::{Body, Group, WorkUnit};
 use swell_engine::walk::{Step, WalkState};
-use swell_engine::{Call, Db, Engine, Local, Outcome};
+use swell_engine::{Call, Context, Engine, Local, Outcome};
 use swell_wire::{Args, Out, OwnedArgs, Proto};
 
 const KEYS: u64 = 1_000_000;
@@ -273,15 +274,8 @@ fn execute(engine: &Engine, local: &mut Local, args: Args<'_>, keys: &mut Vec<sw
     };
     assert_ne!(command.spec.group, Group::Memcached);
     command.spec.hash_keys(engine, args, keys).expect("the requests are well formed");
-    let call = Call {
-        spec: command.spec,
-        args,
-        keys,
-        db: Db::default(),
-        proto: Proto::Resp2,
-        no_touch: false,
-        now_ms: NOW_MS,
-    };
+    let context = Context { now_ms: NOW_MS, ..Context::default() };
+    let call = Admitted::from_link(command.spec, args).call(keys, context);
     match engine.execute(local, &call, None, out) {
         Outcome::Done { failed, .. } => assert!(!failed, "{} fails", command.spec.name),
         Outcome::Walk => walk(engine, local, &call, out),
@@ -290,10 +284,10 @@ fn execute(engine: &Engine, local: &mut Local, args: Args<'_>, keys: &mut Vec<sw
 }
 
 fn walk(engine: &Engine, local: &mut Local, call: &Call<'_>, out: &mut Out) {
-    let Body::Walk(body) = &call.spec.body else { panic!("{} walks", call.spec.name) };
+    let Body::Walk(body) = &call.spec().body else { panic!("{} walks", call.spec().name) };
     let mut state = WalkState::begin(body, engine, local, call).expect("the arguments are well formed");
     while state.step(body, engine, local, call, false) != Step::Done {}
-    (body.end)(call.args, &mut state, out);
+    (body.end)(call.args(), &mut state, out);
 }
 
 fn key(number: u64) -> Vec<u8> {

@@ -345,7 +345,8 @@ impl Client {
             let planned = core.planned[at];
             let Some(args) = source.args(from + at) else { continue };
             let keys = &core.keys[planned.keys_from as usize..planned.keys_to as usize];
-            let call = self.session.call(planned.command, args, keys, core.now_ms);
+            // Planned, hence admitted; this makes the proof that the engine asks for.
+            let Ok(call) = self.session.call(planned.command, args, keys, core.now_ms) else { continue };
             let (mark, data_before) = (core.out.mark(), core.out.data_bytes());
             match core.handle.execute(&call, ticket.take(), &mut core.out) {
                 Outcome::Done { work, failed } => {

@@ -4,11 +4,12 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use swell_engine::Context;
+use swell_engine::admit::Caller;
 use swell_engine::commands::memcached::stat::McStat;
 use swell_engine::spec::Body;
 use swell_engine::walk::{Step, WalkState};
-use swell_engine::{Call, Db};
-use swell_wire::{Args, Out, OwnedArgs, Proto};
+use swell_wire::{Args, Out, OwnedArgs};
 
 use crate::catalog;
 use crate::core::Core;
@@ -58,16 +59,10 @@ impl Flushing {
         let Some(flush) = catalog::resp().by_name(b"flushdb") else { return false };
         let Body::Walk(body) = &flush.spec.body else { return false };
         let args = OwnedArgs::from_slices(&["flushdb"]);
-        let call = Call {
-            spec: flush.spec,
-            args: args.as_args(),
-            keys: &[],
-            // Memcached's one key space.
-            db: Db::default(),
-            proto: Proto::Resp2,
-            no_touch: true,
-            now_ms,
-        };
+        // Whoever sent flush_all was admitted then. In memcached's one key space.
+        let caller = Caller { authenticated: true };
+        let Ok(admitted) = caller.admit(flush.spec, args.as_args()) else { return false };
+        let call = admitted.call(&[], Context { no_touch: true, now_ms, ..Context::default() });
         let state = match self.0.take() {
             Some(state) => Ok(state),
             None => core.handle.walk_begin(body, &call).map(Box::new),

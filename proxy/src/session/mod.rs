@@ -14,7 +14,7 @@ use swell_engine::run::Outcome;
 use swell_engine::spec::{Body, Flags, Group};
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkState};
-use swell_engine::{Call, Db};
+use swell_engine::{Call, Context, Db};
 use swell_wire::error::Reject;
 use swell_wire::out::Mark;
 use swell_wire::requests::Kind;
@@ -128,10 +128,33 @@ impl Session {
         self.multi.is_some() || self.reply != ReplyMode::On || self.closing
     }
 
-    /// A call of this client.
+    /// A call of this client, if it may make it.
+    ///
+    /// # Errors
+    /// [`Denied`]: what the client may not do, or the wrong number of arguments.
     #[inline]
-    pub fn call<'a>(&self, command: Command, args: Args<'a>, keys: &'a [KeyHash], now_ms: u64) -> Call<'a> {
-        Call { spec: command.spec, args, keys, db: self.db, proto: self.proto, no_touch: self.no_touch, now_ms }
+    pub fn call<'a>(
+        &self,
+        command: Command,
+        args: Args<'a>,
+        keys: &'a [KeyHash],
+        now_ms: u64,
+    ) -> Result<Call<'a>, Denied> {
+        self.call_in(self.db, command, args, keys, now_ms)
+    }
+
+    /// As [`Session::call`], in another database than the session's.
+    #[inline]
+    pub fn call_in<'a>(
+        &self,
+        db: Db,
+        command: Command,
+        args: Args<'a>,
+        keys: &'a [KeyHash],
+        now_ms: u64,
+    ) -> Result<Call<'a>, Denied> {
+        let context = Context { db, proto: self.proto, no_touch: self.no_touch, now_ms };
+        Ok(self.caller().admit(command.spec, args)?.call(keys, context))
     }
 
     /// Back to what a new connection is (RESET); its id stays, and what its library is called.
@@ -334,7 +357,10 @@ pub fn run_engine(
     if let Err(fault) = command.spec.hash_keys(core.handle.engine(), args, &mut keys) {
         return fail(core, session, fault.to_string().as_bytes(), out);
     }
-    let call = session.call(command, args, &keys, core.now_ms);
+    let call = match session.call(command, args, &keys, core.now_ms) {
+        Ok(call) => call,
+        Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
+    };
     let (data_before, at) = (out.data_bytes(), out.len());
     match core.handle.execute(&call, ticket, out) {
         Outcome::Done { work, failed } => {
@@ -354,7 +380,10 @@ pub fn run_engine(
 /// Begins a walk. Checked arguments, no keys.
 pub fn begin_walk(core: &mut Core, session: &mut Session, walk: Walk, args: Args<'_>, out: &mut Out) -> Flow {
     let Body::Walk(body) = &walk.command.spec.body else { return Flow::Done };
-    let call = session.call(walk.command, args, &[], core.now_ms);
+    let call = match session.call(walk.command, args, &[], core.now_ms) {
+        Ok(call) => call,
+        Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
+    };
     match core.handle.walk_begin(body, &call) {
         Ok(state) => go_on_walking(core, session, Box::new(Walking { walk, args: args.to_owned(true), state }), out),
         Err(fault) => {
@@ -368,7 +397,10 @@ pub fn begin_walk(core: &mut Core, session: &mut Session, walk: Walk, args: Args
 pub fn go_on_walking(core: &mut Core, session: &mut Session, mut walking: Box<Walking>, out: &mut Out) -> Flow {
     let Walking { walk, args, state } = &mut *walking;
     let Body::Walk(body) = &walk.command.spec.body else { return Flow::Done };
-    let call = session.call(walk.command, args.as_args(), &[], core.now_ms);
+    let call = match session.call(walk.command, args.as_args(), &[], core.now_ms) {
+        Ok(call) => call,
+        Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
+    };
     let step = core.handle.walk_step(body, state, &call);
     if step != Step::Done {
         return Flow::Late(Late::Walk(walking, step));

@@ -166,9 +166,9 @@ fn run_queue(
     let calls: Vec<Call<'_>> = prepared
         .iter()
         .filter(|request| request.runs_on_node())
-        .map(|request| Call {
-            db: request.db,
-            ..session.call(request.command, request.args, &hashes[request.keys.clone()], core.now_ms)
+        .filter_map(|request| {
+            let keys = &hashes[request.keys.clone()];
+            session.call_in(request.db, request.command, request.args, keys, core.now_ms).ok()
         })
         .collect();
     let node = core.handle.node().clone();

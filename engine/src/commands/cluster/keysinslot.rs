@@ -114,10 +114,11 @@ fn is_asked(args: Args<'_>, slot: Slot) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admit::Admitted;
     use crate::engine::{Engine, Local};
     use crate::entry::NewValue;
+    use crate::exec::Context;
     use crate::exec::{Call, McField, Ttl};
-    use crate::key::Db;
     use crate::walk::Step;
     use swell_wire::{OwnedArgs, Proto};
 
@@ -144,8 +145,8 @@ mod tests {
     }
 
     fn call<'a>(spec: &'static Spec, args: Args<'a>) -> Call<'a> {
-        let (db, proto) = (Db::default(), Proto::Resp2);
-        Call { spec, args, keys: &[], db, proto, no_touch: false, now_ms: 1_000 }
+        let context = Context { now_ms: 1_000, ..Context::default() };
+        Admitted::from_link(spec, args).call(&[], context)
     }
 
     fn put(engine: &Engine, local: &mut Local, key: &str) {

@@ -137,10 +137,11 @@ fn known_type(name: &[u8]) -> Result<&[u8], Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admit::Admitted;
     use crate::engine::{Engine, Local};
     use crate::entry::NewValue;
+    use crate::exec::Context;
     use crate::exec::{Call, McField, Ttl};
-    use crate::key::Db;
     use crate::walk::Step;
     use std::collections::BTreeMap;
     use swell_wire::{OwnedArgs, Proto};
@@ -202,8 +203,8 @@ mod tests {
     }
 
     fn call(args: Args<'_>) -> Call<'_> {
-        let (db, proto) = (Db::default(), Proto::Resp2);
-        Call { spec: &SCAN, args, keys: &[], db, proto, no_touch: false, now_ms: 1_000 }
+        let context = Context { now_ms: 1_000, ..Context::default() };
+        Admitted::from_link(&SCAN, args).call(&[], context)
     }
 
     fn change(engine: &Engine, local: &mut Local, key: &str, present: bool) {
