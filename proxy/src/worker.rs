@@ -33,6 +33,8 @@ pub struct Worker {
     /// Sockets are read into this; what is left of a request moves to its connection.
     pub scratch: RefCell<Box<[u8]>>,
     connections: Cell<usize>,
+    /// Nothing has happened for a whole tick.
+    resting: Cell<bool>,
     /// The first batch after a quiet time calls the ticker back to its quick pace.
     awake: Notify,
     empty: Notify,
@@ -53,6 +55,7 @@ impl Worker {
                 core: RefCell::new(Core::new(shared.clone(), index)),
                 scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
                 connections: Cell::new(0),
+                resting: Cell::new(false),
                 awake: Notify::new(),
                 empty: Notify::new(),
                 shared,
@@ -133,6 +136,10 @@ impl Worker {
         core.report();
         core.follow_settings();
         core.handle.trim_if_idle(was_active);
+        let was_resting = self.resting.replace(!was_active);
+        if !was_active && !was_resting {
+            (self.shared.release_memory)();
+        }
         if core.index != 0 {
             return if was_active { TICK } else { IDLE_TICK };
         }

@@ -184,3 +184,20 @@ fn expired_keys_give_their_memory_back_unasked() {
     let used = info(&mut conn, "used_memory");
     assert!(used < empty + (1 << 20), "{used} bytes are still used, {empty} when it was empty");
 }
+
+#[test]
+fn long_values_give_their_memory_back() {
+    let server = start("noeviction");
+    let mut conn = server.conn();
+    assert_eq!(conn.cmd(&["SET", "warm", "up"]).text(), "OK");
+    let before_kb = server.proc_status("RssAnon");
+    let value = "v".repeat(4 << 20);
+    for number in 0..10 {
+        assert_eq!(conn.cmd(&["SET", &format!("key:{number}"), &value]).text(), "OK");
+    }
+    assert!(server.proc_status("RssAnon") > before_kb + 40 * 1024, "the values are in memory");
+    assert_eq!(conn.cmd(&["FLUSHALL"]).text(), "OK");
+    wait_for("the memory to be given back", DEADLINE, || {
+        (server.proc_status("RssAnon") < before_kb + 8 * 1024).then_some(())
+    });
+}
