@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, O
 
 use crate::commands::memcached::stat::McStat;
 use crate::evict::{Policy, Pool};
+use crate::expire::UpkeepCursor;
 use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
@@ -17,12 +18,15 @@ const ACCOUNT_SLACK_BYTES: i64 = 16 * 1024;
 const SPARSE_PART: u64 = 32;
 const SPARSE_BYTES: u64 = 1024 * 1024;
 
+/// Memory held in vain takes at most this part (one in …) of the maximum from what is stored.
+const SPARSE_STORED_PART: u64 = 4;
+
 /// How full a cache is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fullness {
     /// Below its maximum.
     Room,
-    /// What is stored is below the maximum, but the memory held for it is above.
+    /// What is stored is below the maximum, but with what is held in vain it is above.
     Sparse,
     /// What is stored is above the maximum.
     Full,
@@ -144,6 +148,8 @@ pub struct Local {
     pub(crate) unreported_bytes: i64,
     pub(crate) pool: Pool,
     pub(crate) garbage: Garbage,
+    /// Where this worker goes on packing memory.
+    pub(crate) packing: UpkeepCursor,
     pub(crate) fullest_stripe: u64,
     random: u64,
     /// Counts since the last [`Local::take_stats`].
@@ -195,6 +201,7 @@ impl Engine {
             unreported_bytes: 0,
             pool: Pool::default(),
             garbage: Garbage::default(),
+            packing: UpkeepCursor::default(),
             fullest_stripe: 0,
             random: seed | 1,
             stats: Stats::default(),
@@ -239,18 +246,20 @@ impl Engine {
         &self.heap
     }
 
-    /// How full the cache is: by what is stored, and by what the heap holds for it (which may be more, after many
-    /// changes of size, until upkeep has moved entries together).
+    /// How full the cache is. What is stored counts, and so does what the heap holds in vain beyond the maximum (after
+    /// many changes of size, until upkeep has moved entries together): less is stored meanwhile, down to
+    /// three quarters.
     #[inline]
     pub fn fullness(&self, local: &Local) -> Fullness {
         let max = self.settings.maxmemory_bytes();
         if max == 0 {
             return Fullness::Room;
         }
-        let used = self.used_bytes.load(Relaxed) + local.unreported_bytes;
-        if used > max as i64 {
+        let used = (self.used_bytes.load(Relaxed) + local.unreported_bytes).max(0) as u64;
+        let excess = (self.heap.resident_bytes() as u64).saturating_sub(max);
+        if used > max {
             Fullness::Full
-        } else if self.heap.resident_bytes() as u64 > max {
+        } else if excess > 0 && used + excess.min(max / SPARSE_STORED_PART) > max {
             Fullness::Sparse
         } else {
             Fullness::Room

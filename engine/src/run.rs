@@ -386,8 +386,9 @@ fn run(
     }
 }
 
+/// Asks the memory for a cache line.
 #[inline]
-fn prefetch(address: *const u8) {
+pub(crate) fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch of any address is harmless: it reads nothing that the program sees.
     unsafe {

@@ -101,6 +101,8 @@ impl Worker {
     /// A connection is over.
     pub fn connection_closed(&self) {
         self.connections.set(self.connections.get().saturating_sub(1));
+        // What its buffers held is given back at the next quiet tick.
+        self.resting.set(false);
         if self.connections.get() == 0 {
             self.empty.notify_one();
         }

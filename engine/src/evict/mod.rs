@@ -5,6 +5,7 @@ mod pool;
 use std::str::FromStr;
 
 use crate::engine::{Engine, Fullness, Local};
+use crate::entry::EntryPtr;
 use crate::error::Fault;
 use crate::key::{Db, all_dbs};
 use crate::stripe::{STRIPE_SLOTS, STRIPES, Stripe};
@@ -17,8 +18,11 @@ pub const SAMPLES: usize = 16;
 const EVICTIONS_PER_REQUEST_MAX: usize = 256;
 /// Places looked at for one eviction, where keys are few.
 const SEARCHES_MAX: usize = 8;
-/// Most keys a request evicts while only the memory held is over the maximum.
-const EVICTIONS_WHEN_SPARSE: usize = 2;
+/// Most keys a request evicts while only the memory held in vain is too much.
+const EVICTIONS_WHEN_SPARSE: usize = 32;
+/// Bytes that such a request moves together at most, and slots it looks at for that.
+const PACKED_BYTES_WHEN_SPARSE: u64 = 16 * 1024;
+const PACKED_SLOTS_WHEN_SPARSE: usize = 2;
 /// How often a search may find nothing before memory counts as full.
 const FRUITLESS_MAX: usize = 64;
 
@@ -72,7 +76,7 @@ impl Policy {
     }
 
     /// How gladly an entry is given up: the highest goes first.
-    fn score(self, entry: crate::entry::EntryPtr, engine: &Engine, local: &mut Local, now_ms: u64) -> Option<u64> {
+    fn score(self, entry: EntryPtr, engine: &Engine, local: &mut Local, now_ms: u64) -> Option<u64> {
         let is_protected = match self {
             Policy::NoEviction => !entry.is_memcached(),
             _ if self.is_volatile() => entry.expire_at_ms().is_none() && !entry.is_memcached(),
@@ -106,8 +110,8 @@ impl FromStr for Policy {
 impl Engine {
     /// Makes room before a command that needs memory, if the cache is full. Takes and holds no lock of the command.
     ///
-    /// Above the maximum it evicts until there is room. Where only the memory held is above it (see [`Fullness`]) it
-    /// evicts about as much as a command adds: upkeep packs the rest, and evicting more would not make it quicker.
+    /// Above the maximum it evicts until there is room; where only the memory held in vain is too much (see
+    /// [`Fullness`]), a few keys at a time, while upkeep packs.
     ///
     /// # Errors
     /// [`Fault::OutOfMemory`] when nothing may be evicted.
@@ -115,9 +119,20 @@ impl Engine {
     pub fn make_room(&self, local: &mut Local, now_ms: u64) -> Result<(), Fault> {
         match self.fullness(local) {
             Fullness::Room => Ok(()),
-            Fullness::Sparse => self.evict_some(local, now_ms, EVICTIONS_WHEN_SPARSE),
+            Fullness::Sparse => {
+                self.pack_some(local);
+                self.evict_some(local, now_ms, EVICTIONS_WHEN_SPARSE)
+            }
             Fullness::Full => self.evict_some(local, now_ms, EVICTIONS_PER_REQUEST_MAX),
         }
+    }
+
+    /// Whoever adds to memory that is held in vain packs a little of it: upkeep alone may be too slow.
+    #[cold]
+    fn pack_some(&self, local: &mut Local) {
+        let mut cursor = std::mem::take(&mut local.packing);
+        self.compact(local, &mut cursor, PACKED_BYTES_WHEN_SPARSE, PACKED_SLOTS_WHEN_SPARSE);
+        local.packing = cursor;
     }
 
     #[cold]
@@ -178,17 +193,24 @@ impl Engine {
             if !data.gate_at(at).may_reap() {
                 continue;
             }
-            let wanted = if policy.is_volatile() { SAMPLES * 4 } else { SAMPLES - count };
+            let wanted = if policy.is_volatile() { SAMPLES } else { SAMPLES - count };
+            let mut entries = [None; SAMPLES];
+            let mut found = 0;
             directory.tables[at].sample(seed as u32 ^ (seed >> 32) as u32, wanted, |raw| {
                 // SAFETY: the table's words are live entries, the stripe is locked.
-                let entry = unsafe { crate::entry::EntryPtr::from_raw(raw) };
-                if let Some(score) = policy.score(entry, self, local, now_ms) {
+                entries[found] = Some(unsafe { EntryPtr::from_raw(raw) });
+                crate::run::prefetch(raw.as_ptr());
+                found += 1;
+            });
+            for entry in entries.into_iter().flatten() {
+                let Some(score) = policy.score(entry, self, local, now_ms) else { continue };
+                count += 1;
+                if local.pool.wants(score) {
                     let slot = (stripe_index * STRIPE_SLOTS + at) as u16;
                     let hash = self.hasher().hash(entry.key());
                     local.pool.offer(Candidate { score, hash, slot, db, clock: entry.clock() });
-                    count += 1;
                 }
-            });
+            }
         }
         count
     }

@@ -24,6 +24,12 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// Whether a candidate of this score would be kept.
+    #[inline]
+    pub fn wants(&self, score: u64) -> bool {
+        self.candidates.len() < POOL || self.candidates[0].score < score
+    }
+
     /// Adds a candidate if it is better than the worst or there is room.
     pub fn offer(&mut self, candidate: Candidate) {
         if self.candidates.iter().any(|known| known.hash == candidate.hash && known.slot == candidate.slot) {
