@@ -540,9 +540,11 @@ impl<'e> Exec<'e> {
                 let Some(to) = heap.denser(raw, bytes) else { continue };
                 to.copy_from_nonoverlapping(raw, bytes);
                 let hash = engine.hasher().hash(entry.key());
-                if let Some(position) = table.find(hash, |other| other == raw) {
-                    table.replace(position, to);
-                }
+                let Some(position) = table.find(hash, |other| other == raw) else {
+                    heap.free_direct(to, bytes);
+                    continue;
+                };
+                table.replace(position, to);
                 heap.free_direct(raw, bytes);
                 *moved_bytes += bytes as u64;
             }

@@ -28,11 +28,10 @@ impl Upkeep {
         let expiring = engine.expire_due(local, &mut self.cursor, now_ms, EXPIRE_KEYS_PER_TICK);
         let has_garbage = engine.free_garbage(local, GARBAGE_PER_TICK);
         engine.note_peak();
-        // Without a policy nothing can go; writes are refused where they happen.
-        let _ = engine.make_room(local, now_ms);
+        let is_full = engine.evict_in_upkeep(local, now_ms);
         let packing = engine.is_sparse() && self.pack(handle);
         let (engine, _) = handle.parts();
-        expiring >= EXPIRE_KEYS_PER_TICK || has_garbage || packing || engine.use_huge_pages()
+        expiring >= EXPIRE_KEYS_PER_TICK || has_garbage || is_full || packing || engine.use_huge_pages()
     }
 
     fn pack(&mut self, handle: &mut Handle) -> bool {

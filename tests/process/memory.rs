@@ -23,6 +23,9 @@ fn info(conn: &mut Conn, field: &str) -> u64 {
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{field} is not in:\n{text}"))
 }
 
+/// What workers may not have reported yet of what they stored, in bytes.
+const REPORTED_LATE: u64 = 64 * 1024;
+
 /// Writes `times` the limit in values of mixed sizes, and says how many were refused.
 fn fill(conn: &mut Conn, times: usize, options: &[&str]) -> usize {
     let sizes = [16, 100, 512, 1000, 4096, 30_000, 70_000, 200_000];
@@ -48,6 +51,19 @@ fn fill(conn: &mut Conn, times: usize, options: &[&str]) -> usize {
         }
     }
     refused
+}
+
+/// About as many values of 100 bytes as the limit holds.
+fn fill_with_short_values(conn: &mut Conn) {
+    let value = [b'v'; 100];
+    for round in 0..400 {
+        let keys: Vec<String> = (0..1000).map(|number| format!("short:{round}:{number}")).collect();
+        let bytes: Vec<u8> = keys.iter().flat_map(|key| encode(&[b"SET", key.as_bytes(), &value])).collect();
+        conn.send(&bytes);
+        for _ in &keys {
+            assert_eq!(conn.reply().text(), "OK");
+        }
+    }
 }
 
 fn assert_within_limit(server: &Server) {
@@ -199,5 +215,31 @@ fn long_values_give_their_memory_back() {
     assert_eq!(conn.cmd(&["FLUSHALL"]).text(), "OK");
     wait_for("the memory to be given back", DEADLINE, || {
         (server.proc_status("RssAnon") < before_kb + 8 * 1024).then_some(())
+    });
+}
+
+#[test]
+fn long_values_in_place_of_short_ones_stay_within_the_limit() {
+    let server = start("allkeys-lru");
+    let mut conn = server.conn();
+    fill_with_short_values(&mut conn);
+    let value = "v".repeat(1 << 20);
+    for number in 0..100 {
+        assert_eq!(conn.cmd(&["SET", &format!("long:{number}"), &value]).text(), "OK");
+    }
+    wait_for("what is stored to be within the limit", DEADLINE, || {
+        (info(&mut conn, "used_memory") <= LIMIT as u64 + REPORTED_LATE).then_some(())
+    });
+}
+
+#[test]
+fn a_lowered_limit_is_reached_unasked() {
+    let server = start("allkeys-lru");
+    let mut conn = server.conn();
+    fill_with_short_values(&mut conn);
+    let lowered = LIMIT as u64 / 4;
+    assert_eq!(conn.cmd(&["CONFIG", "SET", "maxmemory", &lowered.to_string()]).text(), "OK");
+    wait_for("what is stored to be within the lower limit", DEADLINE, || {
+        (info(&mut conn, "used_memory") <= lowered + REPORTED_LATE).then_some(())
     });
 }

@@ -14,8 +14,11 @@ pub use pool::Pool;
 
 /// Keys looked at for one eviction (Redis: `maxmemory-samples`, 5; here a sample is a run in one table, cheaper).
 pub const SAMPLES: usize = 16;
-/// Most keys one request may have to evict before it goes on; upkeep evicts the rest.
-const EVICTIONS_PER_REQUEST_MAX: usize = 256;
+/// Most keys one request may have to evict before it goes on: enough for a value of 1 MiB in place of small ones (some
+/// milliseconds); upkeep evicts the rest.
+const EVICTIONS_PER_REQUEST_MAX: usize = 16_384;
+/// Most keys that upkeep evicts in one tick; about a millisecond's work.
+const EVICTIONS_PER_TICK: usize = 1_000;
 /// Places looked at for one eviction, where keys are few.
 const SEARCHES_MAX: usize = 8;
 /// Most keys a request evicts while only the memory held in vain is too much.
@@ -125,6 +128,14 @@ impl Engine {
             }
             Fullness::Full => self.evict_some(local, now_ms, EVICTIONS_PER_REQUEST_MAX),
         }
+    }
+
+    /// Goes on evicting where requests left too much (one may add more than it may evict, and the maximum may have been
+    /// lowered). Says whether there is more to do at once.
+    pub fn evict_in_upkeep(&self, local: &mut Local, now_ms: u64) -> bool {
+        self.fullness(local) == Fullness::Full
+            && self.evict_some(local, now_ms, EVICTIONS_PER_TICK).is_ok()
+            && self.fullness(local) == Fullness::Full
     }
 
     /// Whoever adds to memory that is held in vain packs a little of it: upkeep alone may be too slow.
