@@ -10,13 +10,13 @@ const ROWS: [&[&str]; 5] = [
     &["swell-wire", "swell-ring"],
     &["swell-engine"],
     &["swell-node", "swell-meter"],
-    &["swell-proxy", "swell-loadtest"],
+    &["swell-proxy", "swell-scaler", "swell-loadtest"],
     &["swell"],
 ];
 
 /// Arrows that a row would allow and the house does not: (who, whom).
-const FORBIDDEN: [(&str, &str); 3] =
-    [("swell-meter", "swell-node"), ("swell-loadtest", "swell-engine"), ("swell-loadtest", "swell-node")];
+const FORBIDDEN: [(&str, &str); 4] =
+    [("swell-meter", "swell-node"), ("swell-loadtest", "swell-engine"), ("swell-loadtest", "swell-node"), ("swell-scaler", "swell-engine")];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -1,6 +1,10 @@
-//! Hosts an engine: the embedded handle that a proxy's worker calls as a function, upkeep, statistics.
+//! Hosts an engine: the embedded handle that a proxy's worker calls as a function, the link server that does the same
+//! for other processes, the stream of slots and their hand-over, upkeep, statistics.
 
+pub mod control;
 pub mod embedded;
+pub mod handover;
+pub mod link;
 pub mod metrics;
 pub mod stats;
 pub mod upkeep;

@@ -1,5 +1,14 @@
-//! Slots and who owns them: key to slot here; epochs, the slot map and placement come with the nodes.
+//! Slots and who owns them: key to slot, sets of slots, epochs, the slot map, placement on the hash ring, the cache
+//! state document.
 
+pub mod epoch;
+pub mod map;
 pub mod slot;
+pub mod slots;
+pub mod state;
 
+pub use epoch::Epoch;
+pub use map::{Member, NodeId, SlotMap, all_slots};
 pub use slot::{SLOTS, Slot, hash_tag, slot_of};
+pub use slots::SlotSet;
+pub use state::CacheState;

@@ -1,0 +1,8 @@
+//! The hand-over of a group of slots from one node to another while they are used: its messages, and what source,
+//! target and driver do about them, as step functions without I/O.
+//!
+//! *Intent* (durable) → *Copying* → *Sealed* (tail and counts go over) → *Ready* (target) → *Released* (the source will
+//! not serve these slots again without a newer map that names it) → *Committed* (the next epoch, durable) → *Serving*
+//! (the target opens on seeing it) → the source frees.
+
+pub mod message;
