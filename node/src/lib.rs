@@ -8,5 +8,6 @@ pub mod link;
 pub mod metrics;
 pub mod stats;
 pub mod upkeep;
+pub mod view;
 
 pub use embedded::{Handle, Node};
