@@ -9,11 +9,16 @@ use swell_engine::commands::table::Command;
 use swell_meter::counters::Usage;
 use swell_meter::{Ledger, Tariff, Totals as LedgerTotals};
 use swell_node::Node;
+use swell_node::link::stats::NodeReport;
+use swell_node::view::View;
+use swell_ring::NodeId;
 
 use crate::clients::Registry;
 use crate::config::{ProxyConfig, Settings};
+use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
 use crate::rates::Rates;
+use crate::route::Route;
 use crate::stats::Totals;
 
 /// How long a reader of figures waits for the workers to report.
@@ -50,6 +55,16 @@ pub struct Shared {
     /// The process is to end: accept nobody, finish what is in flight.
     pub stopping: AtomicBool,
     pub mailboxes: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Mail>>>,
+    /// Who owns each slot, and what holds for the whole cache.
+    pub route: Route,
+    /// What the node inside this process has seen of both.
+    pub view: Arc<View>,
+    /// What nodes accept links by; empty where there is none.
+    pub cluster_secret: String,
+    /// Questions to the scaler.
+    pub asking: Asking,
+    /// What the nodes said of themselves last, where they are not in this process.
+    reports: Mutex<Vec<(NodeId, NodeReport)>>,
 }
 
 /// What another thread may ask of a worker.
@@ -57,6 +72,8 @@ pub struct Shared {
 pub enum Mail {
     /// Report all counts, then say so.
     Report(std::sync::mpsc::Sender<()>),
+    /// The slot map or the cache state has changed.
+    Ring,
     /// Serve what has arrived, then end.
     Stop,
 }
@@ -86,6 +103,11 @@ impl Shared {
             commands_before_reset: Mutex::default(),
             stopping: AtomicBool::new(false),
             mailboxes: Mutex::default(),
+            route: Route::new(config.local),
+            view: config.view.clone(),
+            cluster_secret: config.control.as_ref().map_or_else(String::new, |control| control.secret.clone()),
+            asking: Asking::default(),
+            reports: Mutex::default(),
         })
     }
 
@@ -103,19 +125,41 @@ impl Shared {
         }
     }
 
+    /// Sends something to every worker.
+    pub fn tell_all(&self, mail: impl Fn() -> Mail) {
+        for mailbox in self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            // A worker that is gone needs no news.
+            let _ = mailbox.send(mail());
+        }
+    }
+
+    /// Keeps what the nodes say of themselves.
+    pub fn set_reports(&self, reports: Vec<(NodeId, NodeReport)>) {
+        *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = reports;
+    }
+
+    /// The sum of what all nodes say of themselves: of the one in this process as of now, of others as of their last
+    /// report.
+    pub fn figures(&self) -> NodeReport {
+        if self.route.is_direct() {
+            return NodeReport::of(&self.node);
+        }
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = NodeReport::default();
+        reports.iter().for_each(|(_, report)| sum.add(report));
+        sum
+    }
+
     /// Begins to end: no new clients, no more reading.
     pub fn stop(&self) {
         self.stopping.store(true, Relaxed);
-        for mailbox in self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            // A worker that is gone has stopped already.
-            let _ = mailbox.send(Mail::Stop);
-        }
+        self.tell_all(|| Mail::Stop);
         self.clients.stop_reading();
     }
 
     /// Tells the ledger how much is stored.
     pub(crate) fn observe_stored(&self, now_ms: u64) {
-        self.ledger.observe_stored(self.node.engine().used_bytes(), now_ms);
+        self.ledger.observe_stored(self.figures().used_bytes(), now_ms);
     }
 
     /// Ends connections that have been idle for longer than the timeout, if there is one.

@@ -1,7 +1,7 @@
 //! A worker: one thread, one single-threaded runtime, its own listeners, buffers and counters.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,8 +14,10 @@ use tokio::time::{Instant, sleep_until};
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
 use crate::listen;
+use crate::membership::{self, Control};
 use crate::memcached::Flushing;
 use crate::shared::{Mail, Shared};
+use crate::upstream::{Lines, Upstreams, run};
 
 /// Between two reports of a busy worker.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,6 +34,10 @@ pub struct Worker {
     pub core: RefCell<Core>,
     /// Sockets are read into this; what is left of a request moves to its connection.
     pub scratch: RefCell<Box<[u8]>>,
+    /// The ways to the nodes.
+    pub upstreams: Upstreams,
+    /// This worker, for the tasks it begins.
+    me: Weak<Worker>,
     connections: Cell<usize>,
     /// Nothing has happened for a whole tick.
     resting: Cell<bool>,
@@ -41,18 +47,21 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Runs a worker on this thread until it is told to stop.
+    /// Runs a worker on this thread until it is told to stop. `control`: the worker that keeps the link to the scaler.
     pub fn run(
         shared: Arc<Shared>,
         index: usize,
         listeners: Vec<(Door, std::net::TcpListener)>,
         mailbox: UnboundedReceiver<Mail>,
+        control: Option<Control>,
     ) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let tasks = tokio::task::LocalSet::new();
         tasks.block_on(&runtime, async move {
-            let worker = Rc::new(Worker {
+            let worker = Rc::new_cyclic(|me| Worker {
                 core: RefCell::new(Core::new(shared.clone(), index)),
+                upstreams: Upstreams::default(),
+                me: me.clone(),
                 scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
                 connections: Cell::new(0),
                 resting: Cell::new(false),
@@ -60,6 +69,9 @@ impl Worker {
                 empty: Notify::new(),
                 shared,
             });
+            if let Some(control) = control {
+                tokio::task::spawn_local(membership::keep(worker.clone(), control));
+            }
             let mut accepting = Vec::new();
             for (door, listener) in listeners {
                 let listener = TcpListener::from_std(listener)?;
@@ -93,6 +105,16 @@ impl Worker {
         core.counts.batch(unix_ns().saturating_sub(started));
     }
 
+    /// The links to the nodes of the newest map.
+    #[inline]
+    pub fn lines(&self) -> Rc<Lines> {
+        self.upstreams.lines(&self.shared.route, |link| {
+            if let Some(worker) = self.me.upgrade() {
+                tokio::task::spawn_local(run::run(worker, link.clone()));
+            }
+        })
+    }
+
     /// A connection begins.
     pub fn connection_opened(&self) {
         self.connections.set(self.connections.get() + 1);
@@ -124,6 +146,10 @@ impl Worker {
                         self.core.borrow_mut().report();
                         // The reader may have stopped waiting.
                         let _ = done.send(());
+                    }
+                    Some(Mail::Ring) => {
+                        self.lines();
+                        self.upstreams.changed();
                     }
                     Some(Mail::Stop) | None => return,
                 },
