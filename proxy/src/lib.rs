@@ -5,6 +5,7 @@ pub mod client;
 pub mod clients;
 pub mod config;
 pub mod core;
+pub mod errands;
 pub mod error;
 pub mod files;
 pub mod listen;

@@ -41,6 +41,11 @@ impl Route {
         self.direct.load(Ordering::Acquire)
     }
 
+    /// Whether the node inside this process is all there is: nobody else has to hear of a change.
+    pub fn is_alone(&self) -> bool {
+        self.is_direct() && self.map.load().nodes().len() <= 1
+    }
+
     /// Whether an atomic command may name keys of one slot only.
     #[inline]
     pub fn is_strict(&self) -> bool {

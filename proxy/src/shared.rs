@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use swell_engine::Stats;
 use swell_engine::commands::table::Command;
 use swell_meter::counters::Usage;
 use swell_meter::{Ledger, Tariff, Totals as LedgerTotals};
 use swell_node::Node;
 use swell_node::link::stats::NodeReport;
+use swell_node::metrics::Figures;
 use swell_node::view::View;
 use swell_ring::NodeId;
 
@@ -65,6 +67,8 @@ pub struct Shared {
     pub asking: Asking,
     /// What the nodes said of themselves last, where they are not in this process.
     reports: Mutex<Vec<(NodeId, NodeReport)>>,
+    /// What INFO's key statistics of these nodes start from.
+    keys_before_reset: Mutex<Stats>,
 }
 
 /// What another thread may ask of a worker.
@@ -108,6 +112,7 @@ impl Shared {
             cluster_secret: config.control.as_ref().map_or_else(String::new, |control| control.secret.clone()),
             asking: Asking::default(),
             reports: Mutex::default(),
+            keys_before_reset: Mutex::default(),
         })
     }
 
@@ -138,16 +143,25 @@ impl Shared {
         *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = reports;
     }
 
-    /// The sum of what all nodes say of themselves: of the one in this process as of now, of others as of their last
-    /// report.
-    pub fn figures(&self) -> NodeReport {
+    /// What all nodes say of themselves: the one in this process as of now, others as of their last report.
+    pub fn figures(&self) -> Figures {
         if self.route.is_direct() {
-            return NodeReport::of(&self.node);
+            return Figures::of(&self.node);
         }
+        let mut figures = self.remote_figures();
+        figures.stats.subtract(&self.keys_before_reset.lock().unwrap_or_else(PoisonError::into_inner));
+        figures
+    }
+
+    fn remote_figures(&self) -> Figures {
         let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut sum = NodeReport::default();
-        reports.iter().for_each(|(_, report)| sum.add(report));
-        sum
+        let maxmemory_bytes = self.node.engine().settings().maxmemory_bytes();
+        let mut figures = Figures::sum(reports.iter().map(|(_, report)| report), maxmemory_bytes);
+        if !reports.iter().any(|(node, _)| Some(*node) == self.route.local()) {
+            // What this proxy counts by itself.
+            figures.stats.add(&self.node.stats());
+        }
+        figures
     }
 
     /// Begins to end: no new clients, no more reading.
@@ -159,7 +173,7 @@ impl Shared {
 
     /// Tells the ledger how much is stored.
     pub(crate) fn observe_stored(&self, now_ms: u64) {
-        self.ledger.observe_stored(self.figures().used_bytes(), now_ms);
+        self.ledger.observe_stored(self.figures().used_bytes, now_ms);
     }
 
     /// Ends connections that have been idle for longer than the timeout, if there is one.
@@ -180,6 +194,9 @@ impl Shared {
         self.totals.reset();
         self.rates.reset();
         self.node.reset_stats();
+        if !self.route.is_direct() {
+            *self.keys_before_reset.lock().unwrap_or_else(PoisonError::into_inner) = self.remote_figures().stats;
+        }
         *self.before_reset() = Some(self.ledger.totals(now_ms));
     }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
+use crate::errands;
 use crate::listen;
 use crate::membership::{self, Control};
 use crate::memcached::Flushing;
@@ -71,6 +72,7 @@ impl Worker {
             });
             if let Some(control) = control {
                 tokio::task::spawn_local(membership::keep(worker.clone(), control));
+                tokio::task::spawn_local(errands::watch_nodes(worker.clone()));
             }
             let mut accepting = Vec::new();
             for (door, listener) in listeners {
@@ -173,7 +175,11 @@ impl Worker {
         }
         let now_ms = crate::shared::unix_ms();
         self.shared.rates.sample(now_ms, self.shared.totals.sums());
-        let is_flushing = flushing.step(&mut core, now_ms);
+        let is_direct = self.shared.route.is_direct();
+        if !is_direct && self.shared.delayed_flush.take_due(now_ms) {
+            self.me.upgrade().map(|worker| tokio::task::spawn_local(errands::flush(worker)));
+        }
+        let is_flushing = is_direct && flushing.step(&mut core, now_ms);
         self.shared.observe_stored(now_ms);
         self.shared.close_idle_clients(now_ms);
         if upkeep.tick(&mut core.handle, now_ms) || is_flushing {

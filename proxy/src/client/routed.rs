@@ -9,7 +9,7 @@ use std::time::Instant;
 use swell_engine::spec::Spread;
 use swell_engine::stripe::Ticket;
 
-use super::{Client, Hold, LateState, Progress, Stop, Unsent};
+use super::{Client, Hold, LateState, Progress, Stop};
 use crate::core::Core;
 use crate::plan::{Source, plan, value_bytes};
 use crate::session::{Flow, remote};
@@ -116,7 +116,7 @@ impl Client {
         if !flights.borrow_mut().ready().is_empty() {
             self.collect(&flights);
         }
-        if self.unsent.as_ref().is_none_or(|unsent: &Box<Unsent>| unsent.bytes - unsent.sent < UNSENT_MAX) {
+        if self.unsent.as_ref().is_none_or(|unsent| unsent.bytes - unsent.sent < UNSENT_MAX) {
             flights.borrow_mut().grant();
         }
         flights.borrow().is_empty()

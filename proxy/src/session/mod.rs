@@ -48,6 +48,10 @@ pub struct Session {
     pub authenticated: bool,
     pub reply: ReplyMode,
     pub no_touch: bool,
+    /// EXEC is running: no answer may be late.
+    pub in_exec: bool,
+    /// The nodes' figures were just asked for.
+    pub is_informed: bool,
     /// Close once everything is sent.
     pub closing: bool,
     /// Requests queued since MULTI.
@@ -105,6 +109,8 @@ impl Session {
             authenticated,
             reply: ReplyMode::On,
             no_touch: false,
+            in_exec: false,
+            is_informed: false,
             closing: false,
             multi: None,
         }
@@ -201,6 +207,14 @@ pub struct SessionCx<'a> {
     pub command: Command,
     /// Drawn when it found a stripe taken before (EXEC).
     pub ticket: Option<Ticket>,
+}
+
+impl SessionCx<'_> {
+    /// Whether the figures of nodes in other processes are fresh; those of this process always are. Inside a transaction
+    /// the last ones must do.
+    pub fn is_informed(&self) -> bool {
+        self.core.shared.route.is_direct() || self.session.is_informed || self.session.in_exec
+    }
 }
 
 /// Runs one request that cut the batch. `ticket`: drawn when it found a stripe taken before.
@@ -368,6 +382,9 @@ pub fn run_engine(
         core.charge(command, value_bytes(command.spec, args), 0, 1, true);
         remote::refuse_crossing(core, command.spec, out);
         return Flow::Done;
+    }
+    if command.spec.name == "swapdb" && !core.shared.route.is_alone() {
+        return remote::swap_databases(core, command, args, out);
     }
     if !core.shared.route.is_direct() {
         return remote::run(core, session, command, args, &keys);

@@ -233,7 +233,7 @@ fn finish_remote(
                 count_error_at(core, &whole, at);
             }
         } else {
-            let flow = run_session(core, session, request.command, request.args, None, &mut whole);
+            let flow = run_inside(core, session, request, &mut whole);
             if let Flow::Late(Late::Sleep(duration, mut answer)) = flow {
                 sleep = sleep.saturating_add(duration);
                 whole.append(&mut answer);
@@ -311,7 +311,7 @@ fn run_queue(
             }
         } else {
             // Bodies of the proxy never wait for a stripe, so they may run inside the unit.
-            let flow = run_session(core, session, request.command, request.args, None, out);
+            let flow = run_inside(core, session, request, out);
             if let Flow::Late(Late::Sleep(duration, mut answer)) = flow {
                 sleep = sleep.saturating_add(duration);
                 out.append(&mut answer);
@@ -319,6 +319,14 @@ fn run_queue(
         }
     }
     Ok(sleep)
+}
+
+/// Runs a command of the proxy inside a transaction: nothing but DEBUG SLEEP may be late there.
+fn run_inside(core: &mut Core, session: &mut Session, request: &Prepared<'_>, out: &mut Out) -> Flow {
+    session.in_exec = true;
+    let flow = run_session(core, session, request.command, request.args, None, out);
+    session.in_exec = false;
+    flow
 }
 
 fn prepare<'q>(

@@ -14,7 +14,7 @@ use crate::clients::Door;
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
-use crate::session::{Flow, Late, Session, Walk, count_error_at};
+use crate::session::{Flow, Late, Session, SessionCx, Walk, count_error_at, run_session};
 use crate::upstream::encode;
 use crate::upstream::flights::Framing;
 use crate::upstream::job::{Job, JobAnswer};
@@ -307,6 +307,24 @@ pub fn swap_databases(core: &Core, command: Command, args: Args<'_>, out: &mut O
                 }
             }
             Flow::Done
+        }),
+    )
+}
+
+/// Asks every node for its figures, then runs the command again.
+pub fn after_reports(cx: &SessionCx<'_>, args: Args<'_>) -> Flow {
+    let (command, args) = (cx.command, args.to_owned(true));
+    Remote::late(
+        Job::Reports,
+        Box::new(move |core, session, answer, out| {
+            // Nodes that cannot be reached say nothing: the last figures stand.
+            if let Ok(JobAnswer::Reports(reports)) = answer {
+                core.shared.set_reports(reports);
+            }
+            session.is_informed = true;
+            let flow = run_session(core, session, command, args.as_args(), None, out);
+            session.is_informed = false;
+            flow
         }),
     )
 }

@@ -2,6 +2,7 @@
 //! connection is lost.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use swell_node::link::hello::{Answer, Hello, Purpose};
 use swell_node::link::serve::Sessions;
 use swell_node::link::socket::{Address, Socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Sleep;
 
 use crate::core::Core;
 use crate::shared::unix_ms;
@@ -209,19 +211,30 @@ fn deliver(worker: &Rc<Worker>, core: &mut Core, link: &Rc<Link>, frame: &Frame<
 /// The node inside this process: frames are handed over as function calls.
 async fn embedded(worker: &Rc<Worker>, link: &Rc<Link>) {
     let mut sessions = Sessions::new(worker.shared.node.clone(), worker.shared.view.clone());
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         link.set_waker(cx.waker());
         if link.is_retired() {
             return Poll::Ready(());
         }
-        if let Err(error) = pass_on(worker, link, &mut sessions, cx) {
-            // Both ends are this process: it is a fault of ours.
-            tracing::error!(%error, "the node inside this process and its proxy disagree");
-            return Poll::Ready(());
+        loop {
+            if let Err(error) = pass_on(worker, link, &mut sessions, cx) {
+                // Both ends are this process: it is a fault of ours.
+                tracing::error!(%error, "the node inside this process and its proxy disagree");
+                return Poll::Ready(());
+            }
+            let Some(deadline_ms) = sessions.deadline_ms() else { return Poll::Pending };
+            let left = Duration::from_millis(deadline_ms.saturating_sub(unix_ms()));
+            let mut sleep = Box::pin(tokio::time::sleep(left));
+            let is_over = sleep.as_mut().poll(cx).is_ready();
+            timer = Some(sleep);
+            if !is_over {
+                return Poll::Pending;
+            }
         }
-        Poll::Pending
     })
     .await;
+    drop(timer);
     settle(worker, link);
 }
 
@@ -230,7 +243,7 @@ fn pass_on(worker: &Rc<Worker>, link: &Rc<Link>, sessions: &mut Sessions, cx: &m
         let mut core = worker.core.borrow_mut();
         sessions.take(&mut core.handle, bytes, unix_ms(), cx.waker()).map_err(std::io::Error::other)
     })?;
-    sessions.resume(&mut worker.core.borrow_mut().handle, unix_ms(), cx.waker());
+    sessions.resume(&mut worker.core.borrow_mut().handle, unix_ms(), cx.waker())?;
     loop {
         let Some(bytes) = sessions.outbox().chunk().map(<[u8]>::to_vec) else { return Ok(()) };
         let consumed = dispatch(worker, link, &bytes)?;
