@@ -238,18 +238,16 @@ async fn embedded(worker: &Rc<Worker>, link: &Rc<Link>) {
     settle(worker, link);
 }
 
+/// Hands over what there is and takes what comes back, until neither moves.
 fn pass_on(worker: &Rc<Worker>, link: &Rc<Link>, sessions: &mut Sessions, cx: &mut Context<'_>) -> Result<(), Lost> {
-    link.write_with(|bytes| {
-        let mut core = worker.core.borrow_mut();
-        sessions.take(&mut core.handle, bytes, unix_ms(), cx.waker()).map_err(std::io::Error::other)
-    })?;
-    sessions.resume(&mut worker.core.borrow_mut().handle, unix_ms(), cx.waker())?;
     loop {
+        link.write_with(|bytes| {
+            let mut core = worker.core.borrow_mut();
+            sessions.take(&mut core.handle, bytes, unix_ms(), cx.waker()).map_err(std::io::Error::other)
+        })?;
+        sessions.resume(&mut worker.core.borrow_mut().handle, unix_ms(), cx.waker())?;
         let Some(bytes) = sessions.outbox().chunk().map(<[u8]>::to_vec) else { return Ok(()) };
         let consumed = dispatch(worker, link, &bytes)?;
         sessions.outbox().advance(consumed);
-        if consumed == 0 {
-            return Ok(());
-        }
     }
 }
