@@ -79,6 +79,14 @@ impl Engine {
         all_dbs().map(|db| exec.drop_table(slot, db)).sum()
     }
 
+    /// A slot's gate. The stripe's lock must not be held.
+    pub fn gate(&self, slot: Slot) -> Gate {
+        let stripe = self.stripe(stripe_of(slot));
+        let _held = stripe.hold_patiently();
+        // SAFETY: the lock is held; the reference ends with the statement.
+        unsafe { stripe.data() }.gate_of(slot)
+    }
+
     /// Keys of a slot in all databases, whatever its gate. The stripe's lock must not be held.
     pub fn slot_keys(&self, slot: Slot) -> u64 {
         let stripe = self.stripe(stripe_of(slot));

@@ -7,6 +7,7 @@ pub mod handover;
 pub mod link;
 pub mod metrics;
 pub mod stats;
+pub mod stream;
 pub mod upkeep;
 pub mod view;
 pub mod worker;
