@@ -3,6 +3,7 @@
 use swell_engine::key::all_dbs;
 use swell_engine::stripe::STRIPES;
 
+use crate::control::NodeStats;
 use crate::embedded::Node;
 
 /// One database as INFO's keyspace section shows it.
@@ -32,6 +33,24 @@ impl Node {
     pub fn key_counts(&self) -> (u64, u64) {
         let sum = |volatile| (0..STRIPES).map(|index| self.engine().stripe(index).key_count_hint(volatile)).sum();
         (sum(false), sum(true))
+    }
+}
+
+/// Reports what [`NodeStats`] holds.
+#[derive(Debug, Default)]
+pub struct Reporter {}
+
+impl Reporter {
+    /// The figures now.
+    pub fn report(&mut self, node: &Node) -> NodeStats {
+        let process = ProcessFigures::read();
+        NodeStats {
+            used_bytes: node.engine().used_bytes(),
+            resident_bytes: process.resident_bytes,
+            keys: node.key_counts().0,
+            cpu_us: process.cpu_us,
+            ..NodeStats::default()
+        }
     }
 }
 

@@ -16,13 +16,18 @@ use crate::embedded::Node;
 use crate::host::control_link::{Caller, JoinError};
 use crate::host::executor::Executor;
 use crate::host::wire::Wire;
+use crate::host::workers::Workers;
 use crate::link::socket::{Address, Listener};
 use crate::view::View;
 
+mod bucket;
 mod control_link;
 mod executor;
+mod incoming;
 mod listen;
+mod outgoing;
 mod wire;
+mod workers;
 
 /// How long a new node tries to reach its scaler.
 pub const JOIN_WAIT: Duration = Duration::from_secs(10);
@@ -200,7 +205,11 @@ impl Task {
         let Started { listener, node, caller, id, joined } = started;
         let address = caller.advertise.parse().unwrap_or_else(|_| listener.address());
         drop(say.send(Ok(Ready { node: node.clone(), id, address })));
-        let executor = Executor::new(node, self.view.clone(), id, self.embedded.is_some(), self.config.workers);
+        let mut workers = Workers::new(self.config.workers, node.clone(), self.view.clone());
+        if self.embedded.is_none() {
+            workers.start();
+        }
+        let executor = Executor::new(node, self.view.clone(), id, self.embedded.is_some(), workers);
         tokio::select! {
             why = executor.run(listener, caller, joined) => why,
             _ = self.stop.wait_for(|stop| *stop) => Ended::Stopped,
