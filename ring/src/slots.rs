@@ -58,7 +58,19 @@ impl SlotSet {
 
     /// The slots in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
-        (0..SLOTS as u16).filter_map(Slot::new).filter(|slot| self.contains(*slot))
+        self.0.iter().enumerate().flat_map(|(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros())?;
+                left &= left - 1;
+                Slot::new((at * 64) as u16 + bit as u16)
+            })
+        })
+    }
+
+    /// Whether any slot is in both.
+    pub fn overlaps(&self, other: &SlotSet) -> bool {
+        self.0.iter().zip(other.0.iter()).any(|(word, others)| word & others != 0)
     }
 
     /// The first slot at or after this number.
