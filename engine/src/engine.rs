@@ -310,11 +310,6 @@ impl Engine {
         }
     }
 
-    /// The memcached uniques given out from now on are above `least`: nodes of one cache start far apart.
-    pub fn raise_cas(&self, least: u64) {
-        self.next_cas.fetch_max(least + 1, Relaxed);
-    }
-
     /// A memcached unique that was never given out before.
     pub(crate) fn fresh_cas(&self) -> u64 {
         self.next_cas.fetch_add(1, Relaxed)

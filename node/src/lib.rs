@@ -10,5 +10,6 @@ pub mod metrics;
 pub mod stats;
 pub mod upkeep;
 pub mod view;
+pub mod worker;
 
 pub use embedded::{Handle, Node};

@@ -244,7 +244,7 @@ struct Started {
 fn new_node(welcome: &Welcome, id: NodeId) -> Arc<Node> {
     let node = Node::new(welcome.hash_seed);
     let engine = node.engine();
-    engine.raise_cas(u64::from(id.0) << CAS_BITS);
+    engine.set_cas_base(u64::from(id.0) << CAS_BITS);
     all_slots().for_each(|slot| engine.stripe(swell_engine::stripe::stripe_of(slot)).set_gate(slot, Gate::Released));
     node
 }

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use swell_ring::NodeId;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, spawn_local, yield_now};
 use tokio::time::{Instant, sleep};
@@ -110,10 +109,10 @@ async fn stream(
     sealed: &Notify,
 ) -> Result<(), Failure> {
     let mut wire = connect(&job).await.map_err(broken)?;
-    let now = Instant::now();
+    let (now, node) = (Instant::now(), handle.borrow().node().clone());
     let mut pump = Pump {
         id: job.group.id,
-        stream: Outgoing::begin(handle.borrow().node().clone(), &job.group.slots),
+        stream: Outgoing::begin(node, &job.group.slots),
         handle,
         report: report.clone(),
         writer: wire.writer(),
@@ -149,6 +148,24 @@ impl Pump {
         tell(&self.report, source::Input::StreamSent { id }).await;
         Ok(())
     }
+}
+
+impl Pump {
+    fn slice(&mut self) -> Result<bool, Failure> {
+        Ok(true)
+    }
+    fn finish(&mut self) -> Result<(), Failure> {
+        let at = frame::begin(Kind::Stream, &mut self.buffer);
+        frame::end(at, &mut self.buffer);
+        Ok(())
+    }
+    async fn send(&mut self) -> Result<Duration, Failure> {
+        self.writer.write(&self.buffer).await.map_err(broken)?;
+        let wait = self.bucket.take(self.buffer.len(), Instant::now());
+        self.buffer.clear();
+        Ok(wait)
+    }
+    async fn progress(&mut self) {}
 }
 
 async fn connect(job: &Job) -> Result<Wire, LinkError> {

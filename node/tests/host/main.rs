@@ -2,5 +2,6 @@
 //! or two hosts of this process by a little scaler of its own.
 
 mod data;
+mod handover;
 mod membership;
 mod scaler;

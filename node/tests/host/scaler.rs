@@ -119,6 +119,12 @@ impl Member {
         write(&mut self.socket, Kind::Control, message).await.unwrap();
     }
 
+    /// Cuts the link.
+    pub async fn cut(&mut self) {
+        // The other end may have gone first.
+        let _ = self.socket.shutdown().await;
+    }
+
     /// The next thing it says; nothing when it has closed.
     pub async fn hear(&mut self) -> Option<FromMember> {
         let frame = timeout(PATIENCE, read(&mut self.socket, &mut self.inbox)).await.expect("it says nothing");
