@@ -8,6 +8,7 @@ pub mod host;
 pub mod link;
 pub mod metrics;
 pub mod stats;
+pub mod stream;
 pub mod upkeep;
 pub mod view;
 pub mod worker;
