@@ -24,7 +24,7 @@ impl Workers {
     /// Starts them, if they do not run.
     pub fn start(&mut self) -> Option<&NodeWorkers> {
         if self.running.is_none() {
-            match NodeWorkers::start(self.count, self.node.clone(), self.view.clone()) {
+            match NodeWorkers::start(self.count, &self.node, &self.view) {
                 Ok(workers) => self.running = Some(workers),
                 Err(error) => tracing::error!(%error, "the link workers could not start"),
             }
