@@ -10,7 +10,7 @@ use swell_engine::gate::Gate;
 use swell_engine::stripe::stripe_of;
 use swell_ring::{CacheState, Epoch, NodeId, Slot, SlotMap, SlotSet, all_slots};
 use tokio::sync::mpsc;
-use tokio::task::{spawn_local, yield_now};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::control::{FromMember, NodeStats, ToMember, Welcome};
@@ -29,9 +29,11 @@ use crate::view::View;
 
 /// Between two reports of a node's statistics.
 pub const STATS_TICK: Duration = Duration::from_millis(200);
+/// How long a node that leaves still answers: requests that were under way to it read that their slots have moved.
+pub const LEAVE_WAIT: Duration = Duration::from_millis(500);
 /// What streams report, and may wait to be heard.
 const INPUTS_MAX: usize = 256;
-/// Streams that have arrived and not been looked at.
+/// Streams that have arrived, and that have not said what for or have not been looked at.
 const ARRIVALS_MAX: usize = 64;
 /// Entries of dropped slots freed at once: some hundred microseconds' work.
 const FREED_PER_SLICE: u64 = 2_000;
@@ -89,10 +91,11 @@ impl Executor {
         let ((tell, mut news), (report, mut inputs)) = (mpsc::channel(NEWS_MAX), mpsc::channel(INPUTS_MAX));
         let (arrive, mut arrivals) = mpsc::channel(ARRIVALS_MAX);
         self.secret = caller.secret.clone();
-        self.listen(listener, arrive);
+        let door = self.listen(listener, arrive);
         spawn_local(control_link::keep(caller, joined, self.outbox.clone(), tell));
         let mut stats = interval_at(Instant::now() + STATS_TICK, STATS_TICK);
         stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut leaving = None;
         loop {
             tokio::select! {
                 biased;
@@ -100,9 +103,14 @@ impl Executor {
                 Some(input) = inputs.recv() => self.step(input, &report),
                 news = news.recv() => match news.map(|news| self.hear(news, &report)) {
                     Some(None) => {}
+                    Some(Some(Ended::Left)) => {
+                        door.abort();
+                        leaving.get_or_insert(Instant::now() + LEAVE_WAIT);
+                    }
                     Some(Some(why)) => return why,
                     None => return Ended::Stopped,
                 },
+                () = until(leaving) => return Ended::Left,
                 Some((id, wire)) = arrivals.recv() => self.receive(id, wire, &report),
                 _ = stats.tick() => self.say_stats(),
                 () = yield_now(), if self.has_garbage => self.free_some(),
@@ -111,13 +119,16 @@ impl Executor {
     }
 
     /// Opens the door: links for sessions go to the workers, streams come here.
-    fn listen(&self, listener: Listener, arrive: mpsc::Sender<(HandoverId, Wire)>) {
+    fn listen(&self, listener: Listener, arrive: mpsc::Sender<(HandoverId, Wire)>) -> JoinHandle<()> {
         let workers = self.workers.clone();
         let welcome = move |purpose, socket| match purpose {
-            Purpose::Stream => drop(spawn_local(incoming::begin(Wire::new(socket), arrive.clone()))),
+            Purpose::Stream => match arrive.clone().try_reserve_owned() {
+                Ok(place) => drop(spawn_local(incoming::begin(Wire::new(socket), place))),
+                Err(_) => tracing::warn!("a stream was closed: {ARRIVALS_MAX} others begin just now"),
+            },
             _ => workers.borrow_mut().give(socket),
         };
-        spawn_local(listen::accept(listener, self.secret.clone(), self.me, welcome));
+        spawn_local(listen::accept(listener, self.secret.clone(), self.me, welcome))
     }
 
     fn hear(&mut self, news: News, report: &mpsc::Sender<Input>) -> Option<Ended> {
@@ -203,7 +214,10 @@ impl Executor {
         match action {
             Action::StartCopy { group, target_address, bytes_per_second_max } => {
                 let job = outgoing::Job { group, target_address, bytes_per_second_max, secret: self.secret.clone() };
-                self.outgoing.start(job, &self.node, report);
+                let id = job.group.id;
+                if let Err(why) = self.outgoing.start(job, &self.node, report) {
+                    self.next.push_back(source::Input::StreamBroken { id, why }.into());
+                }
             }
             Action::Seal { id, .. } => {
                 if let Err(why) = self.outgoing.seal(id) {

@@ -80,10 +80,9 @@ impl Streams {
 }
 
 /// Reads which hand-over a stream is for, and hands it over to the executor.
-pub async fn begin(mut wire: Wire, arrive: mpsc::Sender<(HandoverId, Wire)>) {
+pub async fn begin(mut wire: Wire, place: mpsc::OwnedPermit<(HandoverId, Wire)>) {
     match timeout(GREETING_WAIT, first(&mut wire)).await.map_err(|_| LinkError::Silent(GREETING_WAIT)) {
-        // The executor is over: so is this.
-        Ok(Ok(Begin { id })) => drop(arrive.send((id, wire)).await),
+        Ok(Ok(Begin { id })) => drop(place.send((id, wire))),
         Ok(Err(error)) | Err(error) => tracing::warn!(%error, "a stream did not begin well"),
     }
 }

@@ -25,6 +25,8 @@ use crate::link::socket::Address;
 use crate::stream::StreamError;
 use crate::stream::source::{Outgoing, Pumped};
 
+/// Streams out of one node at a time: each may hold a spool.
+pub const STREAMS_MAX: usize = 64;
 /// Keys copied before others get their turn; some hundred microseconds' work.
 const KEYS_PER_SLICE: usize = 512;
 /// Bytes that wait for the socket at most (one record may exceed it), and that are written before others get their turn.
@@ -75,10 +77,17 @@ struct Pump {
 
 impl Streams {
     /// Begins one.
-    pub fn start(&mut self, job: Job, node: &Arc<Node>, report: &mpsc::Sender<Input>) {
+    ///
+    /// # Errors
+    /// There are [`STREAMS_MAX`] already.
+    pub fn start(&mut self, job: Job, node: &Arc<Node>, report: &mpsc::Sender<Input>) -> Result<(), Failure> {
+        if self.0.len() >= STREAMS_MAX {
+            return Err(Failure::Stream(format!("{STREAMS_MAX} others are under way")));
+        }
         let (id, sealed, stream) = (job.group.id, Rc::new(Notify::new()), Rc::default());
         let task = spawn_local(run(job, node.clone(), report.clone(), sealed.clone(), Rc::clone(&stream)));
         self.0.insert(id, Running { stream, sealed, task: task.abort_handle() });
+        Ok(())
     }
 
     /// Sets the group's gates to Sealed and counts its keys; then its tail and end go out.
