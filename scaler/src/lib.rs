@@ -2,16 +2,18 @@
 #![forbid(unsafe_code)]
 
 mod ask;
-mod writer;
 pub mod drive;
 pub mod error;
 pub mod events;
+mod join;
 pub mod members;
 mod nodes;
 pub mod provider;
 mod ready;
 pub mod scaler;
+mod settle;
 pub mod store;
+mod writer;
 
 pub use error::{ScalerError, StoreError};
 pub use provider::process::ProcessConfig;

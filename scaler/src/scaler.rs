@@ -1,6 +1,5 @@
 //! The scaler as its process sees it: started on a thread of its own, waited for, stopped.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc as threads;
@@ -10,10 +9,10 @@ use std::time::Duration;
 use swell_node::link::socket::{Address, Listener};
 use swell_ring::{CacheState, Member};
 use tokio::runtime::Builder;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use crate::writer::{Input, Writer};
+use crate::writer::Writer;
 use crate::error::ScalerError;
 use crate::events::unix_ms;
 use crate::provider::process::ProcessConfig;
@@ -23,7 +22,7 @@ use crate::store::file::FileStore;
 use crate::store::memory::Memory;
 
 /// Inputs that wait for the scaler at most; then links are read no further.
-pub(crate) const INPUTS_MAX: usize = 1024;
+const INPUTS_MAX: usize = 1024;
 
 /// What a scaler needs to know.
 #[derive(Clone, Debug)]
@@ -51,7 +50,7 @@ pub struct ScalerConfig {
 /// A running scaler. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Scaler {
-    inputs: mpsc::Sender<Input>,
+    stop: Option<oneshot::Sender<()>>,
     ready: Arc<Ready>,
     address: Address,
     thread: Option<JoinHandle<()>>,
@@ -68,18 +67,18 @@ impl Scaler {
             return Err(ScalerError::NoSecret(config.listen.to_string()));
         }
         let ready = Arc::new(Ready::default());
-        let (inputs, inbox) = mpsc::channel(INPUTS_MAX);
+        let (stop, stopped) = oneshot::channel();
         let (started, starting) = threads::channel();
-        let (sender, readiness) = (inputs.clone(), ready.clone());
+        let readiness = ready.clone();
         let thread = std::thread::Builder::new()
             .name("scaler".to_owned())
             .spawn(move || {
-                run(config, sender, inbox, readiness.clone(), &started);
+                run(config, stopped, readiness.clone(), &started);
                 readiness.ended();
             })
             .map_err(ScalerError::Thread)?;
         let address = starting.recv().map_err(|_| ScalerError::Ended)??;
-        Ok(Scaler { inputs, ready, address, thread: Some(thread) })
+        Ok(Scaler { stop: Some(stop), ready, address, thread: Some(thread) })
     }
 
     /// Where it listens: with the port that was chosen.
@@ -103,8 +102,10 @@ impl Scaler {
 
     fn end(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        // A full queue is emptied by its reader; a closed one means that the thread has ended.
-        let _ = self.inputs.blocking_send(Input::Stop);
+        if let Some(stop) = self.stop.take() {
+            // Nobody listens only if the thread has ended.
+            let _ = stop.send(());
+        }
         if thread.join().is_err() {
             tracing::error!("the scaler's thread panicked");
         }
@@ -120,42 +121,33 @@ impl Drop for Scaler {
 type Started = threads::Sender<Result<Address, ScalerError>>;
 
 /// The thread: one runtime, one task that owns everything, one task for each link and child.
-fn run(
-    config: ScalerConfig,
-    inputs: mpsc::Sender<Input>,
-    inbox: mpsc::Receiver<Input>,
-    ready: Arc<Ready>,
-    started: &Started,
-) {
+fn run(config: ScalerConfig, stop: oneshot::Receiver<()>, ready: Arc<Ready>, started: &Started) {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => return answer(started, Err(ScalerError::Thread(why))),
     };
     LocalSet::new().block_on(&runtime, async {
-        match begin(config, inputs, ready).await {
-            Ok((writer, address)) => {
+        let listener = match Listener::bind(&config.listen).await {
+            Ok(listener) => listener,
+            Err(why) => return answer(started, Err(ScalerError::Listen(config.listen.to_string(), why))),
+        };
+        let (inputs, inbox) = mpsc::channel(INPUTS_MAX);
+        let (address, store) = (listener.address(), store_of(&config));
+        match Writer::begin(config, store, listener, inputs, ready) {
+            Ok(writer) => {
                 answer(started, Ok(address));
-                writer.run(inbox).await;
+                writer.run(inbox, stop).await;
             }
             Err(why) => answer(started, Err(why)),
         }
     });
 }
 
-async fn begin(
-    config: ScalerConfig,
-    inputs: mpsc::Sender<Input>,
-    ready: Arc<Ready>,
-) -> Result<(Writer, Address), ScalerError> {
-    let bound = Listener::bind(&config.listen).await;
-    let listener = bound.map_err(|why: io::Error| ScalerError::Listen(config.listen.to_string(), why))?;
-    let address = listener.address();
-    let store: Box<dyn Store> = match &config.data_dir {
+fn store_of(config: &ScalerConfig) -> Box<dyn Store> {
+    match &config.data_dir {
         Some(dir) => Box::new(FileStore::new(dir)),
         None => Box::new(Memory::new(unix_ms())),
-    };
-    let writer = Writer::begin(config, store, listener, inputs, ready)?;
-    Ok((writer, address))
+    }
 }
 
 fn answer(started: &Started, result: Result<Address, ScalerError>) {

@@ -64,7 +64,7 @@ pub(crate) struct Process {
 pub(crate) enum Did {
     Started { pid: u32, address: String },
     NotStarted { why: String, again_ms: u128 },
-    /// It has not joined in time.
+    /// It has not joined, or not ended, in time.
     Killed { pid: u32 },
 }
 
@@ -95,7 +95,8 @@ struct Running {
     pid: u32,
     address: Address,
     joined: Option<(NodeId, Instant)>,
-    join_until: Instant,
+    /// Until when it has to have joined, or ended: then it is killed.
+    bound: Option<Instant>,
     /// Closed, the child ends.
     stdin: Option<ChildStdin>,
     kill: Rc<Notify>,
@@ -132,6 +133,7 @@ impl Process {
         let running = self.seats.iter_mut().filter_map(|seat| seat.running.as_mut());
         running.filter(|running| running.pid == pid).for_each(|running| {
             running.joined.get_or_insert((node, now));
+            running.bound = None;
         });
     }
 
@@ -143,12 +145,13 @@ impl Process {
     }
 
     /// This node is not wanted any more: its process is told to end, and has no successor. False: it is no child.
-    pub(crate) fn retire(&mut self, node: NodeId) -> bool {
+    pub(crate) fn retire(&mut self, node: NodeId, now: Instant) -> bool {
         let mut seats = self.seats.iter_mut();
         let Some(seat) = seats.find(|seat| seat.node() == Some(node)) else { return false };
         seat.is_retired = true;
         if let Some(running) = &mut seat.running {
             running.stdin = None;
+            running.bound = Some(now + STOP_WAIT);
         }
         true
     }
@@ -193,7 +196,7 @@ impl Process {
             return None;
         }
         if let Some(running) = &mut seat.running {
-            running.join_until = now + JOIN_WAIT;
+            running.bound = Some(now + JOIN_WAIT);
             running.kill.notify_one();
             return Some(Did::Killed { pid: running.pid });
         }
@@ -227,7 +230,7 @@ impl Process {
         let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))?;
         let (stdin, kill) = (child.stdin.take(), Rc::new(Notify::new()));
         let watch = spawn_local(watch(child, pid, kill.clone(), self.inputs.clone()));
-        Ok(Running { pid, address, joined: None, join_until: now + JOIN_WAIT, stdin, kill, watch })
+        Ok(Running { pid, address, joined: None, bound: Some(now + JOIN_WAIT), stdin, kill, watch })
     }
 }
 
@@ -238,7 +241,7 @@ impl Seat {
 
     fn next_due(&self) -> Option<Instant> {
         match &self.running {
-            Some(running) => running.joined.is_none().then_some(running.join_until),
+            Some(running) => running.bound,
             None => self.due.filter(|_| !self.is_retired),
         }
     }
