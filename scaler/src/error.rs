@@ -12,6 +12,8 @@ pub enum ScalerError {
     NoSecret(String),
     #[error("{0}")]
     Store(#[from] StoreError),
+    #[error("the first slot map cannot be written; the log says why")]
+    NotKept,
     #[error("cannot start the scaler's thread: {0}")]
     Thread(io::Error),
     #[error("not all nodes were there after {after_ms} ms: {missing}")]

@@ -1,6 +1,7 @@
 //! Who joins as what: which number a node gets, and when it has it already.
 
 use swell_node::control::{Join, Role, ToMember, Welcome};
+use swell_node::handover::driver::Input as Step;
 use swell_node::link::socket::Address;
 use swell_ring::{Member, NodeId};
 use tokio::time::Instant;
@@ -65,7 +66,7 @@ impl Writer {
         })));
     }
 
-    /// Its number. On return the map names it, and gives it the slots that nobody had.
+    /// Its number. On return the map names it, and gives it of the slots that nobody had.
     fn join_node(&mut self, link: LinkId, join: Join, now: Instant) -> Result<NodeId, String> {
         if join.advertise.parse::<Address>().is_err() {
             return Err(format!("a node has to say where it listens, '{}' is no address", join.advertise));
@@ -73,30 +74,26 @@ impl Writer {
         let known = self.recognise(link, &join)?;
         self.make_room_at(&join, known.id, now)?;
         let (id, records) = self.number(&known, &join);
+        self.keep(&records).map_err(|why| format!("its number cannot be made durable: {why}"))?;
         let member = Member { id, address: join.advertise, zone: join.zone };
         let before = self.nodes.remove(&id);
-        let is_new = before.as_ref().is_none_or(|node| !node.has_joined);
-        let mut node = Node::new(member, known.origin, join.boot, known.pid, now);
-        node.is_draining = before.as_ref().is_some_and(|node| node.is_draining);
+        let mut node = Node::new(member.clone(), known.origin, join.boot, known.pid, now);
         (node.is_pid_certain, node.has_joined, node.link) = (known.is_pid_certain, true, Some(link));
-        if let Some(old) = before.as_ref().and_then(|node| self.parties.get(&node.link?)) {
-            old.link.close();
+        let again = if before.as_ref().is_some_and(|node| node.has_joined) { " again" } else { "" };
+        if let Some(before) = before {
+            (node.is_draining, node.is_leaving, node.stats) = (before.is_draining, before.is_leaving, before.stats);
+            if let Some(party) = before.link.and_then(|link| self.parties.get(&link)) {
+                party.link.close();
+            }
         }
-        let address = node.member.address.clone();
+        self.events.news(format!("node {id} has joined{again}: process {}, {}", known.pid, member.address));
         self.nodes.insert(id, node);
         if let (Origin::Child, Some(provider)) = (known.origin, &mut self.provider) {
             provider.joined(known.pid, id, now);
         }
-        if let Err(why) = self.settle(records) {
-            // It will try again; until then it is what it was.
-            self.nodes.remove(&id);
-            self.nodes.extend(before.map(|node| (id, Node { link: None, lost_since: now, ..node })));
-            return Err(format!("that it has joined cannot be made durable: {why}"));
-        }
+        self.step(Step::Joined(member), now);
+        self.place_orphans(now);
         self.set_who(link, Who::Node(id));
-        let again = if is_new { "" } else { " again" };
-        self.events.news(format!("node {id} has joined{again}: process {}, {address}", known.pid));
-        self.drive_joined(id, now);
         Ok(id)
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) seen: Seen,
     pub(crate) stats: NodeStats,
     pub(crate) is_draining: bool,
+    /// It was told to leave.
+    pub(crate) is_leaving: bool,
 }
 
 /// What a member has taken over.
@@ -81,6 +83,7 @@ impl Node {
             seen: Seen::default(),
             stats: NodeStats::default(),
             is_draining: false,
+            is_leaving: false,
         }
     }
 

@@ -52,6 +52,15 @@ impl Writer {
         self.step(Step::Place(parts), now);
     }
 
+    /// Those of the slots that nobody has begin empty at this node: there is nothing to hand over.
+    pub(crate) fn place_some(&mut self, slots: &SlotSet, to: NodeId, now: Instant) {
+        let mut free = self.free_orphans();
+        free.intersect(slots);
+        if !free.is_empty() {
+            self.step(Step::Place(vec![(free, to)]), now);
+        }
+    }
+
     /// The nodes that slots may be given to.
     pub(crate) fn takers(&self) -> impl Iterator<Item = NodeId> {
         // The embedded node owns slots from the start, before its link is there.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swell_node::control::{FromMember, ToMember};
+use swell_node::handover::driver::Input as Step;
 use swell_node::link::socket::Listener;
-use swell_ring::{CacheState, Member, NodeId};
+use swell_ring::{CacheState, Epoch, Member, NodeId, SlotSet};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep_until};
@@ -54,10 +55,10 @@ pub(crate) struct Writer {
     pub(crate) changes: Vec<Change>,
     pub(crate) drive: Drive,
     pub(crate) events: Events,
+    /// The slots that nobody has by the map with this epoch.
+    pub(crate) orphans: (Epoch, SlotSet),
     /// Slots wait until all children that were asked for have joined for the first time.
     pub(crate) is_first_spread_due: bool,
-    /// The map could not be written: try again.
-    pub(crate) is_map_due: bool,
     ready: Arc<Ready>,
     accepting: JoinHandle<()>,
 }
@@ -89,10 +90,10 @@ impl Writer {
             parties: BTreeMap::new(),
             provider,
             changes: Vec::new(),
-            drive: Drive::default(),
+            drive: Drive::new(&Kept::default(), Instant::now()),
             events: Events::default(),
+            orphans: (Epoch(0), SlotSet::all()),
             is_first_spread_due,
-            is_map_due: false,
             ready,
             accepting,
         };
@@ -133,14 +134,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends the slot map to all members, to `first` before anybody else.
-    pub(crate) fn push_map(&self, first: Option<NodeId>) {
-        self.push(&encoded(&ToMember::Map(self.kept.map.clone())), first);
-    }
-
     /// Sends the cache state to all members.
     pub(crate) fn push_state(&self) {
-        self.push(&encoded(&ToMember::State(self.kept.state.clone())), None);
+        self.push(&encoded(&ToMember::State(self.kept.state.clone())), &[]);
     }
 
     /// The link of a node.
@@ -149,11 +145,13 @@ impl Writer {
         self.parties.get(&link).map(|party| &party.link)
     }
 
-    fn push(&self, bytes: &[u8], first: Option<NodeId>) {
-        let first = first.and_then(|id| self.nodes.get(&id)?.link);
-        let rest = self.parties.iter().filter(|(id, party)| Some(**id) != first && party.who.is_member());
-        let first = first.and_then(|id| self.parties.get(&id)).into_iter();
-        first.chain(rest.map(|(_, party)| party)).for_each(|party| party.link.send_bytes(bytes));
+    /// Sends bytes to all members, to `first` before anybody else.
+    pub(crate) fn push(&self, bytes: &[u8], first: &[NodeId]) {
+        let first: Vec<LinkId> = first.iter().filter_map(|id| self.nodes.get(id)?.link).collect();
+        let rest = self.parties.iter().filter(|(id, party)| party.who.is_member() && !first.contains(id));
+        let rest = rest.map(|(_, party)| party);
+        let first = first.iter().filter_map(|id| self.parties.get(id));
+        first.chain(rest).for_each(|party| party.link.send_bytes(bytes));
     }
 
     /// A new start: an incarnation of its own, an epoch that goes on from the last one.
@@ -177,8 +175,25 @@ impl Writer {
         let (incarnation, epoch) = (self.kept.incarnation, self.kept.map.epoch());
         self.events.news(format!("the scaler has started, incarnation {incarnation}, after epoch {epoch}"));
         self.drive_on(now);
-        self.settle(Vec::new())?;
-        Ok(())
+        match self.drive.is_stuck() {
+            true => Err(ScalerError::NotKept),
+            false => Ok(()),
+        }
+    }
+
+    /// Goes on from what is kept: whoever was a part of the last process is gone, hand-overs between others are taken up.
+    fn drive_on(&mut self, now: Instant) {
+        self.drive = Drive::new(&self.kept, now);
+        let names: Vec<NodeId> = self.kept.map.nodes().iter().map(|member| member.id).collect();
+        let is_guest = |id: &NodeId| self.nodes.get(id).is_some_and(|node| node.origin == Origin::Guest);
+        let gone: Vec<NodeId> = names.into_iter().filter(|id| !is_guest(id)).collect();
+        for node in gone {
+            self.step(Step::Gone { node, keys: 0, bytes: 0 }, now);
+        }
+        if let Some(member) = self.embedded.clone() {
+            self.step(Step::Joined(member), now);
+        }
+        self.place_orphans(now);
     }
 
     /// What clients have changed holds over a restart; what was configured anew since holds over that.
@@ -217,27 +232,29 @@ impl Writer {
             (_, Who::Stranger) => self.refuse(id, "the first message must be a join".to_owned()),
             (FromMember::Join(_), _) => self.refuse(id, "it has joined already".to_owned()),
             (FromMember::Ask { id: number, ask }, _) => self.asked(id, number, ask, now),
-            (FromMember::Seen { epoch, state }, _) => self.seen(id, Seen { epoch, state }),
+            (FromMember::Seen { epoch, state }, _) => self.seen(id, Seen { epoch, state }, now),
             (FromMember::Stats(stats), Who::Node(node)) => {
                 if let Some(node) = self.nodes.get_mut(&node) {
                     node.stats = *stats;
                 }
             }
-            (FromMember::Source(message), Who::Node(node)) => self.source_said(node, message, now),
-            (FromMember::Target(message), Who::Node(node)) => self.target_said(node, message, now),
+            (FromMember::Source(message), Who::Node(node)) => self.step(Step::Source { node, message }, now),
+            (FromMember::Target(message), Who::Node(node)) => self.step(Step::Target { node, message }, now),
             (FromMember::Stats(_) | FromMember::Source(_) | FromMember::Target(_), _) => {
                 self.refuse(id, "only nodes say that".to_owned());
             }
         }
     }
 
-    fn seen(&mut self, id: LinkId, seen: Seen) {
+    fn seen(&mut self, id: LinkId, seen: Seen, now: Instant) {
         let Some(party) = self.parties.get_mut(&id) else { return };
         match &mut party.who {
             Who::Proxy(known) => *known = seen,
             Who::Node(node) => {
                 if let Some(node) = self.nodes.get_mut(node) {
                     node.seen = seen;
+                    let node = node.member.id;
+                    self.step(Step::Seen { node, epoch: seen.epoch }, now);
                 }
             }
             Who::Stranger | Who::Person => {}
@@ -253,7 +270,11 @@ impl Writer {
             && node.link == Some(id)
         {
             (node.link, node.lost_since) = (None, now);
-            tracing::info!(node = %node.member.id, why, "the control link is lost");
+            let (node, has_left) = (node.member.id, node.is_leaving && node.origin == Origin::Guest);
+            tracing::info!(%node, why, "the control link is lost");
+            if has_left {
+                self.gone(node, "it was drained", now);
+            }
         }
         // A proxy that is not linked routes by an old state at worst, and newer nodes refuse that.
         self.confirm_changes();
@@ -264,20 +285,18 @@ impl Writer {
         self.look_for_lost(now);
         self.expire_changes(now);
         self.tick_drive(now);
-        if self.is_map_due && self.settle(Vec::new()).is_ok() {
-            self.events.news("the store can be written again");
-        }
+        self.place_orphans(now);
         if !self.ready.is() {
             self.ready.missing(self.missing());
         }
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let looks = self.is_map_due || self.nodes.values().any(|node| node.link.is_none() && !node.is_told_lost);
+        let looks = self.nodes.values().any(is_unclear);
         let look = looks.then(|| Instant::now() + LOOK_EVERY);
         let change = self.changes.iter().map(|change| change.until).min();
         let child = self.provider.as_ref().and_then(Process::next_due);
-        [look, change, child, self.drive_due()].into_iter().flatten().min()
+        [look, change, child, self.drive.due()].into_iter().flatten().min()
     }
 
     fn tick_children(&mut self, now: Instant) {
@@ -315,9 +334,8 @@ impl Writer {
     /// Guests are not ours to reap. Those whose process is certainly gone are treated as if they were; the others keep
     /// their slots.
     fn look_for_lost(&mut self, now: Instant) {
-        let lost = |node: &&mut Node| node.link.is_none() && !node.is_told_lost && node.origin == Origin::Guest;
         let mut ended = Vec::new();
-        for node in self.nodes.values_mut().filter(lost) {
+        for node in self.nodes.values_mut().filter(|node| is_unclear(node)) {
             if node.is_pid_certain && has_ended(node.pid) {
                 ended.push(node.member.id);
             } else if now.duration_since(node.lost_since) >= LOST_AFTER {
@@ -346,4 +364,9 @@ impl Writer {
             None => String::new(),
         }
     }
+}
+
+/// A guest without a link, of whom no event has told yet.
+fn is_unclear(node: &Node) -> bool {
+    node.link.is_none() && !node.is_told_lost && node.origin == Origin::Guest
 }

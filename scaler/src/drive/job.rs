@@ -48,7 +48,10 @@ impl Writer {
         };
         match why_not {
             Some(why) => self.answer_refused(asker, why),
-            None => self.begin_job(asker, None, vec![(slots.clone(), to)], now),
+            None => {
+                self.place_some(slots, to, now);
+                self.begin_job(asker, None, vec![(slots.clone(), to)], now);
+            }
         }
     }
 

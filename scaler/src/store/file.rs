@@ -215,5 +215,4 @@ fn write_record(records: &[Record], out: &mut Vec<u8>) -> Result<(), StoreError>
 }
 
 #[cfg(test)]
-#[path = "file_tests.rs"]
 mod tests;
