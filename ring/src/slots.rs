@@ -61,6 +61,11 @@ impl SlotSet {
         self.0.iter().enumerate().flat_map(|(index, word)| ones(*word).map(move |bit| slot(index * 64 + bit)))
     }
 
+    /// Whether any slot is in both.
+    pub fn overlaps(&self, other: &SlotSet) -> bool {
+        self.0.iter().zip(other.0.iter()).any(|(word, others)| word & others != 0)
+    }
+
     /// The first slot at or after this number.
     pub fn next_from(&self, number: usize) -> Option<Slot> {
         let first = number / 64;
