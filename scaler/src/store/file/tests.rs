@@ -1,0 +1,1 @@
+//! Torn and damaged files.
