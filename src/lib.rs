@@ -4,6 +4,7 @@ pub mod banner;
 pub mod bill;
 pub mod cli;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod http;
 pub mod identity;
@@ -13,6 +14,7 @@ pub mod logging;
 pub mod machine;
 pub mod metrics;
 
+pub mod node;
 pub mod nodes;
 pub mod place;
 pub mod print;

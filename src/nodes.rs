@@ -56,12 +56,13 @@ pub fn run(task: &Task, config: &Config, json: bool, out: &mut dyn Write) -> any
         }
         Task::Move { node, .. } => {
             let (slots, node) = (moved.unwrap_or_default(), NodeId(*node));
-            check_move(&slots, node, &map(&mut asking)?)?;
+            check_node(node, &nodes(&mut asking)?)?;
+            check_slots(&slots, &map(&mut asking)?)?;
             drive(&mut asking, Ask::Move { slots, to: node }, json, out)
         }
         Task::Drain { node } => {
             let node = NodeId(*node);
-            check_node(node, &map(&mut asking)?)?;
+            check_node(node, &nodes(&mut asking)?)?;
             drive(&mut asking, Ask::Drain { node }, json, out)
         }
         Task::Events { follow } => events(&mut asking, *follow, json, out),
@@ -85,27 +86,24 @@ fn map(asking: &mut Asking) -> anyhow::Result<SlotMap> {
     }
 }
 
-/// What the scaler would refuse is better said before: here the names are known.
-fn check_move(slots: &SlotSet, node: NodeId, map: &SlotMap) -> anyhow::Result<()> {
-    check_node(node, map)?;
-    let mut orphans = map.orphans();
-    orphans.intersect(slots);
+fn check_slots(slots: &SlotSet, map: &SlotMap) -> anyhow::Result<()> {
     if slots.is_empty() {
         bail!("no slots are named: write a list such as 0-63,100");
     }
+    let mut orphans = map.orphans();
+    orphans.intersect(slots);
     if !orphans.is_empty() {
         bail!("nobody owns slots {orphans}, so they cannot be moved");
     }
     Ok(())
 }
 
-fn check_node(node: NodeId, map: &SlotMap) -> anyhow::Result<()> {
-    if map.node(node).is_some() {
+/// What the scaler would refuse is better said before: here the names are known.
+fn check_node(node: NodeId, known: &[NodeLine]) -> anyhow::Result<()> {
+    if known.iter().any(|line| line.id == node) {
         return Ok(());
     }
-    let mut known: Vec<NodeId> = map.nodes().iter().map(|member| member.id).collect();
-    known.sort();
-    let known: Vec<String> = known.iter().map(NodeId::to_string).collect();
+    let known: Vec<String> = known.iter().map(|line| line.id.to_string()).collect();
     match known.as_slice() {
         [] => bail!("there is no node {node}: there are no nodes at all"),
         known => bail!("there is no node {node}: there are {}", known.join(", ")),
@@ -126,12 +124,21 @@ fn drive(asking: &mut Asking, ask: Ask, json: bool, out: &mut dyn Write) -> anyh
     drawn?;
     let Answer::Done(done) = answer? else { return Err(asking.confused().into()) };
     let summary = Summary::of(&done);
-    print(out, json, &summary, || format!("moved {}\n", summary.line()))?;
+    let note = match done.note.as_str() {
+        // What went wrong is the error's to tell.
+        note if is_done(&done) && !note.is_empty() => format!("; {note}"),
+        _ => String::new(),
+    };
+    print(out, json, &summary, || format!("moved {}{note}\n", summary.line()))?;
     check_done(&done)
 }
 
+fn is_done(done: &Progress) -> bool {
+    done.slots_done >= done.slots_total
+}
+
 fn check_done(done: &Progress) -> anyhow::Result<()> {
-    if done.slots_done >= done.slots_total {
+    if is_done(done) {
         return Ok(());
     }
     let why = if done.note.is_empty() { "no reason was given" } else { &done.note };

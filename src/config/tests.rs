@@ -282,6 +282,9 @@ fn links_are_sockets_or_need_a_token() {
     let tcp = resolve(None, &[("SWELL_TOKEN", "geheim")], &[("link", "10.0.0.1:7000")]).expect("there is a token");
     assert!(!tcp.explain().contains("geheim") && !format!("{tcp:?}").contains("geheim"));
     assert_eq!(link("here"), Err("--link: \"here\" does not fit: it takes unix:PATH or HOST:PORT".to_owned()));
+    assert!(
+        link("127.0.0.1:0").is_err_and(|error| error.ends_with("it takes a port that others can be told, so not 0"))
+    );
     let error = link(&format!("unix:/{}", "s".repeat(120))).expect_err("it is too long");
     assert!(error.ends_with("it takes a Unix socket's path of at most 107 bytes, and this one has 121"), "{error}");
     let error = refused(None, &[("SWELL_TOKEN", &"geheim".repeat(100))], &[]);

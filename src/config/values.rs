@@ -266,7 +266,10 @@ impl Reader for LinkAt {
         if text.is_empty() {
             return Ok(None);
         }
-        let address = text.parse().map_err(|_| "unix:PATH or HOST:PORT".to_owned())?;
+        let address: Address = text.parse().map_err(|_| "unix:PATH or HOST:PORT".to_owned())?;
+        if matches!(&address, Address::Tcp(text) if text.ends_with(":0")) {
+            return Err("a port that others can be told, so not 0".to_owned());
+        }
         place::check_length(&address).map_err(|bytes| {
             let max = place::SOCKET_PATH_BYTES_MAX;
             format!("a Unix socket's path of at most {max} bytes, and this one has {bytes}")

@@ -5,7 +5,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use swell_node::control::{Answer, Ask, FromMember, Join, Progress, Role, ToMember};
+use swell_node::control::{Answer, Ask, FromMember, Join, Progress, Role, ToMember, Welcome};
 use swell_node::link::frame::{self, BadFrame, Frame, Kind};
 use swell_node::link::hello::{self, Hello, Purpose, Refused};
 use swell_node::link::socket::Address;
@@ -20,10 +20,16 @@ const READ_BYTES: usize = 16 * 1024;
 /// A link on which one question at a time is asked.
 #[derive(Debug)]
 pub struct Asking {
+    link: Link,
+    asked: u64,
+    welcome: Box<Welcome>,
+}
+
+#[derive(Debug)]
+struct Link {
     address: Address,
     stream: Stream,
     received: Vec<u8>,
-    asked: u64,
 }
 
 #[derive(Debug)]
@@ -73,22 +79,27 @@ impl Asking {
     /// Nobody listens there, or it refuses.
     pub fn begin(address: &Address, secret: &str) -> Result<Asking, AskError> {
         let stream = Stream::connect(address).map_err(|why| AskError::Unreachable(address.clone(), Why(why)))?;
-        let mut asking = Asking { address: address.clone(), stream, received: Vec::new(), asked: 0 };
-        asking.send(Kind::Hello, &Hello::new(Purpose::Control, secret, None))?;
-        match asking.receive(Kind::Hello)? {
+        let mut link = Link { address: address.clone(), stream, received: Vec::new() };
+        link.send(Kind::Hello, &Hello::new(Purpose::Control, secret, None))?;
+        match link.receive(Kind::Hello)? {
             hello::Answer::Welcome { .. } => {}
-            hello::Answer::Refused { why: Refused::Secret } => return Err(AskError::Secret(asking.address)),
-            hello::Answer::Refused { why } => return Err(AskError::NotWelcome(asking.address, why.to_string())),
+            hello::Answer::Refused { why: Refused::Secret } => return Err(AskError::Secret(link.address)),
+            hello::Answer::Refused { why } => return Err(AskError::NotWelcome(link.address, why.to_string())),
         }
-        asking.send(Kind::Control, &FromMember::Join(person()))?;
+        link.send(Kind::Control, &FromMember::Join(person()))?;
         loop {
-            match asking.receive(Kind::Control)? {
-                ToMember::Welcome(_) => return Ok(asking),
-                ToMember::Refused { why } => return Err(AskError::NotWelcome(asking.address, why)),
+            match link.receive(Kind::Control)? {
+                ToMember::Welcome(welcome) => return Ok(Asking { link, asked: 0, welcome }),
+                ToMember::Refused { why } => return Err(AskError::NotWelcome(link.address, why)),
                 // Maps and states may be pushed at any time.
                 _ => {}
             }
         }
+    }
+
+    /// What the scaler said of its cache when the link began. Ends the link.
+    pub fn into_welcome(self) -> Welcome {
+        *self.welcome
     }
 
     /// Asks, and waits for the last answer.
@@ -105,11 +116,12 @@ impl Asking {
     /// As [`Asking::ask`].
     pub fn follow(&mut self, ask: Ask, mut each: impl FnMut(&Progress)) -> Result<Answer, AskError> {
         let takes_time = matches!(ask, Ask::Move { .. } | Ask::Drain { .. });
-        self.stream.wait_at_most((!takes_time).then_some(PATIENCE)).map_err(|why| self.broken_off(why))?;
+        let patience = (!takes_time).then_some(PATIENCE);
+        self.link.stream.wait_at_most(patience).map_err(|why| self.link.broken_off(why))?;
         self.asked += 1;
-        self.send(Kind::Control, &FromMember::Ask { id: self.asked, ask })?;
+        self.link.send(Kind::Control, &FromMember::Ask { id: self.asked, ask })?;
         loop {
-            match self.receive(Kind::Control)? {
+            match self.link.receive(Kind::Control)? {
                 ToMember::Answer { id, answer } if id == self.asked => match answer {
                     Answer::Progress(progress) => each(&progress),
                     Answer::Refused { why } => return Err(AskError::Refused(why)),
@@ -122,9 +134,11 @@ impl Asking {
 
     /// What to say when an answer is none to what was asked.
     pub fn confused(&self) -> AskError {
-        AskError::NotALink(self.address.clone())
+        AskError::NotALink(self.link.address.clone())
     }
+}
 
+impl Link {
     fn send(&mut self, kind: Kind, message: &impl serde::Serialize) -> Result<(), AskError> {
         let mut bytes = Vec::new();
         frame::json(kind, message, &mut bytes);
@@ -139,7 +153,7 @@ impl Asking {
                 let message = (frame.kind == kind).then(|| serde_json::from_slice(frame.rest).ok()).flatten();
                 let used = frame.bytes;
                 self.received.drain(..used);
-                return message.ok_or_else(|| self.confused());
+                return message.ok_or_else(|| AskError::NotALink(self.address.clone()));
             }
             let mut piece = [0; READ_BYTES];
             match self.stream.read(&mut piece) {

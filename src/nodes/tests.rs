@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::{self, JoinHandle};
 
-use swell_node::control::{Event, FromMember, Role, ToMember, Welcome};
+use swell_node::control::{Event, FromMember, NodeStats, Role, ToMember, Welcome};
 use swell_node::link::frame::{self, Frame, Kind};
 use swell_node::link::hello::{self, Hello, Purpose};
 use swell_ring::{CacheState, Epoch, Member};
@@ -122,15 +122,23 @@ fn progress(done: u32, elapsed_ms: u64) -> Progress {
     Progress { slots_done: done, slots_total: 100, keys: 7, elapsed_ms, ..Progress::default() }
 }
 
+fn line(id: u32) -> NodeLine {
+    let (address, zone, state) = (format!("unix:/n{id}"), String::new(), "serving".to_owned());
+    NodeLine { id: NodeId(id), address, zone, pid: 40 + id, state, slots: 9, stats: NodeStats::default() }
+}
+
 fn answers(ask: Ask) -> Vec<Answer> {
     match ask {
         Ask::Slots => vec![Answer::Slots(map_of_two())],
-        Ask::Nodes => vec![Answer::Nodes(Vec::new())],
+        Ask::Nodes => vec![Answer::Nodes(vec![line(2), line(1)])],
         Ask::Move { to: NodeId(1), .. } => vec![
             Answer::Progress(progress(10, 0)),
             Answer::Progress(progress(20, 500)),
             Answer::Done(progress(100, 2000)),
         ],
+        Ask::Drain { node: NodeId(1) } => {
+            vec![Answer::Done(Progress { note: "node 1 stays, without slots".to_owned(), ..progress(100, 0) })]
+        }
         Ask::Move { .. } => {
             vec![Answer::Done(Progress { note: "the target has not the memory for it".to_owned(), ..progress(40, 9) })]
         }
@@ -144,6 +152,16 @@ fn answers(ask: Ask) -> Vec<Answer> {
 
 fn move_to(slots: &str, node: u32) -> Task {
     Task::Move { slots: slots.to_owned(), node }
+}
+
+#[test]
+fn nodes_are_a_table_in_order_or_their_lines() {
+    let scaler = Scaler::start(answers);
+    assert_eq!(scaler.run(&Task::Nodes, false), Ok(tables::nodes(&[line(1), line(2)])));
+    assert_eq!(scaler.asked(), [Ask::Nodes]);
+    let printed = Scaler::start(answers).run(&Task::Nodes, true).expect("it answers");
+    let lines: Vec<NodeLine> = serde_json::from_str(&printed).expect("they are lines");
+    assert_eq!(lines, [line(1), line(2)]);
 }
 
 #[test]
@@ -167,11 +185,17 @@ fn a_move_shows_progress_and_a_summary() {
     assert_eq!(lines.last(), expected.last());
     assert!(text.contains(expected[0]), "{text}");
     let slots: SlotSet = "8192-8291".parse().expect("slots");
-    assert_eq!(scaler.asked(), [Ask::Slots, Ask::Move { slots, to: NodeId(1) }]);
+    assert_eq!(scaler.asked(), [Ask::Nodes, Ask::Slots, Ask::Move { slots, to: NodeId(1) }]);
 
     let json = Scaler::start(answers).run(&move_to("0-99", 1), true).expect("it is done");
     let json: serde_json::Value = serde_json::from_str(&json).expect("one JSON value");
     assert_eq!((&json["slots"], &json["seconds"]), (&100.into(), &2.0.into()));
+}
+
+#[test]
+fn what_the_scaler_notes_is_told() {
+    let text = Scaler::start(answers).run(&Task::Drain { node: 1 }, false).expect("it is done");
+    assert!(text.ends_with("0 retries; node 1 stays, without slots\n"), "{text}");
 }
 
 #[test]
@@ -190,7 +214,7 @@ fn what_cannot_be_is_said_in_one_sentence_and_not_asked() {
     ] {
         let scaler = Scaler::start(answers);
         assert_eq!(scaler.run(&task, false), Err(words.to_owned()));
-        assert_eq!(scaler.asked(), [Ask::Slots]);
+        assert!(scaler.asked().iter().all(|ask| matches!(ask, Ask::Nodes | Ask::Slots)));
     }
     let config = testing::config(&[("link", "unix:/nowhere/x.sock")]);
     let error = run(&move_to("0-16384", 1), &config, false, &mut Vec::new()).expect_err("no such slot");
