@@ -137,7 +137,7 @@ pub struct Engine {
     used_bytes: AtomicI64,
     used_peak_bytes: AtomicI64,
     /// Where each of the 16 databases lives, four bits each: SWAPDB is one store.
-    databases: AtomicU64,
+    pub(crate) databases: AtomicU64,
     /// Whether a memcached client ever wrote here.
     has_memcached: AtomicBool,
     next_cas: AtomicU64,

@@ -10,10 +10,10 @@ use swell_engine::gate::Gate;
 use swell_engine::stripe::stripe_of;
 use swell_ring::{CacheState, Epoch, NodeId, Slot, SlotMap, SlotSet, all_slots};
 use tokio::sync::mpsc;
-use tokio::task::{spawn_local, yield_now};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use crate::control::{FromMember, ToMember, Welcome};
+use crate::control::{FromMember, NodeStats, ToMember, Welcome};
 use crate::embedded::{Handle, Node};
 use crate::handover::action::Action;
 use crate::handover::local::{Input, Local};
@@ -25,14 +25,15 @@ use crate::host::workers::Workers;
 use crate::host::{Ended, incoming, listen, outgoing};
 use crate::link::hello::Purpose;
 use crate::link::socket::Listener;
-use crate::stats::Reporter;
 use crate::view::View;
 
 /// Between two reports of a node's statistics.
 pub const STATS_TICK: Duration = Duration::from_millis(200);
+/// How long a node that leaves still answers: requests that were under way to it read that their slots have moved.
+pub const LEAVE_WAIT: Duration = Duration::from_millis(500);
 /// What streams report, and may wait to be heard.
 const INPUTS_MAX: usize = 256;
-/// Streams that have arrived and not been looked at.
+/// Streams that have arrived, and that have not said what for or have not been looked at.
 const ARRIVALS_MAX: usize = 64;
 /// Entries of dropped slots freed at once: some hundred microseconds' work.
 const FREED_PER_SLICE: u64 = 2_000;
@@ -45,15 +46,16 @@ pub struct Executor {
     /// The node of `swell serve` before it has seen its first map: it serves everything.
     is_founding: bool,
     is_embedded: bool,
-    /// This thread's way into the engine; its streams use it in turns.
+    /// This thread's way into the engine for streams, which use it in turns.
     handle: Rc<RefCell<Handle>>,
+    /// Another for what is dropped: whoever frees through `handle` need not free all of that first.
+    dropping: Handle,
     local: Local,
     secret: String,
     outbox: Rc<Outbox>,
     outgoing: outgoing::Streams,
     incoming: incoming::Streams,
     workers: Rc<RefCell<Workers>>,
-    reporter: Reporter,
     started: Instant,
     has_garbage: bool,
     /// What actions have brought about: the next steps.
@@ -70,13 +72,13 @@ impl Executor {
             is_founding: is_embedded,
             is_embedded,
             handle,
+            dropping: node.handle(!u64::from(me.0)),
             local: Local::new(me),
             secret: String::new(),
             outbox: Rc::default(),
             outgoing: outgoing::Streams::default(),
             incoming: incoming::Streams::default(),
             workers: Rc::new(RefCell::new(workers)),
-            reporter: Reporter::default(),
             started: Instant::now(),
             has_garbage: false,
             next: VecDeque::new(),
@@ -89,10 +91,11 @@ impl Executor {
         let ((tell, mut news), (report, mut inputs)) = (mpsc::channel(NEWS_MAX), mpsc::channel(INPUTS_MAX));
         let (arrive, mut arrivals) = mpsc::channel(ARRIVALS_MAX);
         self.secret = caller.secret.clone();
-        self.listen(listener, arrive);
+        let door = self.listen(listener, arrive);
         spawn_local(control_link::keep(caller, joined, self.outbox.clone(), tell));
         let mut stats = interval_at(Instant::now() + STATS_TICK, STATS_TICK);
         stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut leaving = None;
         loop {
             tokio::select! {
                 biased;
@@ -100,9 +103,14 @@ impl Executor {
                 Some(input) = inputs.recv() => self.step(input, &report),
                 news = news.recv() => match news.map(|news| self.hear(news, &report)) {
                     Some(None) => {}
+                    Some(Some(Ended::Left)) => {
+                        door.abort();
+                        leaving.get_or_insert(Instant::now() + LEAVE_WAIT);
+                    }
                     Some(Some(why)) => return why,
                     None => return Ended::Stopped,
                 },
+                () = until(leaving) => return Ended::Left,
                 Some((id, wire)) = arrivals.recv() => self.receive(id, wire, &report),
                 _ = stats.tick() => self.say_stats(),
                 () = yield_now(), if self.has_garbage => self.free_some(),
@@ -111,13 +119,16 @@ impl Executor {
     }
 
     /// Opens the door: links for sessions go to the workers, streams come here.
-    fn listen(&self, listener: Listener, arrive: mpsc::Sender<(HandoverId, Wire)>) {
+    fn listen(&self, listener: Listener, arrive: mpsc::Sender<(HandoverId, Wire)>) -> JoinHandle<()> {
         let workers = self.workers.clone();
         let welcome = move |purpose, socket| match purpose {
-            Purpose::Stream => drop(spawn_local(incoming::begin(Wire::new(socket), arrive.clone()))),
+            Purpose::Stream => match arrive.clone().try_reserve_owned() {
+                Ok(place) => drop(spawn_local(incoming::begin(Wire::new(socket), place))),
+                Err(_) => tracing::warn!("a stream was closed: {ARRIVALS_MAX} others begin just now"),
+            },
             _ => workers.borrow_mut().give(socket),
         };
-        spawn_local(listen::accept(listener, self.secret.clone(), self.me, welcome));
+        spawn_local(listen::accept(listener, self.secret.clone(), self.me, welcome))
     }
 
     fn hear(&mut self, news: News, report: &mpsc::Sender<Input>) -> Option<Ended> {
@@ -153,16 +164,21 @@ impl Executor {
     }
 
     fn say_stats(&mut self) {
-        let mut handle = self.handle.borrow_mut();
-        handle.report();
-        handle.trim_if_idle(!self.outgoing.is_empty() || !self.incoming.is_empty());
-        drop(handle);
-        self.outbox.say(&FromMember::Stats(Box::new(self.reporter.report(&self.node))));
+        let is_active = !self.incoming.is_empty() || self.has_garbage;
+        for handle in [&mut *self.handle.borrow_mut(), &mut self.dropping] {
+            handle.report();
+            handle.trim_if_idle(is_active);
+        }
+        self.outbox.say(&FromMember::Stats(Box::new(NodeStats::of(&self.node, true))));
     }
 
     fn take_state(&mut self, state: &CacheState) {
         if state.version <= self.view.state() {
             return;
+        }
+        // One that does not fit changes nothing, and is announced all the same: else every request would wait for it.
+        if let Err(error) = self.node.engine().apply_state(state) {
+            tracing::error!(%error, "a cache state that this node cannot take over");
         }
         self.view.set_state(state.version);
     }
@@ -198,19 +214,21 @@ impl Executor {
         match action {
             Action::StartCopy { group, target_address, bytes_per_second_max } => {
                 let job = outgoing::Job { group, target_address, bytes_per_second_max, secret: self.secret.clone() };
-                self.outgoing.start(job, &self.handle, report);
+                let id = job.group.id;
+                if let Err(why) = self.outgoing.start(job, &self.node, report) {
+                    self.next.push_back(source::Input::StreamBroken { id, why }.into());
+                }
             }
-            Action::Seal { id, slots } => {
-                self.set_gates(&slots, Gate::Sealed);
-                self.outgoing.seal(id);
+            Action::Seal { id, .. } => {
+                if let Err(why) = self.outgoing.seal(id) {
+                    self.next.push_back(source::Input::StreamBroken { id, why }.into());
+                }
             }
             Action::StopStream { id } => self.outgoing.stop(id),
             Action::Prepare { group } => {
-                self.set_gates(&group.slots, Gate::Dark);
-                self.drop_slots(&group.slots);
-                let (id, prepared) = (group.id, target::Input::Prepared { id: group.id });
-                self.incoming.expect(id, group);
-                self.next.push_back(Input::Target(prepared));
+                self.free(&group.slots);
+                self.incoming.prepare(&group, &mut self.handle.borrow_mut());
+                self.next.push_back(target::Input::Prepared { id: group.id }.into());
             }
             Action::Abandon { id, slots } => {
                 self.incoming.stop(id);
@@ -257,15 +275,15 @@ impl Executor {
 
     /// Takes the slots' keys away; they are freed later, in slices.
     fn drop_slots(&mut self, slots: &SlotSet) {
-        let mut handle = self.handle.borrow_mut();
-        let (engine, local) = handle.parts();
-        slots.iter().for_each(|slot| drop(engine.drop_slot(local, slot)));
+        let (engine, local) = self.dropping.parts();
+        for slot in slots.iter() {
+            engine.drop_slot(local, slot);
+        }
         self.has_garbage = true;
     }
 
     fn free_some(&mut self) {
-        let mut handle = self.handle.borrow_mut();
-        let (engine, local) = handle.parts();
+        let (engine, local) = self.dropping.parts();
         self.has_garbage = engine.free_garbage(local, FREED_PER_SLICE);
     }
 

@@ -17,6 +17,7 @@ use crate::handover::target;
 use crate::host::executor::tell;
 use crate::host::wire::{GREETING_WAIT, LinkError, Wire};
 use crate::link::frame::{BadFrame, Kind};
+use crate::stream::StreamError;
 use crate::stream::target::Incoming;
 
 /// How long a source may send nothing before its stream is given up. (A slow one waits for its bandwidth.)
@@ -34,9 +35,11 @@ pub struct Begin {
 #[derive(Default)]
 pub struct Streams(HashMap<HandoverId, Expected>);
 
-struct Expected {
-    group: Group,
-    task: Option<AbortHandle>,
+/// A group whose slots are Dark. The gates are the executor's.
+enum Expected {
+    /// No stream has come yet.
+    Waits(Incoming),
+    Comes(AbortHandle),
 }
 
 impl Streams {
@@ -45,39 +48,41 @@ impl Streams {
         self.0.is_empty()
     }
 
-    /// A group's slots are Dark: its stream may come.
-    pub fn expect(&mut self, id: HandoverId, group: Group) {
-        self.0.insert(id, Expected { group, task: None });
+    /// Makes a group's slots Dark; its stream may come then. The caller has made sure that there is nothing in them.
+    pub fn prepare(&mut self, group: &Group, handle: &mut Handle) {
+        self.0.insert(group.id, Expected::Waits(Incoming::prepare(handle, &group.slots)));
     }
 
     /// The stream has come. A second one for the same attempt is not heard.
     pub fn start(&mut self, id: HandoverId, wire: Wire, handle: &Rc<RefCell<Handle>>, report: &mpsc::Sender<Input>) {
-        let Some(expected) = self.0.get_mut(&id).filter(|expected| expected.task.is_none()) else { return };
-        let incoming = Incoming::new(&expected.group.slots);
+        let incoming = match self.0.remove(&id) {
+            Some(Expected::Waits(incoming)) => incoming,
+            Some(other) => return drop(self.0.insert(id, other)),
+            None => return,
+        };
         let (handle, report) = (handle.clone(), report.clone());
         let task = spawn_local(async move {
             let input = match read(wire, incoming, &handle).await {
-                Ok(result) => target::Input::StreamEnd { id, result },
+                Ok(result) => target::Input::StreamEnd { id, result: result.map_err(Failure::from) },
                 Err(error) => target::Input::StreamBroken { id, why: Failure::Stream(error.to_string()) },
             };
             tell(&report, input).await;
         });
-        expected.task = Some(task.abort_handle());
+        self.0.insert(id, Expected::Comes(task.abort_handle()));
     }
 
     /// Forgets a group; its stream is cut.
     pub fn stop(&mut self, id: HandoverId) {
-        if let Some(task) = self.0.remove(&id).and_then(|expected| expected.task) {
+        if let Some(Expected::Comes(task)) = self.0.remove(&id) {
             task.abort();
         }
     }
 }
 
 /// Reads which hand-over a stream is for, and hands it over to the executor.
-pub async fn begin(mut wire: Wire, arrive: mpsc::Sender<(HandoverId, Wire)>) {
+pub async fn begin(mut wire: Wire, place: mpsc::OwnedPermit<(HandoverId, Wire)>) {
     match timeout(GREETING_WAIT, first(&mut wire)).await.map_err(|_| LinkError::Silent(GREETING_WAIT)) {
-        // The executor is over: so is this.
-        Ok(Ok(Begin { id })) => drop(arrive.send((id, wire)).await),
+        Ok(Ok(Begin { id })) => drop(place.send((id, wire))),
         Ok(Err(error)) | Err(error) => tracing::warn!(%error, "a stream did not begin well"),
     }
 }
@@ -95,7 +100,7 @@ async fn read(
     mut wire: Wire,
     mut incoming: Incoming,
     handle: &RefCell<Handle>,
-) -> Result<Result<(), Failure>, LinkError> {
+) -> Result<Result<(), StreamError>, LinkError> {
     let mut applied = 0;
     loop {
         let frame = timeout(SILENCE_WAIT, wire.next()).await.map_err(|_| LinkError::Silent(SILENCE_WAIT))??;
@@ -103,11 +108,14 @@ async fn read(
             return Err(BadFrame::OutOfPlace("a stream carries stream frames only").into());
         }
         applied += frame.bytes;
-        match incoming.apply(frame.rest, &mut handle.borrow_mut()) {
-            Ok(false) => {}
-            Ok(true) => return Ok(Ok(())),
-            Err(why) => return Ok(Err(why)),
+        let mut handle = handle.borrow_mut();
+        if let Err(error) = incoming.apply(&mut handle, frame.rest) {
+            return Ok(Err(error));
         }
+        if incoming.is_complete() {
+            return Ok(incoming.end(&handle));
+        }
+        drop(handle);
         if applied >= SLICE_BYTES {
             applied = 0;
             yield_now().await;

@@ -20,6 +20,12 @@ use crate::host::workers::Workers;
 use crate::link::socket::{Address, Listener};
 use crate::view::View;
 
+pub use executor::{LEAVE_WAIT, STATS_TICK};
+pub use incoming::SILENCE_WAIT;
+pub use listen::HALF_OPEN_MAX;
+pub use outgoing::{SPOOL_SMALL_BYTES, STREAMS_MAX};
+pub use wire::{GREETING_WAIT, STALL_WAIT};
+
 mod bucket;
 mod control_link;
 mod executor;
@@ -198,17 +204,14 @@ impl Task {
         let started = match self.begin().await {
             Ok(started) => started,
             Err(error) => {
-                drop(say.send(Err(error)));
+                // Who started the thread waits for this.
+                let _ = say.send(Err(error));
                 return Ended::Stopped;
             }
         };
-        let Started { listener, node, caller, id, joined } = started;
+        let Started { listener, node, workers, caller, id, joined } = started;
         let address = caller.advertise.parse().unwrap_or_else(|_| listener.address());
-        drop(say.send(Ok(Ready { node: node.clone(), id, address })));
-        let mut workers = Workers::new(self.config.workers, node.clone(), self.view.clone());
-        if self.embedded.is_none() {
-            workers.start();
-        }
+        let _ = say.send(Ok(Ready { node: node.clone(), id, address }));
         let executor = Executor::new(node, self.view.clone(), id, self.embedded.is_some(), workers);
         tokio::select! {
             why = executor.run(listener, caller, joined) => why,
@@ -223,18 +226,28 @@ impl Task {
         let mut caller = Caller { scaler: join, secret, advertise: announced, zone, boot: boot(), id: None };
         if let Some(node) = self.embedded.clone() {
             caller.id = Some(EMBEDDED);
-            return Ok(Started { listener, node, caller, id: EMBEDDED, joined: None });
+            let workers = self.workers(&node);
+            return Ok(Started { listener, node, workers, caller, id: EMBEDDED, joined: None });
         }
         let (wire, welcome) = caller.join_within(JOIN_WAIT).await?;
         let id = welcome.id.ok_or(HostError::NoNumber)?;
         caller.id = Some(id);
-        Ok(Started { listener, node: new_node(&welcome, id), caller, id, joined: Some((wire, welcome)) })
+        let node = new_node(&welcome, id);
+        let mut workers = self.workers(&node);
+        workers.start()?;
+        Ok(Started { listener, node, workers, caller, id, joined: Some((wire, welcome)) })
+    }
+
+    fn workers(&self, node: &Arc<Node>) -> Workers {
+        Workers::new(self.config.workers, node.clone(), self.view.clone())
     }
 }
 
+/// What the executor begins with.
 struct Started {
     listener: Listener,
     node: Arc<Node>,
+    workers: Workers,
     caller: Caller,
     id: NodeId,
     joined: Option<(Wire, Box<Welcome>)>,

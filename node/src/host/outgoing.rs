@@ -4,13 +4,14 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, spawn_local, yield_now};
 use tokio::time::{Instant, sleep};
 
-use crate::embedded::Handle;
+use crate::embedded::Node;
 use crate::handover::local::Input;
 use crate::handover::message::{Failure, Group, HandoverId};
 use crate::handover::source;
@@ -18,15 +19,24 @@ use crate::host::bucket::Bucket;
 use crate::host::executor::tell;
 use crate::host::incoming::Begin;
 use crate::host::wire::{LinkError, Wire, Writer};
-use crate::link::frame::{self, Kind};
+use crate::link::frame::{self, CHUNK_BYTES, Kind};
 use crate::link::hello::{Hello, Purpose};
 use crate::link::socket::Address;
-use crate::stream::source::Outgoing;
+use crate::stream::StreamError;
+use crate::stream::source::{Outgoing, Pumped};
 
-/// Bytes pumped before others get their turn, and that wait for the socket at most (one record may exceed it).
-const SLICE_BYTES: usize = 64 * 1024;
+/// Streams out of one node at a time: each may hold a spool.
+pub const STREAMS_MAX: usize = 64;
+/// Keys copied before others get their turn; some hundred microseconds' work.
+const KEYS_PER_SLICE: usize = 512;
+/// Bytes that wait for the socket at most (one record may exceed it), and that are written before others get their turn.
+const SLICE_BYTES_MAX: usize = 256 * 1024;
+/// A bounded stream is written in smaller slices, but not in smaller ones than this.
+const SLICE_BYTES_MIN: usize = 4 * 1024;
+/// A bounded stream's slice is what goes out in this part of a second.
+const SLICES_PER_SECOND: u64 = 20;
 /// A group is sealed once its snapshot is out and no more than this waits to be sent.
-pub const SPOOL_SMALL_BYTES: usize = 64 * 1024;
+pub const SPOOL_SMALL_BYTES: u64 = 64 * 1024;
 /// Between two reports of how far a copy is.
 const PROGRESS_TICK: Duration = Duration::from_millis(250);
 
@@ -44,8 +54,10 @@ pub struct Job {
 #[derive(Default)]
 pub struct Streams(HashMap<HandoverId, Running>);
 
-/// One stream; ends when dropped.
+/// One stream; ends when dropped. The gates are the executor's: the end of a stream never changes them.
 struct Running {
+    /// There once the target has answered.
+    stream: Rc<RefCell<Option<Outgoing>>>,
     /// All gates are Sealed.
     sealed: Rc<Notify>,
     task: AbortHandle,
@@ -54,33 +66,39 @@ struct Running {
 /// One stream's task.
 struct Pump {
     id: HandoverId,
-    stream: Outgoing,
-    handle: Rc<RefCell<Handle>>,
+    stream: Rc<RefCell<Option<Outgoing>>>,
     report: mpsc::Sender<Input>,
     writer: Writer,
     bucket: Bucket,
+    slice_bytes: usize,
     buffer: Vec<u8>,
     reported: Instant,
 }
 
 impl Streams {
-    /// Whether none is under way.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Begins one.
-    pub fn start(&mut self, job: Job, handle: &Rc<RefCell<Handle>>, report: &mpsc::Sender<Input>) {
-        let (id, sealed) = (job.group.id, Rc::new(Notify::new()));
-        let task = spawn_local(run(job, handle.clone(), report.clone(), sealed.clone()));
-        self.0.insert(id, Running { sealed, task: task.abort_handle() });
+    ///
+    /// # Errors
+    /// There are [`STREAMS_MAX`] already.
+    pub fn start(&mut self, job: Job, node: &Arc<Node>, report: &mpsc::Sender<Input>) -> Result<(), Failure> {
+        if self.0.len() >= STREAMS_MAX {
+            return Err(Failure::Stream(format!("{STREAMS_MAX} others are under way")));
+        }
+        let (id, sealed, stream) = (job.group.id, Rc::new(Notify::new()), Rc::default());
+        let task = spawn_local(run(job, node.clone(), report.clone(), sealed.clone(), Rc::clone(&stream)));
+        self.0.insert(id, Running { stream, sealed, task: task.abort_handle() });
+        Ok(())
     }
 
-    /// The group's gates are Sealed: its tail and end go out.
-    pub fn seal(&mut self, id: HandoverId) {
-        if let Some(running) = self.0.get(&id) {
-            running.sealed.notify_one();
-        }
+    /// Sets the group's gates to Sealed and counts its keys; then its tail and end go out.
+    ///
+    /// # Errors
+    /// The stream has just failed.
+    pub fn seal(&mut self, id: HandoverId) -> Result<(), Failure> {
+        let running = self.0.get(&id).ok_or(StreamError::Over)?;
+        running.stream.borrow_mut().as_mut().ok_or(StreamError::Over)?.seal()?;
+        running.sealed.notify_one();
+        Ok(())
     }
 
     /// Ends one, if it is under way.
@@ -92,31 +110,42 @@ impl Streams {
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(stream) = self.stream.borrow_mut().take() {
+            stream.cut();
+        }
     }
 }
 
-async fn run(job: Job, handle: Rc<RefCell<Handle>>, report: mpsc::Sender<Input>, sealed: Rc<Notify>) {
+async fn run(
+    job: Job,
+    node: Arc<Node>,
+    report: mpsc::Sender<Input>,
+    sealed: Rc<Notify>,
+    stream: Rc<RefCell<Option<Outgoing>>>,
+) {
     let id = job.group.id;
-    if let Err(why) = stream(job, handle, &report, &sealed).await {
+    if let Err(why) = copy(job, node, &report, &sealed, stream).await {
         tell(&report, source::Input::StreamBroken { id, why }).await;
     }
 }
 
-async fn stream(
+async fn copy(
     job: Job,
-    handle: Rc<RefCell<Handle>>,
+    node: Arc<Node>,
     report: &mpsc::Sender<Input>,
     sealed: &Notify,
+    stream: Rc<RefCell<Option<Outgoing>>>,
 ) -> Result<(), Failure> {
     let mut wire = connect(&job).await.map_err(broken)?;
-    let (now, node) = (Instant::now(), handle.borrow().node().clone());
+    *stream.borrow_mut() = Some(Outgoing::begin(&node, &job.group.slots));
+    let now = Instant::now();
     let mut pump = Pump {
         id: job.group.id,
-        stream: Outgoing::begin(node, &job.group.slots),
-        handle,
+        stream,
         report: report.clone(),
         writer: wire.writer(),
         bucket: Bucket::new(job.bytes_per_second_max, now),
+        slice_bytes: slice_bytes(job.bytes_per_second_max),
         buffer: Vec::new(),
         reported: now,
     };
@@ -124,7 +153,7 @@ async fn stream(
         done = pump.run(sealed) => done?,
         error = wire.closed() => return Err(broken(error)),
     }
-    // The target has all of it, or will find out. The stream stays until it is stopped.
+    // The target has all of it, or will find out. The link stays until the stream is stopped.
     Err(broken(wire.closed().await))
 }
 
@@ -132,40 +161,87 @@ impl Pump {
     /// Copies, waits for the seal, sends the rest.
     async fn run(&mut self, sealed: &Notify) -> Result<(), Failure> {
         let id = self.id;
-        while !self.slice()? {
+        loop {
+            let is_small = self.slice()?;
             let wait = self.send().await?;
-            self.progress().await;
+            self.report_progress(false).await;
+            if is_small {
+                break;
+            }
             match wait {
                 Duration::ZERO => yield_now().await,
                 wait => sleep(wait).await,
             }
         }
-        self.send().await?;
+        self.report_progress(true).await;
         tell(&self.report, source::Input::CopyDrained { id }).await;
         sealed.notified().await;
-        self.finish()?;
-        self.send().await?;
+        while !self.with_stream(|stream| Ok(stream.is_drained()))? {
+            self.fill()?;
+            self.send().await?;
+        }
         tell(&self.report, source::Input::StreamSent { id }).await;
         Ok(())
     }
-}
 
-impl Pump {
+    /// Copies a slice, and fills the buffer; whether everything has been copied and little is left to be sent.
     fn slice(&mut self) -> Result<bool, Failure> {
-        Ok(true)
+        let pumped = self.with_stream(|stream| stream.pump(KEYS_PER_SLICE))?;
+        self.fill()?;
+        let unsent = self.with_stream(|stream| Ok(stream.progress().spool_bytes))?;
+        Ok(pumped == Pumped::Copied && unsent < SPOOL_SMALL_BYTES)
     }
-    fn finish(&mut self) -> Result<(), Failure> {
-        let at = frame::begin(Kind::Stream, &mut self.buffer);
-        frame::end(at, &mut self.buffer);
+
+    /// Frames what there is to be sent.
+    fn fill(&mut self) -> Result<(), Failure> {
+        while self.buffer.len() < self.slice_bytes {
+            let (at, buffer) = (frame::begin(Kind::Stream, &mut self.buffer), &mut self.buffer);
+            let bytes_max = self.slice_bytes.min(CHUNK_BYTES);
+            let taken = match self.stream.borrow_mut().as_mut() {
+                Some(stream) => stream.take(buffer, bytes_max)?,
+                None => return Err(StreamError::Over.into()),
+            };
+            if taken == 0 {
+                buffer.truncate(at);
+                break;
+            }
+            frame::end(at, buffer);
+        }
         Ok(())
     }
+
+    /// Writes the buffer; how long to wait before more is copied.
     async fn send(&mut self) -> Result<Duration, Failure> {
         self.writer.write(&self.buffer).await.map_err(broken)?;
         let wait = self.bucket.take(self.buffer.len(), Instant::now());
         self.buffer.clear();
         Ok(wait)
     }
-    async fn progress(&mut self) {}
+
+    async fn report_progress(&mut self, at_once: bool) {
+        let now = Instant::now();
+        if !at_once && now.duration_since(self.reported) < PROGRESS_TICK {
+            return;
+        }
+        self.reported = now;
+        let progress = self.with_stream(|stream| Ok(stream.progress())).unwrap_or_default();
+        let input = source::Input::Copied { id: self.id, keys: progress.keys, bytes: progress.bytes_taken };
+        tell(&self.report, input).await;
+    }
+
+    fn with_stream<R>(&self, act: impl FnOnce(&mut Outgoing) -> Result<R, StreamError>) -> Result<R, Failure> {
+        let mut stream = self.stream.borrow_mut();
+        Ok(act(stream.as_mut().ok_or(StreamError::Over)?)?)
+    }
+}
+
+fn slice_bytes(bytes_per_second_max: u64) -> usize {
+    match bytes_per_second_max {
+        0 => SLICE_BYTES_MAX,
+        bound => {
+            usize::try_from(bound / SLICES_PER_SECOND).unwrap_or(usize::MAX).clamp(SLICE_BYTES_MIN, SLICE_BYTES_MAX)
+        }
+    }
 }
 
 async fn connect(job: &Job) -> Result<Wire, LinkError> {

@@ -89,17 +89,6 @@ impl Wire {
         Ok(frame)
     }
 
-    /// The next frame if it is here already.
-    ///
-    /// # Errors
-    /// As [`Wire::next`].
-    pub fn try_next(&mut self) -> Result<Option<Frame<'_>>, LinkError> {
-        self.inbox.drain(..std::mem::take(&mut self.taken));
-        let frame = Frame::first(&self.inbox)?;
-        self.taken = frame.map_or(0, |frame| frame.bytes);
-        Ok(frame)
-    }
-
     /// Waits for the peer to close a link on which it says nothing.
     pub async fn closed(&mut self) -> LinkError {
         loop {

@@ -1,5 +1,6 @@
 //! The threads that serve sessions: started when they are wanted, given each link in turn.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::embedded::Node;
@@ -22,14 +23,14 @@ impl Workers {
     }
 
     /// Starts them, if they do not run.
-    pub fn start(&mut self) -> Option<&NodeWorkers> {
-        if self.running.is_none() {
-            match NodeWorkers::start(self.count, self.node.clone(), self.view.clone()) {
-                Ok(workers) => self.running = Some(workers),
-                Err(error) => tracing::error!(%error, "the link workers could not start"),
-            }
+    ///
+    /// # Errors
+    /// As the system says when it makes threads.
+    pub fn start(&mut self) -> io::Result<&NodeWorkers> {
+        match &mut self.running {
+            Some(running) => Ok(running),
+            none => Ok(none.insert(NodeWorkers::start(self.count, &self.node, &self.view)?)),
         }
-        self.running.as_ref()
     }
 
     /// Gives a greeted link to the next worker.
@@ -38,8 +39,17 @@ impl Workers {
             Ok(detached) => detached,
             Err(error) => return tracing::warn!(%error, "a link was lost before it began"),
         };
-        if let Some(workers) = self.start() {
-            workers.give(detached);
+        match self.start() {
+            Ok(workers) => workers.give(detached),
+            Err(error) => tracing::error!(%error, "a link was closed: the link workers could not start"),
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop();
         }
     }
 }

@@ -123,8 +123,13 @@ impl Sessions {
 
     /// What was counted; see [`crate::link::stats::Totals::add`].
     pub fn counts(&mut self) -> &mut Counts {
-        self.counts.behind_bytes_max = self.outbox.behind_bytes_max();
+        self.counts.behind_bytes_max = self.counts.behind_bytes_max.max(self.outbox.behind_bytes_max());
         &mut self.counts
+    }
+
+    /// Counts into another place from now on; a worker lends its own to the link that runs.
+    pub fn swap_counts(&mut self, counts: &mut Counts) {
+        std::mem::swap(self.counts(), counts);
     }
 
     /// When [`Sessions::resume`] must be called even if nobody wakes, unix milliseconds.

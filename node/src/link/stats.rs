@@ -17,7 +17,7 @@ use crate::stats::DbFigures;
 const HEAT_SLOTS_MAX: usize = 64;
 
 /// What one link has counted since it was last asked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Counts {
     pub requests: u64,
     pub work: u64,
@@ -29,8 +29,8 @@ pub struct Counts {
     pub busy_ns: u64,
     /// The most bytes of another session's chunk that a short reply has stood behind.
     pub behind_bytes_max: u64,
-    /// Work by slot.
-    heat: Box<[u32; SLOTS]>,
+    /// Work by slot; empty where nobody asks for it.
+    heat: Vec<u32>,
     /// Whether there is any.
     is_warm: bool,
 }
@@ -102,31 +102,20 @@ pub struct HeapReport {
     pub free_spans: u64,
 }
 
-impl Default for Counts {
-    fn default() -> Counts {
-        Counts {
-            requests: 0,
-            work: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            parked: 0,
-            busy_ns: 0,
-            behind_bytes_max: 0,
-            heat: Box::new([0; SLOTS]),
-            is_warm: false,
-        }
-    }
-}
-
 impl Counts {
+    /// Counts that know how much work each slot had.
+    pub fn with_heat() -> Counts {
+        Counts { heat: vec![0; SLOTS], ..Counts::default() }
+    }
+
     /// Counts a request that ran. The slot of its first key gets the heat.
     #[inline]
     pub(super) fn request(&mut self, keys: &[KeyHash], work: u64) {
         self.requests += 1;
         self.work += work;
-        if let Some(key) = keys.first() {
+        let Some(key) = keys.first() else { return };
+        if let Some(heat) = self.heat.get_mut(key.slot.index()) {
             self.is_warm = true;
-            let heat = &mut self.heat[key.slot.index()];
             *heat = heat.saturating_add(work as u32);
         }
     }

@@ -111,9 +111,13 @@ impl Pair {
     }
 
     async fn cancel_target(&mut self) -> Failure {
-        let id = self.id();
-        self.to_target.say(&ToMember::Target(ToTarget::Cancel { id })).await;
-        self.target_ends().await.unwrap_err()
+        let this = self.id();
+        self.to_target.say(&ToMember::Target(ToTarget::Cancel { id: this })).await;
+        let is_it = |said: &Said| matches!(said, Said::Target(FromTarget::Failed { id, .. }) if *id == this);
+        match self.to_target.until(is_it).await {
+            Said::Target(FromTarget::Failed { why, .. }) => why,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Whether the target is ready, or why it is not.

@@ -7,16 +7,16 @@ use swell_engine::gate::Refusal;
 use swell_engine::stripe::stripe_of;
 use swell_node::Node;
 use swell_node::control::ToMember;
-use swell_node::host::{EMBEDDED, Ended, Host, HostError};
-use swell_node::link::frame::PROTOCOL;
+use swell_node::host::{EMBEDDED, Ended, HALF_OPEN_MAX, Host, HostError};
+use swell_node::link::frame::{self, Kind, PROTOCOL, ReplyHead, RequestHead, Status};
 use swell_node::link::hello::{Answer, Hello, Purpose, Refused};
-use swell_node::link::socket::Address;
+use swell_node::link::socket::{Address, Socket};
 use swell_ring::{CacheState, Epoch, Member, NodeId, SlotMap, SlotSet, slot_of};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::data::{run, unique_of};
-use crate::scaler::{PATIENCE, SECRET, SEED, Said, Scaler, call, start};
+use crate::scaler::{PATIENCE, SECRET, SEED, Said, Scaler, call, read, start};
 
 fn member(id: u32) -> Member {
     Member { id: NodeId(id), address: format!("unix:/node-{id}"), zone: String::new() }
@@ -62,6 +62,7 @@ async fn a_node_serves_what_the_map_gives_it_and_nothing_before() {
     assert_eq!(link.said().await, Said::Seen(6, 0));
     assert_eq!(run(host.node(), "get k"), moved("k"));
     link.stats(|stats| stats.keys == 0).await;
+    assert_eq!(host.node().engine().slot_keys(slot_of(b"k")), 0);
 
     // Given back by assignment: empty.
     link.say(&ToMember::Map(next.assigned(&slot, NodeId(3)))).await;
@@ -190,6 +191,58 @@ async fn the_door_knows_secret_number_purpose_and_protocol() {
     assert_eq!(answer, Answer::Welcome { protocol: PROTOCOL });
 }
 
+/// Sends SET over a link for sessions; how it was answered.
+async fn set_over(socket: &mut Socket, id: u32, epoch: u64) -> Status {
+    let mut bytes = Vec::new();
+    let at = frame::begin(Kind::Request, &mut bytes);
+    RequestHead { session: 1, id, count: 1, epoch, ..RequestHead::default() }.write(&mut bytes);
+    bytes.extend_from_slice(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n");
+    frame::end(at, &mut bytes);
+    socket.write_all(&bytes).await.unwrap();
+    let reply = timeout(PATIENCE, read(socket, &mut Vec::new())).await.unwrap().expect("a reply");
+    ReplyHead::read(&reply).unwrap().0.status
+}
+
+#[tokio::test]
+async fn links_for_sessions_are_served_until_after_the_node_has_left() {
+    let scaler = Scaler::new().await;
+    let (host, mut link) = scaler.start("node", 3, &all_with(3, 1)).await;
+    link.until_seen(1).await;
+    let hello = Hello::new(Purpose::Sessions, SECRET, Some(NodeId(3)));
+    let (mut socket, _) = call(host.address(), &hello).await;
+    assert_eq!(set_over(&mut socket, 0, 1).await, Status::Done);
+    assert_eq!(run(host.node(), "get k").unwrap(), "$1\r\nv\r\n");
+    let map = all_with(3, 1).with_member(member(4)).assigned(&SlotSet::all(), NodeId(4));
+    link.say(&ToMember::Map(map)).await;
+    link.until_seen(2).await;
+    link.say(&ToMember::Leave).await;
+    // Who did not know yet learns where to go.
+    assert_eq!(set_over(&mut socket, 1, 1).await, Status::Moved);
+    assert_eq!(timeout(PATIENCE, host.ended()).await.unwrap(), Ended::Left);
+    assert_eq!(timeout(PATIENCE, socket.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0, "and is closed");
+}
+
+#[tokio::test]
+async fn who_says_no_hello_is_closed_and_keeps_others_waiting_for_a_bounded_time() {
+    let scaler = Scaler::new().await;
+    let (host, mut link) = scaler.start("node", 3, &SlotMap::empty()).await;
+    link.until_seen(0).await;
+    let mut silent = Vec::new();
+    for _ in 0..HALF_OPEN_MAX {
+        silent.push(Socket::connect(host.address()).await.unwrap());
+    }
+    let hello = Hello::new(Purpose::Sessions, SECRET, Some(NodeId(3)));
+    let (_, answer) = timeout(PATIENCE, call(host.address(), &hello)).await.unwrap();
+    assert_eq!(answer, Answer::Welcome { protocol: PROTOCOL });
+    for mut socket in silent {
+        assert_eq!(timeout(PATIENCE, socket.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0);
+    }
+    // What is no greeting is closed at once.
+    let mut socket = Socket::connect(host.address()).await.unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert_eq!(timeout(PATIENCE, socket.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0);
+}
+
 #[tokio::test]
 async fn the_embedded_node_serves_from_the_start_and_keeps_what_it_has() {
     let scaler = Scaler::new().await;
@@ -208,4 +261,9 @@ async fn the_embedded_node_serves_from_the_start_and_keeps_what_it_has() {
     assert_eq!(run(&node, "mget before meanwhile").unwrap(), "*2\r\n$1\r\nv\r\n$1\r\nv\r\n");
     assert_eq!(run(&node, "get gone"), moved("gone"));
     link.stats(|stats| stats.keys == 2).await;
+    // The first proxy of another process.
+    let hello = Hello::new(Purpose::Sessions, SECRET, Some(EMBEDDED));
+    let (mut socket, _) = call(host.address(), &hello).await;
+    assert_eq!(set_over(&mut socket, 0, 6).await, Status::Done);
+    assert_eq!(run(&node, "get k").unwrap(), "$1\r\nv\r\n");
 }
