@@ -38,7 +38,10 @@ pub(crate) enum Input {
     Said(LinkId, Box<FromMember>),
     Lost(LinkId, String),
     /// A child was reaped.
-    ChildEnded { pid: u32, how: String },
+    ChildEnded {
+        pid: u32,
+        how: String,
+    },
 }
 
 /// Everything.
@@ -147,11 +150,11 @@ impl Writer {
 
     /// Sends bytes to all members, to `first` before anybody else.
     pub(crate) fn push(&self, bytes: &[u8], first: &[NodeId]) {
-        let first: Vec<LinkId> = first.iter().filter_map(|id| self.nodes.get(id)?.link).collect();
-        let rest = self.parties.iter().filter(|(id, party)| party.who.is_member() && !first.contains(id));
-        let rest = rest.map(|(_, party)| party);
-        let first = first.iter().filter_map(|id| self.parties.get(id));
-        first.chain(rest).for_each(|party| party.link.send_bytes(bytes));
+        let first = first.iter().filter_map(|id| self.nodes.get(id)?.link);
+        let members = self.parties.iter().filter(|(_, party)| party.who.is_member()).map(|(id, _)| *id);
+        for party in in_order(first, members).iter().filter_map(|id| self.parties.get(id)) {
+            party.link.send_bytes(bytes);
+        }
     }
 
     /// A new start: an incarnation of its own, an epoch that goes on from the last one.
@@ -160,13 +163,13 @@ impl Writer {
         let now = Instant::now();
         for guest in &self.kept.guests {
             let Some(member) = self.kept.map.node(guest.id) else { continue };
-            let node = Node::new(member.clone(), Origin::Guest, guest.boot.clone(), guest.pid, now);
+            let node = Node::new(member.clone(), Origin::Guest, guest.pid, now);
             self.nodes.insert(guest.id, node);
         }
         let mut next_node = self.kept.next_node;
         if let Some(member) = &self.embedded {
             next_node = next_node.max(member.id.0 + 1);
-            let node = Node::new(member.clone(), Origin::Embedded, String::new(), std::process::id(), now);
+            let node = Node::new(member.clone(), Origin::Embedded, std::process::id(), now);
             self.nodes.insert(member.id, node);
         }
         let mut records = vec![Record::Incarnation(self.kept.incarnation + 1), Record::NextNode(next_node)];
@@ -196,22 +199,22 @@ impl Writer {
         self.place_orphans(now);
     }
 
-    /// What clients have changed holds over a restart; what was configured anew since holds over that.
+    /// What clients have changed holds over a restart; what was configured anew since, or no longer is, holds over that.
     fn state_at_start(&self, configured: CacheState) -> Option<Record> {
         let kept = &self.kept;
-        let anew = |(name, value): &(&String, &String)| kept.configured.get(*name) != Some(*value);
-        let anew: Vec<(String, String)> =
-            configured.entries.iter().filter(anew).map(|(name, value)| (name.clone(), value.clone())).collect();
-        if anew.is_empty() && kept.state.version >= configured.version {
-            return None;
+        let mut entries = if kept.state.version == 0 { BTreeMap::new() } else { kept.state.entries.clone() };
+        let is_as_configured = |name: &String, value: &String| kept.configured.get(name) == Some(value);
+        entries.retain(|name, value| configured.entries.contains_key(name) || !is_as_configured(name, value));
+        for (name, value) in &configured.entries {
+            if !is_as_configured(name, value) || !entries.contains_key(name) {
+                entries.insert(name.clone(), value.clone());
+            }
         }
-        let mut state = match kept.state.version {
-            0 => CacheState::default(),
-            _ => kept.state.changed(anew.clone()),
-        };
-        state.entries.extend(anew);
-        state.version = state.version.max(configured.version);
-        Some(Record::State { state, configured: configured.entries })
+        let has_changed = entries != kept.state.entries;
+        let version = kept.state.version + u64::from(has_changed && kept.state.version > 0);
+        let state = CacheState { version: version.max(configured.version), entries };
+        let is_new = state != kept.state || configured.entries != kept.configured;
+        is_new.then_some(Record::State { state, configured: configured.entries })
     }
 
     fn take(&mut self, input: Input, now: Instant) {
@@ -252,7 +255,8 @@ impl Writer {
             Who::Proxy(known) => *known = seen,
             Who::Node(node) => {
                 if let Some(node) = self.nodes.get_mut(node) {
-                    node.seen = seen;
+                    node.seen.epoch = seen.epoch.max(node.seen.epoch);
+                    node.seen.state = seen.state.max(node.seen.state);
                     let node = node.member.id;
                     self.step(Step::Seen { node, epoch: seen.epoch }, now);
                 }
@@ -275,6 +279,9 @@ impl Writer {
             if has_left {
                 self.gone(node, "it was drained", now);
             }
+        }
+        if let Who::Proxy(_) = party.who {
+            self.events.news(format!("a proxy is lost: {why}"));
         }
         // A proxy that is not linked routes by an old state at worst, and newer nodes refuse that.
         self.confirm_changes();
@@ -369,4 +376,27 @@ impl Writer {
 /// A guest without a link, of whom no event has told yet.
 fn is_unclear(node: &Node) -> bool {
     node.link.is_none() && !node.is_told_lost && node.origin == Origin::Guest
+}
+
+/// Each of the members once, `first` before the others.
+fn in_order(first: impl Iterator<Item = LinkId>, members: impl Iterator<Item = LinkId>) -> Vec<LinkId> {
+    let mut all: Vec<LinkId> = Vec::new();
+    for id in first.chain(members) {
+        if !all.contains(&id) {
+            all.push(id);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_goes_to_the_first_first_and_to_each_once() {
+        let ids = |ids: &[u64]| ids.iter().copied().map(LinkId).collect::<Vec<_>>().into_iter();
+        assert_eq!(in_order(ids(&[3, 1, 3]), ids(&[1, 2, 3, 4])), ids(&[3, 1, 2, 4]).collect::<Vec<_>>());
+        assert_eq!(in_order(ids(&[]), ids(&[1, 2])), ids(&[1, 2]).collect::<Vec<_>>());
+    }
 }
