@@ -62,6 +62,8 @@ pub(crate) struct Writer {
     pub(crate) orphans: (Epoch, SlotSet),
     /// Slots wait until all children that were asked for have joined for the first time.
     pub(crate) is_first_spread_due: bool,
+    /// When [`Writer::look_for_lost`] looks again.
+    next_look: Instant,
     ready: Arc<Ready>,
     accepting: JoinHandle<()>,
 }
@@ -97,6 +99,7 @@ impl Writer {
             events: Events::default(),
             orphans: (Epoch(0), SlotSet::all()),
             is_first_spread_due,
+            next_look: Instant::now(),
             ready,
             accepting,
         };
@@ -299,8 +302,7 @@ impl Writer {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let looks = self.nodes.values().any(is_unclear);
-        let look = looks.then(|| Instant::now() + LOOK_EVERY);
+        let look = self.nodes.values().any(is_unclear).then_some(self.next_look);
         let change = self.changes.iter().map(|change| change.until).min();
         let child = self.provider.as_ref().and_then(Process::next_due);
         [look, change, child, self.drive.due()].into_iter().flatten().min()
@@ -338,12 +340,16 @@ impl Writer {
         }
     }
 
-    /// Guests are not ours to reap. Those whose process is certainly gone are treated as if they were; the others keep
-    /// their slots.
+    /// A node without a link keeps its slots, and after a while an event says so. Guests are not ours to reap: those
+    /// whose process is certainly gone are treated as if they were.
     fn look_for_lost(&mut self, now: Instant) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK_EVERY;
         let mut ended = Vec::new();
         for node in self.nodes.values_mut().filter(|node| is_unclear(node)) {
-            if node.is_pid_certain && has_ended(node.pid) {
+            if node.origin == Origin::Guest && node.is_pid_certain && has_ended(node.pid) {
                 ended.push(node.member.id);
             } else if now.duration_since(node.lost_since) >= LOST_AFTER {
                 node.is_told_lost = true;
@@ -373,9 +379,10 @@ impl Writer {
     }
 }
 
-/// A guest without a link, of whom no event has told yet.
+/// A node without a link, of which no event has told yet.
 fn is_unclear(node: &Node) -> bool {
-    node.link.is_none() && !node.is_told_lost && node.origin == Origin::Guest
+    let is_waited_for = node.has_joined || node.origin == Origin::Guest;
+    node.link.is_none() && !node.is_told_lost && is_waited_for
 }
 
 /// Each of the members once, `first` before the others.

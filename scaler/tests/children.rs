@@ -112,7 +112,9 @@ fn a_parent() {
         ProcessConfig { binary: folder.join("program"), count: 2, run_dir: folder.join("run"), extra_args: Vec::new() };
     let listen = Address::Unix(folder.join("parent.sock"));
     let own = Folder::new();
-    let _scaler = Scaler::start(ScalerConfig { listen, process: Some(process), ..own.config() }).unwrap();
+    let scaler = Scaler::start(ScalerConfig { listen, process: Some(process), ..own.config() }).unwrap();
+    scaler.wait_ready(BOUND).unwrap();
+    std::fs::write(folder.join("ready"), "").unwrap();
     loop {
         std::thread::park();
     }
@@ -209,7 +211,7 @@ fn children_end_when_their_parent_is_killed() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for("two children", || files(folder.path(), "called-").len() == 2);
+    wait_for("two children", || folder.path().join("ready").exists());
     kill(parent.id());
     parent.wait().unwrap();
     wait_for("their end", || files(&folder.path().join("run"), "node-").len() == 2);

@@ -1,6 +1,6 @@
 //! Members, people and folders for tests. Everything waits for a condition, for ten seconds at most.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -277,7 +277,9 @@ impl Peer {
             match self.socket.read(&mut buf) {
                 Ok(0) => return None,
                 Ok(read) => self.unread.extend_from_slice(&buf[..read]),
-                Err(why) if why.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(why) if why.kind() == ErrorKind::ConnectionReset => return None,
+                // A child's end is a signal.
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
                 Err(why) => panic!("nothing came for {BOUND:?}: {why}"),
             }
         }

@@ -200,7 +200,7 @@ impl Process {
 
     fn tick_seat(&mut self, at: usize, now: Instant) -> Option<Did> {
         let seat = &mut self.seats[at];
-        if !seat.next_due().is_some_and(|due| due <= now) {
+        if seat.next_due().is_none_or(|due| due > now) {
             return None;
         }
         if let Some(running) = &mut seat.running {
