@@ -109,6 +109,9 @@ impl Running {
             node_id: identity.node_id,
             release_memory,
             version: env!("CARGO_PKG_VERSION"),
+            control: None,
+            local: Some(swell_ring::NodeId(1)),
+            view: Arc::default(),
         };
         let sockets = |group: Option<Group>| group.map_or_else(Vec::new, |group| group.sockets);
         let (http_group, doors) = (
