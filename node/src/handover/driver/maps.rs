@@ -105,8 +105,9 @@ impl Wanted {
         self.add_commits(&mut made, attempts);
         self.add_returns(&mut made, attempts);
         self.take_gone(&mut made);
-        self.add_places(&mut made);
-        self.settle_adrift(&mut made, attempts);
+        let open = open_slots(&made, attempts);
+        self.add_places(&mut made, &open);
+        self.settle_adrift(&mut made, &open);
         if made.map == *map && made.returns.is_empty() {
             return None;
         }
@@ -167,9 +168,10 @@ impl Wanted {
         }
     }
 
-    fn add_places(&mut self, made: &mut Made) {
+    fn add_places(&mut self, made: &mut Made, open: &SlotSet) {
         for (mut slots, to) in std::mem::take(&mut self.places) {
             slots.intersect(&made.map.orphans());
+            slots.subtract(open);
             if made.map.node(to).is_some() && !slots.is_empty() {
                 self.adrift.subtract(&slots);
                 made.map = made.map.assigned(&slots, to);
@@ -177,16 +179,11 @@ impl Wanted {
         }
     }
 
-    /// Gives slots that are adrift to living nodes, empty. Not those of an attempt that has not ended: its target may
-    /// be Ready, and would take the map for a commit.
-    fn settle_adrift(&mut self, made: &mut Made, attempts: &BTreeMap<HandoverId, Attempt>) {
-        if self.adrift.is_empty() || made.map.nodes().is_empty() {
-            return;
-        }
+    /// Gives slots that are adrift to living nodes, empty; the open ones when their attempt has ended.
+    fn settle_adrift(&mut self, made: &mut Made, open: &SlotSet) {
         let mut free = self.adrift.clone();
-        let open = attempts.values().filter(|attempt| !made.commits.contains(&attempt.group.id));
-        open.for_each(|attempt| free.subtract(&attempt.group.slots));
-        if free.is_empty() {
+        free.subtract(open);
+        if free.is_empty() || made.map.nodes().is_empty() {
             return;
         }
         self.adrift.subtract(&free);
@@ -210,6 +207,15 @@ impl Wanted {
         }
         made.events.push(format!("{count} slots of a dead node begin again, empty, on the living ones"));
     }
+}
+
+/// The slots of attempts that have not ended. They are given to nobody, even if their node is dead: a target may be
+/// Ready, and would take the map for a commit.
+fn open_slots(made: &Made, attempts: &BTreeMap<HandoverId, Attempt>) -> SlotSet {
+    let mut open = SlotSet::new();
+    let still = attempts.values().filter(|attempt| !made.commits.contains(&attempt.group.id));
+    still.for_each(|attempt| open.add(&attempt.group.slots));
+    open
 }
 
 fn wants(attempt: &Attempt, what: Need) -> bool {
