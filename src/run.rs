@@ -3,29 +3,30 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use anyhow::Context;
 use swell_meter::{Bill, Ledger, PriceFile, Profile, Tariff};
-use swell_node::Node;
 use swell_proxy::files;
 use swell_proxy::shared::unix_ms;
 use swell_proxy::{Proxy, ProxyConfig, Shared};
+use tokio::runtime::Runtime;
 
+use crate::cli::ProxyTask;
+use crate::cluster::{self, Cluster, Embedded, Topology};
 use crate::config::Config;
+use crate::config::values::FirstNode;
 use crate::http::{self, doors};
 use crate::identity::{DataDir, Identity};
-use crate::listen::{Group, Listeners};
+use crate::listen::{Addresses, Group, Listeners};
+use crate::nodes::asking::Asking;
+use crate::place::{self, Place};
 use crate::signals::Signals;
-use crate::{Parts, banner, logging, metrics, print, ready};
+use crate::{Parts, banner, logging, metrics, node, print, ready};
 
 /// What the command line starts and prints.
-pub const PARTS: Parts = Parts {
-    serve,
-    node: |_, _| anyhow::bail!("TEMP"),
-    proxy: |_, _| anyhow::bail!("TEMP"),
-    commands_page: print::commands_page,
-    metrics_page: metrics::page,
-};
+pub const PARTS: Parts =
+    Parts { serve, node: node::run, proxy, commands_page: print::commands_page, metrics_page: metrics::page };
 
 /// Serves until SIGINT or SIGTERM, then finishes what is in flight.
 ///
@@ -131,8 +132,8 @@ fn start_cluster(
 ) -> anyhow::Result<Option<Cluster>> {
     match Cluster::start(config, identity, place, embedded) {
         Ok(cluster) => Ok(Some(cluster)),
-        Err(error) if cluster::is_about_listening(&error) => go_without_link(config, error).map(|()| None),
-        Err(error) => Err(error),
+        Err(error) if error.is_about_listening() => go_without_link(config, error.into()).map(|()| None),
+        Err(error) => Err(error.into()),
     }
 }
 
