@@ -1,5 +1,6 @@
 //! What `swell serve` runs beside its proxy: the scaler, the link of the embedded node, child processes that are nodes.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use swell_node::Node;
 use swell_node::host::{EMBEDDED, Host, HostConfig, HostError};
 use swell_node::link::socket::Address;
 use swell_node::view::View;
+use swell_proxy::route::NODES_MAX;
 use swell_ring::{CacheState, Member};
 use swell_scaler::{ProcessConfig, Scaler, ScalerConfig, ScalerError};
 
@@ -48,6 +50,19 @@ pub struct Cluster {
     place: Place,
 }
 
+/// Why scaler and nodes did not start. Each says all there is to say.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error("cannot start the node's link: {0}")]
+    Node(HostError),
+    #[error("cannot start the scaler: {0}")]
+    Scaler(ScalerError),
+    #[error("cannot find this program's file to start nodes with: {0}")]
+    Program(io::Error),
+    #[error("cannot start: {0}")]
+    NotReady(ScalerError),
+}
+
 impl Embedded {
     /// A node with an empty engine, as configured.
     pub fn new(config: &Config, identity: &Identity) -> Embedded {
@@ -66,10 +81,11 @@ pub fn is_alone(config: &Config) -> bool {
     config.first_node == FirstNode::Embedded && config.nodes_min == 1
 }
 
-/// Whether a cluster could not start because it could not listen.
-pub fn is_about_listening(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ScalerError::Listen(..)))
-        || matches!(error.downcast_ref(), Some(HostError::Listen(..)))
+impl ClusterError {
+    /// Whether it is that an address could not be listened at.
+    pub fn is_about_listening(&self) -> bool {
+        matches!(self, ClusterError::Node(HostError::Listen(..)) | ClusterError::Scaler(ScalerError::Listen(..)))
+    }
 }
 
 impl Cluster {
@@ -83,7 +99,7 @@ impl Cluster {
         identity: &Identity,
         place: Place,
         embedded: Option<&Embedded>,
-    ) -> anyhow::Result<Cluster> {
+    ) -> Result<Cluster, ClusterError> {
         let secret = config.token.get().unwrap_or("").to_owned();
         let host = embedded.map(|embedded| {
             let host = HostConfig {
@@ -93,7 +109,7 @@ impl Cluster {
                 zone: config.zone.clone(),
                 workers: config.node_workers,
             };
-            Host::embedded(embedded.node.clone(), embedded.view.clone(), host).context("cannot start the node's link")
+            Host::embedded(embedded.node.clone(), embedded.view.clone(), host).map_err(ClusterError::Node)
         });
         let host = host.transpose()?;
         let member =
@@ -108,7 +124,7 @@ impl Cluster {
             embedded: host.as_ref().map(member),
             process: process(config, &place.folder)?,
         })
-        .context("cannot start the scaler")?;
+        .map_err(ClusterError::Scaler)?;
         Ok(Cluster { scaler, host, place })
     }
 
@@ -122,17 +138,18 @@ impl Cluster {
     ///
     /// # Errors
     /// They do not after [`READY_MAX`], or the scaler has ended.
-    pub fn wait_ready(&self, mut leaves: impl FnMut() -> bool) -> Result<bool, ScalerError> {
+    pub fn wait_ready(&self, mut leaves: impl FnMut() -> bool) -> Result<bool, ClusterError> {
         let mut waited = Duration::ZERO;
         loop {
             match self.scaler.wait_ready(LOOK_EVERY) {
                 Err(ScalerError::NotReady { missing, .. }) => {
                     waited += LOOK_EVERY;
                     if waited >= READY_MAX {
-                        return Err(ScalerError::NotReady { after_ms: READY_MAX.as_millis(), missing });
+                        let error = ScalerError::NotReady { after_ms: READY_MAX.as_millis(), missing };
+                        return Err(ClusterError::NotReady(error));
                     }
                 }
-                done => return done.map(|()| true),
+                done => return done.map(|()| true).map_err(ClusterError::NotReady),
             }
             if leaves() {
                 return Ok(false);
@@ -157,6 +174,7 @@ fn state(config: &Config) -> CacheState {
         ("maxmemory", config.maxmemory.to_string()),
         ("maxmemory-policy", config.maxmemory_policy.name().to_owned()),
         ("memcached-item-bytes-max", config.memcached_item_bytes_max.to_string()),
+        (NODES_MAX, config.nodes_max.to_string()),
         ("spares-only-resp", spares.to_owned()),
     ];
     CacheState::default().changed(entries.map(|(name, value)| (name.to_owned(), value)))
@@ -213,7 +231,7 @@ fn with_port(ip: IpAddr, port: u16) -> String {
 }
 
 /// The nodes that are processes of their own.
-fn process(config: &Config, folder: &Path) -> anyhow::Result<Option<ProcessConfig>> {
+fn process(config: &Config, folder: &Path) -> Result<Option<ProcessConfig>, ClusterError> {
     let count = match config.first_node {
         FirstNode::Embedded => config.nodes_min - 1,
         FirstNode::Process => config.nodes_min,
@@ -230,7 +248,7 @@ fn process(config: &Config, folder: &Path) -> anyhow::Result<Option<ProcessConfi
         extra_args.push(("--zone", config.zone.clone()));
     }
     Ok(Some(ProcessConfig {
-        binary: std::env::current_exe().context("cannot find this program's file to start nodes with")?,
+        binary: std::env::current_exe().map_err(ClusterError::Program)?,
         count,
         run_dir: folder.to_owned(),
         extra_args: extra_args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),

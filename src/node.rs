@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::thread;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use swell_node::host::{Ended, Host, HostConfig};
 use swell_proxy::shared::random_u64;
 use tokio::sync::oneshot;
@@ -35,7 +35,8 @@ pub fn run(config: Config, task: NodeTask) -> anyhow::Result<()> {
         zone: config.zone.clone(),
         workers: config.workers,
     })
-    .with_context(|| format!("cannot be a node of the cluster at {}", task.join))?;
+    // Its words say all there is to say.
+    .map_err(|error| anyhow!("{error} ({})", task.join))?;
     tracing::info!(node = host.id().0, address = %host.address(), "joined");
     let parent = async {
         match orphaned {

@@ -3,29 +3,31 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use anyhow::Context;
 use swell_meter::{Bill, Ledger, PriceFile, Profile, Tariff};
-use swell_node::Node;
+use swell_node::host::EMBEDDED;
 use swell_proxy::files;
 use swell_proxy::shared::unix_ms;
-use swell_proxy::{Proxy, ProxyConfig, Shared};
+use swell_proxy::{Control, Proxy, ProxyConfig, Shared};
+use tokio::runtime::Runtime;
 
+use crate::cli::ProxyTask;
+use crate::cluster::{self, Cluster, Embedded, Topology};
 use crate::config::Config;
+use crate::config::values::FirstNode;
 use crate::http::{self, doors};
 use crate::identity::{DataDir, Identity};
-use crate::listen::{Group, Listeners};
+use crate::listen::{Addresses, Group, Listeners};
+use crate::nodes::asking::Asking;
+use crate::place::{self, Place};
 use crate::signals::Signals;
-use crate::{Parts, banner, logging, metrics, print, ready};
+use crate::{Parts, banner, logging, metrics, node, print, ready};
 
 /// What the command line starts and prints.
-pub const PARTS: Parts = Parts {
-    serve,
-    node: |_, _| anyhow::bail!("TEMP"),
-    proxy: |_, _| anyhow::bail!("TEMP"),
-    commands_page: print::commands_page,
-    metrics_page: metrics::page,
-};
+pub const PARTS: Parts =
+    Parts { serve, node: node::run, proxy, commands_page: print::commands_page, metrics_page: metrics::page };
 
 /// Serves until SIGINT or SIGTERM, then finishes what is in flight.
 ///
@@ -131,8 +133,8 @@ fn start_cluster(
 ) -> anyhow::Result<Option<Cluster>> {
     match Cluster::start(config, identity, place, embedded) {
         Ok(cluster) => Ok(Some(cluster)),
-        Err(error) if cluster::is_about_listening(&error) => go_without_link(config, error).map(|()| None),
-        Err(error) => Err(error),
+        Err(error) if error.is_about_listening() => go_without_link(config, error.into()).map(|()| None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -213,7 +215,10 @@ impl Running {
         maxclients: usize,
         topology: Topology,
     ) -> anyhow::Result<Running> {
-        let embedded = topology.embedded.context("this proxy can only serve from a node in its own process")?;
+        let local = topology.embedded.as_ref().map(|_| EMBEDDED);
+        // Without a node of its own it keeps an empty one: for the settings, which the scaler tells it.
+        let embedded = topology.embedded.unwrap_or_else(|| Embedded::new(config, &identity));
+        let secret = topology.secret;
         let ledger = Arc::new(Ledger::new(unix_ms(), prices.minimum_stored_bytes));
         let proxy_config = ProxyConfig {
             workers: config.workers,
@@ -227,9 +232,9 @@ impl Running {
             node_id: identity.node_id,
             release_memory,
             version: env!("CARGO_PKG_VERSION"),
-            control: None,
-            local: Some(swell_ring::NodeId(1)),
-            view: Arc::default(),
+            control: topology.control.map(|address| Control { address, secret }),
+            local,
+            view: embedded.view,
         };
         let sockets = |group: Option<Group>| group.map_or_else(Vec::new, |group| group.sockets);
         let (http_group, doors) = (

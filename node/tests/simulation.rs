@@ -26,7 +26,9 @@ fn no_seed_breaks_a_promise() {
         crashes += seen.crashes;
         unknown += seen.unknown;
     }
-    println!("seeds {seeds:?}: {moves} groups moved, {crashes} crashes, {answered} answers, {unknown} unknown outcomes");
+    println!(
+        "seeds {seeds:?}: {moves} groups moved, {crashes} crashes, {answered} answers, {unknown} unknown outcomes"
+    );
     // A simulation in which nothing happens proves nothing.
     let runs = seeds.count() as u64;
     assert!(moves >= 3 * runs && answered >= 200 * runs, "too little happens");

@@ -89,9 +89,8 @@ impl Written {
         // Now that it is known what the others are.
         for row in OPTIONS.iter() {
             let text = row.default_among(&|field| values[field].0.clone(), machine);
-            match values.get_mut(row.field) {
-                Some((value, Origin::Default)) => *value = text,
-                _ => {}
+            if let Some((value, Origin::Default)) = values.get_mut(row.field) {
+                *value = text;
             }
         }
         Ok(Written { values })

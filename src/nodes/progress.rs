@@ -160,7 +160,7 @@ impl Spread {
 /// `[######------]  50 %`
 fn bar(progress: &Progress) -> String {
     let (done, total) = (progress.slots_done as usize, progress.slots_total as usize);
-    let part = |of: usize| if total == 0 { of } else { (done.min(total) * of) / total };
+    let part = |of: usize| (done.min(total) * of).checked_div(total).unwrap_or(of);
     let full = part(BAR);
     format!("[{}{}] {:>3} %", "#".repeat(full), "-".repeat(BAR - full), part(100))
 }

@@ -11,7 +11,7 @@ mod random;
 mod scaler;
 mod world;
 
-pub use world::{Seen, run};
+pub use world::run;
 
 /// A rule that is broken on purpose, to see that the checker notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -78,11 +78,14 @@ impl Node {
 
 impl World {
     pub fn node_hears(&mut self, node: NodeId, said: Said) {
-        self.node_step(node, match said {
-            Said::Map(map) => Input::Map(map),
-            Said::Source(message) => message.into(),
-            Said::Target(message) => message.into(),
-        });
+        self.node_step(
+            node,
+            match said {
+                Said::Map(map) => Input::Map(map),
+                Said::Source(message) => message.into(),
+                Said::Target(message) => message.into(),
+            },
+        );
     }
 
     pub fn node_tick(&mut self, node: NodeId) {
@@ -99,10 +102,13 @@ impl World {
 
     pub fn stream_lost(&mut self, node: NodeId, id: HandoverId, at_source: bool) {
         let why = reset();
-        self.node_step(node, match at_source {
-            true => Input::Source(source::Input::StreamBroken { id, why }),
-            false => Input::Target(target::Input::StreamBroken { id, why }),
-        });
+        self.node_step(
+            node,
+            match at_source {
+                true => Input::Source(source::Input::StreamBroken { id, why }),
+                false => Input::Target(target::Input::StreamBroken { id, why }),
+            },
+        );
     }
 
     fn node_step(&mut self, id: NodeId, input: Input) {
@@ -263,8 +269,7 @@ impl World {
             Item::Put { slot, key, value } => drop(node.data[slot].insert(key, value)),
             Item::End { keys } => {
                 let target = slots.iter().map(|at| node.data[*at].len()).sum::<usize>() as u64;
-                let result =
-                    if keys == target { Ok(()) } else { Err(Failure::Counts { source_keys: keys, target }) };
+                let result = if keys == target { Ok(()) } else { Err(Failure::Counts { source_keys: keys, target }) };
                 self.streams.remove(&id);
                 self.node_step(to, Input::Target(target::Input::StreamEnd { id, result }));
             }

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 
 use swell_node::handover::driver::{Action, Bounds, Driver, Input, Record};
 use swell_node::handover::message::{FromSource, Group, SourcePhase, ToSource};
-use swell_ring::{Member, NodeId, SlotMap, SlotSet};
+use swell_ring::{Epoch, Member, NodeId, SlotMap, SlotSet};
 
 use super::Broken;
-use super::world::{Event, PROXIES, Said, World, used};
+use super::world::{Event, PROXIES, Said, World};
 
 const TICK_US: u64 = 20_000;
 
@@ -57,6 +57,13 @@ impl Scaler {
     }
 }
 
+fn shown(record: &Record) -> String {
+    match record {
+        Record::Map(map) => format!("map {}", map.epoch()),
+        other => format!("{other:?}"),
+    }
+}
+
 impl World {
     pub fn scaler_starts(&mut self) {
         let (map, intents, next_id) = (self.scaler.map.clone(), self.scaler.intents.clone(), self.scaler.next_id);
@@ -70,7 +77,7 @@ impl World {
                 _ => {}
             }
         }
-        if map.owner_index(used().next().expect("a slot is used")).is_none() {
+        if map.epoch() == Epoch(0) {
             self.place_all();
         }
     }
@@ -157,6 +164,7 @@ impl World {
     }
 
     fn kept(&mut self, records: Vec<Record>) {
+        self.trace_text(|| format!("kept: {}", records.iter().map(shown).collect::<Vec<_>>().join(", ")));
         self.seen.commits += match records.iter().any(|record| matches!(record, Record::Map(_))) {
             true => records.iter().filter(|record| matches!(record, Record::Ended(_))).count() as u64,
             false => 0,

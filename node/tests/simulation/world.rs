@@ -93,6 +93,7 @@ pub struct World {
     next_node: u32,
     /// Messages lost, of a thousand.
     loss: u64,
+    traces: bool,
 }
 
 /// Runs one seed.
@@ -107,6 +108,7 @@ pub fn run(seed: u64, broken: Broken) -> Result<Seen, String> {
         }
         world.now_us = at_us;
         world.seen.events += 1;
+        world.trace(&event);
         world.happen(event);
         if let Some(violation) = world.check.violation.take() {
             return Err(format!("at {at_us} us: {violation}"));
@@ -154,6 +156,7 @@ impl World {
             seen: Seen::default(),
             next_node: 1,
             loss,
+            traces: std::env::var_os("SWELL_SIMULATION_TRACE").is_some(),
         };
         world.scaler_starts();
         (0..NODES).for_each(|_| world.node_starts());
@@ -246,6 +249,28 @@ impl World {
             Event::Reap { node } => self.reap(node),
             Event::Move => self.moves(),
             Event::Fault => self.fault(),
+        }
+    }
+
+    /// For a person who looks for the reason of a failure: what happens, but for time passing and requests.
+    fn trace(&self, event: &Event) {
+        if !self.traces {
+            return;
+        }
+        let shown = match event {
+            Event::Frame { .. } | Event::Reply { .. } | Event::Issue { .. } | Event::NodeWake { .. } => return,
+            Event::ScalerTick { .. } | Event::ProxyTick { .. } | Event::NodeTick { .. } => return,
+            Event::Control { node, said: Said::Map(map) } => format!("map {} to node {node}", short(map)),
+            Event::ProxyMap { proxy, map } => format!("map {} to proxy {proxy}", map.epoch()),
+            other => format!("{other:?}"),
+        };
+        self.trace_text(|| shown);
+    }
+
+    /// One line more for that person.
+    pub fn trace_text(&self, text: impl FnOnce() -> String) {
+        if self.traces {
+            println!("{:>9} {}", self.now_us, text());
         }
     }
 
@@ -367,6 +392,12 @@ impl World {
         }
         self.check.judge_counts()
     }
+}
+
+/// A map's epoch, and the owners of the used slots with since when.
+fn short(map: &SlotMap) -> String {
+    let owners = used().map(|slot| format!("{}@{}", map.owner(slot).unwrap_or(NodeId(0)), map.since(slot)));
+    format!("{}: {}", map.epoch(), owners.collect::<Vec<_>>().join(" "))
 }
 
 /// Why a stream ended in this world.
