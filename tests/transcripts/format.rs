@@ -6,13 +6,18 @@ use regex_lite::Regex;
 
 use crate::harness::{tests_dir, unescape};
 
+/// The tag of what holds for several nodes only.
+const ONLY_SEVERAL: &str = "@several";
+
 /// What stands between `== name` and the next.
 pub struct Case {
     pub name: String,
     /// Line number in the file.
     pub line: usize,
-    /// Servers it does not hold for.
+    /// Servers it does not hold for; `several` for those of several nodes.
     pub not: Vec<String>,
+    /// It holds for several nodes only.
+    pub only_several: bool,
     pub resp3: bool,
     pub steps: Vec<Step>,
 }
@@ -80,8 +85,10 @@ impl Captured {
 }
 
 impl Case {
-    pub fn holds_for(&self, server: &str) -> bool {
-        !self.not.iter().any(|tag| tag == server)
+    /// `several`: its data is on several nodes.
+    pub fn holds_for(&self, server: &str, several: bool) -> bool {
+        let is_out = self.not.iter().any(|tag| tag == server || (several && tag == "several"));
+        !is_out && (several || !self.only_several)
     }
 }
 
@@ -107,9 +114,11 @@ pub fn read(file: &str) -> Vec<Case> {
 }
 
 fn start_case(title: &str, line: usize) -> Case {
-    let (tags, words): (Vec<&str>, Vec<&str>) = title.split_whitespace().partition(|word| word.starts_with("@not-"));
-    let not = tags.iter().map(|tag| tag.trim_start_matches("@not-").to_owned()).collect();
-    Case { name: words.join(" "), line, not, resp3: false, steps: Vec::new() }
+    let is_tag = |word: &&str| *word == ONLY_SEVERAL || word.starts_with("@not-");
+    let (tags, words): (Vec<&str>, Vec<&str>) = title.split_whitespace().partition(is_tag);
+    let not = tags.iter().filter_map(|tag| tag.strip_prefix("@not-")).map(str::to_owned).collect();
+    let only_several = tags.contains(&ONLY_SEVERAL);
+    Case { name: words.join(" "), line, not, only_several, resp3: false, steps: Vec::new() }
 }
 
 fn add_line(case: &mut Case, text: &str, line: usize) -> Result<(), String> {
@@ -155,7 +164,10 @@ fn a_case_is_read() {
     for line in ["resp3", "> GET k", "< $1", "<", "<~ :(?<n>[0-9]+)", "<* 2", "2>- x", "<eof"] {
         add_line(&mut case, line, 2).unwrap();
     }
-    assert!(case.resp3 && !case.holds_for("redis") && case.holds_for("valkey") && case.name == "a name");
+    assert!(case.resp3 && !case.holds_for("redis", false) && case.holds_for("valkey", true) && case.name == "a name");
+    let (one, more) = (start_case("a @not-several", 1), start_case("a @several", 1));
+    assert!(one.holds_for("swell", false) && !one.holds_for("swell", true));
+    assert!(!more.holds_for("swell", false) && more.holds_for("swell", true));
     assert_eq!((case.steps.len(), case.steps[0].expect.len(), case.steps[1].conn, case.steps[1].raw), (2, 4, 2, true));
     let mut captured = Captured::default();
     assert!(captured.matches(&case.steps[0].expect[2].what, b":42"));
