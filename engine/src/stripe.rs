@@ -20,10 +20,22 @@ pub const STRIPE_SLOTS: usize = 64;
 pub const STRIPES: usize = SLOTS / STRIPE_SLOTS;
 /// How often a taken stripe is tried before a ticket is drawn; a held lock is mostly free again within a microsecond.
 const SPINS: u32 = 48;
+/// How many newcomers may take a free lock before the ticket at the head of its queue, in all. It is not for the head's
+/// sake, which lets nobody pass from its first try on, but for those who would overtake it while its worker is busy
+/// elsewhere.
+pub const BARGES_MAX: u32 = 16 * 1024;
 
+/// No ticket, not locked: nothing is set.
+const FREE: u32 = 0;
 const LOCKED: u32 = 1;
-/// There are tickets: newcomers queue behind them.
+/// There are tickets.
 const WAITING: u32 = 2;
+/// The head of the queue is to be woken by whoever unlocks next. Not set while it is on its way.
+const CALL: u32 = 4;
+/// The head of the queue has come and found the lock taken: no newcomer passes it any more.
+const CLOSED: u32 = 8;
+/// One newcomer that has passed the head; the bits from here on count them.
+const BARGE: u32 = 16;
 
 /// The stripe that a slot belongs to.
 #[inline]
@@ -175,22 +187,27 @@ impl Stripe {
     /// Takes the lock if it is free and nobody queues.
     #[inline]
     pub fn try_lock(&self) -> bool {
-        self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.change(FREE, LOCKED)
     }
 
-    /// Takes the lock, spinning briefly.
+    /// Takes the lock, spinning briefly. A free lock is taken also if others queue for it, but only
+    /// [`BARGES_MAX`] times for each of them, and not once the head of the queue has come: a lock that waits for a
+    /// thread to wake up serves nobody.
     #[inline]
     pub fn lock_briefly(&self) -> bool {
-        self.try_lock() || self.spin()
+        self.try_lock() || self.contend()
     }
 
     #[cold]
-    fn spin(&self) -> bool {
+    fn contend(&self) -> bool {
         for _ in 0..SPINS {
-            std::hint::spin_loop();
-            if self.state.load(Ordering::Relaxed) == 0 && self.try_lock() {
+            let state = self.state.load(Ordering::Relaxed);
+            if let Some(taken) = taken_by_newcomer(state)
+                && self.change(state, taken)
+            {
                 return true;
             }
+            std::hint::spin_loop();
         }
         false
     }
@@ -200,9 +217,7 @@ impl Stripe {
     pub fn lock_patiently(&self) {
         loop {
             let state = self.state.load(Ordering::Relaxed);
-            let free = state & LOCKED == 0;
-            let wanted = state | LOCKED;
-            if free && self.state.compare_exchange(state, wanted, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            if state & LOCKED == 0 && self.change(state, state | LOCKED) {
                 return;
             }
             std::thread::yield_now();
@@ -231,36 +246,56 @@ impl Stripe {
         Held { stripe: self }
     }
 
-    /// Takes the lock for the holder of a ticket; the ticket is used up when this succeeds.
+    /// Takes the lock for the holder of a ticket; the ticket is used up when this succeeds. If it is the head of the
+    /// queue and the lock is taken, nobody passes it any more, and it is woken by whoever unlocks.
     pub fn lock_with(&self, ticket: Ticket) -> bool {
+        self.spin_while_locked();
         let mut waiting = self.waiting();
-        if waiting.tickets.front().is_none_or(|(number, _)| *number != ticket.number) {
+        if !waiting.is_head(ticket) {
             return false;
         }
-        let free = self.state.compare_exchange(WAITING, WAITING | LOCKED, Ordering::Acquire, Ordering::Relaxed);
-        if free.is_err() {
-            return false;
+        let rest = if waiting.tickets.len() > 1 { WAITING | CALL } else { FREE };
+        loop {
+            let state = self.state.load(Ordering::Relaxed);
+            if state & LOCKED == 0 {
+                if self.change(state, LOCKED | rest) {
+                    waiting.tickets.pop_front();
+                    return true;
+                }
+            } else if self.change(state, state | CALL | CLOSED) {
+                return false;
+            }
         }
-        waiting.tickets.pop_front();
-        if waiting.tickets.is_empty() {
-            self.state.fetch_and(!WAITING, Ordering::Relaxed);
-        }
-        true
     }
 
-    /// Gives the lock back and wakes the head of the queue.
+    fn spin_while_locked(&self) {
+        for _ in 0..SPINS {
+            if self.state.load(Ordering::Relaxed) & LOCKED == 0 {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Gives the lock back and wakes the head of the queue, unless it is on its way.
     #[inline]
     pub fn unlock(&self) {
         let before = self.state.fetch_sub(LOCKED, Ordering::Release);
         debug_assert!(before & LOCKED != 0);
-        if before & WAITING != 0 {
-            self.wake_head();
+        if before & CALL != 0 {
+            self.call_head();
         }
     }
 
+    /// Wakes the head of the queue if nobody has done so since it came to the head or was last turned away.
     #[cold]
-    fn wake_head(&self) {
-        let waker = self.waiting().tickets.front().map(|(_, waker)| waker.clone());
+    fn call_head(&self) {
+        let waiting = self.waiting();
+        if self.state.fetch_and(!CALL, Ordering::Relaxed) & CALL == 0 {
+            return;
+        }
+        let waker = waiting.tickets.front().map(|(_, waker)| waker.clone());
+        drop(waiting);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -269,31 +304,41 @@ impl Stripe {
     /// Draws a ticket: `waker` is woken when it is this ticket's turn (at once, if the lock is free by now).
     pub fn draw(&self, index: usize, waker: &Waker) -> Ticket {
         let mut waiting = self.waiting();
-        let number = waiting.next;
+        let ticket = Ticket { stripe: index as u16, number: waiting.next };
         waiting.next += 1;
-        waiting.tickets.push_back((number, waker.clone()));
-        let before = self.state.fetch_or(WAITING, Ordering::Relaxed);
-        let is_head = waiting.tickets.len() == 1;
+        waiting.tickets.push_back((ticket.number, waker.clone()));
+        let is_first = waiting.tickets.len() == 1;
+        let before = if is_first { self.state.fetch_or(WAITING | CALL, Ordering::Relaxed) } else { LOCKED };
         drop(waiting);
-        if before & LOCKED == 0 && is_head {
-            waker.wake_by_ref();
+        if before & LOCKED == 0 {
+            self.call_head();
         }
-        Ticket { stripe: index as u16, number }
+        ticket
     }
 
-    /// Gives a ticket up (its connection has gone) and passes the turn on.
+    /// Gives a ticket up (its connection has gone) and passes the turn on. Does nothing for one that is used up.
     pub fn cancel(&self, ticket: Ticket) {
         let mut waiting = self.waiting();
-        waiting.tickets.retain(|(number, _)| *number != ticket.number);
-        let state = if waiting.tickets.is_empty() {
-            self.state.fetch_and(!WAITING, Ordering::Relaxed)
-        } else {
-            self.state.load(Ordering::Relaxed)
-        };
+        let Ok(at) = waiting.tickets.binary_search_by_key(&ticket.number, |(number, _)| *number) else { return };
+        waiting.tickets.remove(at);
+        if at > 0 {
+            return;
+        }
+        let rest = if waiting.tickets.is_empty() { FREE } else { WAITING | CALL };
+        let mut state = self.state.load(Ordering::Relaxed);
+        while !self.change(state, state & LOCKED | rest) {
+            state = self.state.load(Ordering::Relaxed);
+        }
         drop(waiting);
         if state & LOCKED == 0 {
-            self.wake_head();
+            self.call_head();
         }
+    }
+
+    /// Changes the lock's word if it still is what it was.
+    #[inline]
+    fn change(&self, from: u32, to: u32) -> bool {
+        self.state.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Keys (or keys with an expiry) of all databases, as of a moment ago.
@@ -397,6 +442,22 @@ impl Stripe {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn is_head(&self, ticket: Ticket) -> bool {
+        self.tickets.front().is_some_and(|(number, _)| *number == ticket.number)
+    }
+}
+
+/// The lock's word once a newcomer has taken it, if one may.
+#[inline]
+fn taken_by_newcomer(state: u32) -> Option<u32> {
+    match state {
+        FREE => Some(LOCKED),
+        closed if closed & (LOCKED | CLOSED) != 0 => None,
+        queued => (queued / BARGE < BARGES_MAX).then_some(queued + BARGE + LOCKED),
     }
 }
 
