@@ -247,7 +247,8 @@ impl Stripe {
     }
 
     /// Takes the lock for the holder of a ticket; the ticket is used up when this succeeds. If it is the head of the
-    /// queue and the lock is taken, nobody passes it any more, and it is woken by whoever unlocks.
+    /// queue and the lock is taken, nobody passes it any more, and it is woken by whoever unlocks: once its worker has
+    /// come round to it, the head waits for one holder only.
     pub fn lock_with(&self, ticket: Ticket) -> bool {
         self.spin_while_locked();
         let mut waiting = self.waiting();
