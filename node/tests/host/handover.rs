@@ -269,7 +269,9 @@ async fn cancelled_while_copying_the_source_serves_on() {
     // A thousand bytes a second: it would take minutes.
     pair.copy(&target, 1000).await;
     assert_eq!(pair.cancel_source().await, Failure::Cancelled);
-    assert_eq!(pair.cancel_target().await, Failure::Cancelled);
+    // The target may have seen the end of the stream first.
+    let why = pair.cancel_target().await;
+    assert!(matches!(why, Failure::Cancelled | Failure::Stream(_)), "{why}");
     assert_eq!(run(pair.source.node(), &format!("set {} w", keys[0])).unwrap(), "+OK\r\n");
     pair.to_target.stats(|stats| stats.keys == 0 && stats.used_bytes < 100_000).await;
     // The next attempt takes all of it over.
@@ -292,7 +294,8 @@ async fn cancelled_while_sealed_the_source_serves_again() {
     // A machine that is too busy to bring the cancel over in 20 ms sees it unsealed for that.
     assert!(matches!(why, Failure::Cancelled | Failure::SealedTooLong), "{why}");
     assert_eq!(run(pair.source.node(), &format!("set {key} w")).unwrap(), "+OK\r\n");
-    assert_eq!(pair.cancel_target().await, Failure::Cancelled);
+    let why = pair.cancel_target().await;
+    assert!(matches!(why, Failure::Cancelled | Failure::Stream(_)), "{why}");
 }
 
 #[tokio::test]
