@@ -18,7 +18,7 @@ use super::scaler::Scaler;
 pub const SLOTS_USED: usize = 6;
 const FAULTS_END_US: u64 = 3_000_000;
 const CLIENTS_END_US: u64 = 4_000_000;
-const RUN_END_US: u64 = 14_000_000;
+const RUN_END_US: u64 = 11_000_000;
 const NODES: u32 = 3;
 const NODES_EVER: u32 = 6;
 pub const PROXIES: usize = 2;
