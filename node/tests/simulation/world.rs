@@ -126,7 +126,7 @@ pub fn used() -> impl Iterator<Item = Slot> {
 /// Where a used slot stands among the used ones.
 pub fn index_of(slot: Slot) -> Option<usize> {
     let at = slot.index() / 2048;
-    (slot.index() % 2048 == 0 && at < SLOTS_USED).then_some(at)
+    (slot.index().is_multiple_of(2048) && at < SLOTS_USED).then_some(at)
 }
 
 /// The used slots of a set.
