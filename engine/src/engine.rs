@@ -278,7 +278,7 @@ impl Engine {
 
     /// Whether so many bytes more would pass the cache's maximum.
     #[inline]
-    pub(crate) fn would_pass(&self, local: &Local, more: usize) -> bool {
+    pub fn would_pass(&self, local: &Local, more: usize) -> bool {
         let max = self.settings.maxmemory_bytes();
         max != 0 && self.held_with(local) + more as u64 > max
     }
