@@ -18,8 +18,9 @@ pub enum Effect<'a> {
     Delete,
     /// Only the expiry changed; nothing means that it no longer expires. Unix milliseconds.
     ExpireAt(Option<u64>),
-    /// The result of this canonical command on that one key (large values changed in place).
-    Argv(OwnedArgs),
+    /// The result of this canonical command on that one key (large values changed in place), and the entry as it is
+    /// now, for the fields that the command does not tell: its memcached unique, its clock.
+    Argv(OwnedArgs, Entry<'a>),
 }
 
 /// Follows the changes of one stripe. Called under the stripe's lock: must be quick and must not call the engine.
@@ -27,9 +28,61 @@ pub trait Observer: Send {
     /// The key is about to change; `entry` is what it is now.
     fn before(&mut self, slot: Slot, db: Db, key: &[u8], entry: Option<Entry<'_>>);
     /// The key has changed.
-    fn after(&mut self, slot: Slot, db: Db, key: &[u8], effect: Effect<'_>);
+    fn after(&mut self, slot: Slot, db: Db, key: &[u8], effect: &Effect<'_>);
+    /// Every key of the slot in this database is gone at once (FLUSHALL): neither `before` nor `after` is called for
+    /// them, so that emptying a slot takes a moment however many keys it has.
+    fn cleared(&mut self, slot: Slot, db: Db);
     /// The changes up to `unit_end` belong together.
     fn unit_begin(&mut self);
     /// See `unit_begin`.
     fn unit_end(&mut self);
+}
+
+/// Names one who follows; never used twice in an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObserverId(pub(crate) u64);
+
+/// All who follow one stripe.
+#[derive(Default)]
+pub struct Observers(Vec<(ObserverId, Box<dyn Observer>)>);
+
+impl Observers {
+    /// One more follows.
+    pub fn add(&mut self, id: ObserverId, observer: Box<dyn Observer>) {
+        self.0.push((id, observer));
+    }
+
+    /// One follows no longer.
+    pub fn remove(&mut self, id: ObserverId) {
+        self.0.retain(|(other, _)| *other != id);
+    }
+
+    /// Whether nobody follows.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn before(&mut self, slot: Slot, db: Db, key: &[u8], entry: Option<Entry<'_>>) {
+        self.each(|observer| observer.before(slot, db, key, entry));
+    }
+
+    pub(crate) fn after(&mut self, slot: Slot, db: Db, key: &[u8], effect: &Effect<'_>) {
+        self.each(|observer| observer.after(slot, db, key, effect));
+    }
+
+    pub(crate) fn cleared(&mut self, slot: Slot, db: Db) {
+        self.each(|observer| observer.cleared(slot, db));
+    }
+
+    pub(crate) fn unit_begin(&mut self) {
+        self.each(|observer| observer.unit_begin());
+    }
+
+    pub(crate) fn unit_end(&mut self) {
+        self.each(|observer| observer.unit_end());
+    }
+
+    fn each(&mut self, mut tell: impl FnMut(&mut dyn Observer)) {
+        self.0.iter_mut().for_each(|(_, observer)| tell(observer.as_mut()));
+    }
 }

@@ -4,6 +4,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::commands::memcached::stat::McStat;
+use crate::effect::{Observer, ObserverId};
 use crate::evict::{Policy, Pool};
 use crate::expire::UpkeepCursor;
 use crate::garbage::Garbage;
@@ -140,6 +141,7 @@ pub struct Engine {
     /// Whether a memcached client ever wrote here.
     has_memcached: AtomicBool,
     next_cas: AtomicU64,
+    next_observer: AtomicU64,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -175,6 +177,16 @@ impl Stats {
         self.evicted_keys += other.evicted_keys;
         self.memcached.iter_mut().zip(other.memcached).for_each(|(sum, more)| *sum += more);
     }
+
+    /// Takes an earlier count away; where a node has begun anew since then nothing is left.
+    pub fn subtract(&mut self, other: &Stats) {
+        self.hits = self.hits.saturating_sub(other.hits);
+        self.misses = self.misses.saturating_sub(other.misses);
+        self.expired_keys = self.expired_keys.saturating_sub(other.expired_keys);
+        self.evicted_keys = self.evicted_keys.saturating_sub(other.evicted_keys);
+        let counters = self.memcached.iter_mut().zip(other.memcached);
+        counters.for_each(|(count, less)| *count = count.saturating_sub(less));
+    }
 }
 
 impl Engine {
@@ -191,6 +203,7 @@ impl Engine {
             databases: AtomicU64::new(identity),
             has_memcached: AtomicBool::new(false),
             next_cas: AtomicU64::new(1),
+            next_observer: AtomicU64::new(0),
         }
     }
 
@@ -226,8 +239,15 @@ impl Engine {
         &self.stripes[index]
     }
 
-    /// Bytes of entries and tables, accurate to 16 KiB per worker.
+    /// Bytes of entries and tables, accurate to 16 KiB per worker, of the slots that count: not of those that are being
+    /// imported or were handed over, which another node counts.
     pub fn used_bytes(&self) -> u64 {
+        let uncounted: i64 = self.stripes.iter().map(Stripe::uncounted_bytes).sum();
+        (self.used_bytes.load(Relaxed) - uncounted).max(0) as u64
+    }
+
+    /// The same of all slots: what this node has to hold.
+    pub fn held_bytes(&self) -> u64 {
         self.used_bytes.load(Relaxed).max(0) as u64
     }
 
@@ -255,7 +275,7 @@ impl Engine {
         if max == 0 {
             return Fullness::Room;
         }
-        let used = (self.used_bytes.load(Relaxed) + local.unreported_bytes).max(0) as u64;
+        let used = self.held_with(local);
         let excess = (self.heap.resident_bytes() as u64).saturating_sub(max);
         if used > max {
             Fullness::Full
@@ -266,6 +286,18 @@ impl Engine {
         }
     }
 
+    /// Whether so many bytes more would pass the cache's maximum.
+    #[inline]
+    pub fn would_pass(&self, local: &Local, more: usize) -> bool {
+        let max = self.settings.maxmemory_bytes();
+        max != 0 && self.held_with(local) + more as u64 > max
+    }
+
+    #[inline]
+    fn held_with(&self, local: &Local) -> u64 {
+        (self.used_bytes.load(Relaxed) + local.unreported_bytes).max(0) as u64
+    }
+
     /// Notes the peak of used memory; upkeep calls this several times a second.
     pub fn note_peak(&self) {
         self.used_peak_bytes.fetch_max(self.used_bytes.load(Relaxed), Relaxed);
@@ -273,7 +305,7 @@ impl Engine {
 
     /// Whether the heap holds so much more than is stored that moving entries together is worth it.
     pub fn is_sparse(&self) -> bool {
-        let used = self.used_bytes();
+        let used = self.held_bytes();
         self.heap.resident_bytes() as u64 > used + used / SPARSE_PART + SPARSE_BYTES
     }
 
@@ -313,6 +345,39 @@ impl Engine {
     /// A memcached unique that was never given out before.
     pub(crate) fn fresh_cas(&self) -> u64 {
         self.next_cas.fetch_add(1, Relaxed)
+    }
+
+    /// Memcached uniques given out from now on are above this: each node of a cache has a base of its own, so that an
+    /// entry that moves never meets its unique on another value.
+    pub fn set_cas_base(&self, base: u64) {
+        self.next_cas.store(base + 1, Relaxed);
+    }
+
+    /// Lets somebody follow a stripe, by an id from [`Engine::observer_id`]. The stripe's lock must not be held.
+    pub fn follow(&self, stripe: usize, id: ObserverId, observer: Box<dyn Observer>) {
+        let stripe = self.stripe(stripe);
+        let _held = stripe.hold_patiently();
+        // SAFETY: the lock is held.
+        unsafe { stripe.data() }.observer.get_or_insert_default().add(id, observer);
+    }
+
+    /// Nobody of this id follows the stripe any longer. The stripe's lock must not be held.
+    pub fn unfollow(&self, stripe: usize, id: ObserverId) {
+        let stripe = self.stripe(stripe);
+        let _held = stripe.hold_patiently();
+        // SAFETY: the lock is held.
+        let observers = &mut unsafe { stripe.data() }.observer;
+        if let Some(followed) = observers {
+            followed.remove(id);
+        }
+        if observers.as_ref().is_some_and(|followed| followed.is_empty()) {
+            *observers = None;
+        }
+    }
+
+    /// A name for somebody who will follow stripes.
+    pub fn observer_id(&self) -> ObserverId {
+        ObserverId(self.next_observer.fetch_add(1, Relaxed))
     }
 
     /// Reports what a worker has not reported yet; upkeep and INFO want exact figures.

@@ -436,6 +436,12 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Everything but key and value.
+    #[inline]
+    pub fn fields(&self) -> Fields {
+        self.ptr.fields()
+    }
+
     /// When it expires, unix milliseconds.
     pub fn expire_at_ms(&self) -> Option<u64> {
         self.ptr.expire_at_ms()

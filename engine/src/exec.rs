@@ -80,6 +80,8 @@ pub struct Exec<'e> {
     now_ms: u64,
     db: Db,
     no_touch: bool,
+    /// Whether the keys stored here count: not in the slots of an import.
+    counts: bool,
     work: u64,
 }
 
@@ -89,6 +91,8 @@ struct Place<'s> {
     directory: &'s mut Directory,
     /// The slot's place in its stripe.
     at: usize,
+    /// See [`Exec`].
+    counts: bool,
 }
 
 impl<'e> Exec<'e> {
@@ -102,13 +106,20 @@ impl<'e> Exec<'e> {
             now_ms: call.context.now_ms,
             db: engine.map_db(call.context.db),
             no_touch: call.context.no_touch,
+            counts: true,
             work: 1,
         }
     }
 
     /// For expiry, eviction and tools, which have no request.
     pub(crate) fn upkeep(engine: &'e Engine, local: &'e mut Local, now_ms: u64) -> Exec<'e> {
-        Exec { engine, local, keys: &[], now_ms, db: Db::default(), no_touch: true, work: 0 }
+        Exec { engine, local, keys: &[], now_ms, db: Db::default(), no_touch: true, counts: true, work: 0 }
+    }
+
+    /// For an import into slots that do not count, where nothing expires: no time has passed yet. `keys` are those of
+    /// the command that is replayed, `db` is where its database lives.
+    pub(crate) fn import(engine: &'e Engine, local: &'e mut Local, keys: &'e [KeyHash], db: Db) -> Exec<'e> {
+        Exec { engine, local, keys, now_ms: 0, db, no_touch: true, counts: false, work: 0 }
     }
 
     /// Unix milliseconds, the same for the whole command.
@@ -227,7 +238,9 @@ impl<'e> Exec<'e> {
             // The slot may not change now. A unique that is not kept makes the client's cas fail, which is safe.
             return cas;
         }
-        self.rewrite(key, entry, Fields { cas: Some(cas), ..fields });
+        self.before(key, Some(entry));
+        let stored = self.rewrite(key, entry, Fields { cas: Some(cas), ..fields });
+        self.after(key, || Effect::Put(stored.view()));
         cas
     }
 
@@ -236,6 +249,11 @@ impl<'e> Exec<'e> {
     /// Stores a whole value, creating or overwriting the key.
     #[inline]
     pub fn put(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl, mc: McField) {
+        self.put_with(key, value, ttl, mc, false);
+    }
+
+    #[inline]
+    fn put_with(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl, mc: McField, raw: bool) {
         let found = self.position(key);
         let old = found.map(|(_, entry)| entry);
         let before = old.map_or_else(Fields::default, EntryPtr::fields);
@@ -252,7 +270,7 @@ impl<'e> Exec<'e> {
                 McField::Keep => before.mc_flags,
                 McField::Flags(flags) => flags,
             },
-            raw: false,
+            raw,
             memcached: match mc {
                 McField::Clear => false,
                 McField::Keep => before.memcached,
@@ -262,16 +280,41 @@ impl<'e> Exec<'e> {
                 }
             },
         };
-        self.before(key, old);
+        self.put_entry(key, found, value, &fields);
+    }
+
+    /// Stores a value with all its fields as they are given.
+    #[inline]
+    pub(crate) fn put_entry(
+        &mut self,
+        key: Key<'_>,
+        found: Option<(Position, EntryPtr)>,
+        value: NewValue<'_>,
+        fields: &Fields,
+    ) {
+        self.before(key, found.map(|(_, entry)| entry));
         let entry = match value {
-            NewValue::Bytes(bytes) if bytes.len() <= SEGMENT_BYTES => self.store(key, found, &fields, bytes, None),
-            NewValue::Bytes(bytes) => self.store(key, found, &fields, b"", Some(Box::new(Segments::from_slice(bytes)))),
+            NewValue::Bytes(bytes) if bytes.len() <= SEGMENT_BYTES => self.store(key, found, fields, bytes, None),
+            NewValue::Bytes(bytes) => self.store(key, found, fields, b"", Some(Box::new(Segments::from_slice(bytes)))),
             NewValue::Segments(segments) if segments.len() > SEGMENT_BYTES => {
-                self.store(key, found, &fields, b"", Some(Box::new(segments)))
+                self.store(key, found, fields, b"", Some(Box::new(segments)))
             }
-            NewValue::Segments(segments) => self.store(key, found, &fields, &segments.to_vec(), None),
+            NewValue::Segments(segments) => self.store(key, found, fields, &segments.to_vec(), None),
         };
         self.after(key, || Effect::Put(entry.view()));
+    }
+
+    /// Gives an entry that is there all its fields; tells nobody, as the change that it belongs to is being told.
+    pub(crate) fn set_fields(&mut self, key: Key<'_>, fields: Fields) -> bool {
+        let Some((_, entry)) = self.position(key) else { return false };
+        entry.set_clock(fields.clock);
+        if let (Some(_), Some(cas)) = (entry.fields().cas, fields.cas) {
+            entry.overwrite_cas(cas);
+        }
+        if entry.fields() != fields {
+            self.rewrite(key, entry, fields);
+        }
+        true
     }
 
     /// Appends to a string that exists; returns the new length in bytes.
@@ -294,7 +337,7 @@ impl<'e> Exec<'e> {
             if entry.fields().cas.is_some() {
                 entry.overwrite_cas(self.engine.fresh_cas());
             }
-            self.after(key, || Effect::Argv(range_effect(key, offset, arg)));
+            self.after(key, || Effect::Argv(range_effect(key, offset, arg), entry.view()));
             return len;
         }
         let before = entry.fields();
@@ -343,7 +386,9 @@ impl<'e> Exec<'e> {
                 entry.overwrite_expiry(at);
                 self.place(key).note_expiry(at);
             }
-            _ => self.rewrite(key, entry, Fields { expire_at_ms: at_ms, ..fields }),
+            _ => {
+                self.rewrite(key, entry, Fields { expire_at_ms: at_ms, ..fields });
+            }
         }
         self.after(key, || Effect::ExpireAt(at_ms));
         true
@@ -364,33 +409,45 @@ impl<'e> Exec<'e> {
         match entry.view().value() {
             Value::Slice(bytes) => {
                 let bytes = bytes.to_vec();
-                self.put(to, NewValue::Bytes(&bytes), ttl, mc);
+                self.put_with(to, NewValue::Bytes(&bytes), ttl, mc, fields.raw);
             }
             Value::Segments(segments) => {
                 let segments = segments.clone();
-                self.put(to, NewValue::Segments(segments), ttl, mc);
+                self.put_with(to, NewValue::Segments(segments), ttl, mc, fields.raw);
             }
-        }
-        if let Some(copy) = self.find(to).filter(|_| fields.raw) {
-            copy.set_raw();
         }
     }
 
     // === the whole key space, for walks and bodies with every stripe locked ===
 
-    /// Keys of a database.
+    /// Keys of a database, in the slots that count.
     pub fn db_len(&mut self, db: Db) -> u64 {
         (0..STRIPES).map(|index| self.engine.stripe(index).db_count(db, false)).sum()
     }
 
-    /// Exchanges two databases. Every stripe is locked.
+    /// Exchanges two databases. Every stripe is locked. No entry changes its place, so nobody who follows is told:
+    /// effects name databases by where they live.
     pub fn swap_db(&mut self, one: Db, other: Db) {
         self.engine.swap_db(one, other);
     }
 
     /// Visits about `count` live keys of one slot, from a hash cursor on; expired ones are dropped, not shown.
-    /// Returns where to go on, or nothing when the slot is done. The slot's stripe is locked.
+    /// Returns where to go on, or nothing when the slot is done (or does not count). The slot's stripe is locked.
     pub fn scan_slot(
+        &mut self,
+        slot: Slot,
+        db: Db,
+        cursor: u32,
+        count: usize,
+        each: impl FnMut(Entry<'_>),
+    ) -> Option<u32> {
+        if !self.stripe_data(slot).gate_of(slot).counts() {
+            return None;
+        }
+        self.scan_any_slot(slot, db, cursor, count, each)
+    }
+
+    fn scan_any_slot(
         &mut self,
         slot: Slot,
         db: Db,
@@ -419,8 +476,11 @@ impl<'e> Exec<'e> {
         next.map(ScanCursor::raw)
     }
 
-    /// Keys of one slot in one database. The slot's stripe is locked.
+    /// Keys of one slot in one database; 0 where they do not count. The slot's stripe is locked.
     pub fn slot_len(&mut self, slot: Slot, db: Db) -> u64 {
+        if !self.stripe_data(slot).gate_of(slot).counts() {
+            return 0;
+        }
         self.table(slot, db).map_or(0, |table| u64::from(table.len()))
     }
 
@@ -436,36 +496,30 @@ impl<'e> Exec<'e> {
     /// is freed in slices after the lock: however many there are, the lock is held for a moment only. The slot's
     /// stripe is locked.
     pub fn clear_slot(&mut self, slot: Slot, db: Db) -> u64 {
-        let engine = self.engine;
-        // SAFETY: the stripe is locked.
-        if unsafe { engine.stripe(stripe_of(slot)).data() }.observer.is_some() {
-            return self.delete_slot(slot, db);
+        let keys = self.drop_table(slot, db);
+        if keys > 0
+            && let Some(observers) = &mut self.stripe_data(slot).observer
+        {
+            observers.cleared(slot, db);
         }
-        if self.slot_len(slot, db) == 0 {
+        keys
+    }
+
+    /// As `clear_slot`, and tells nobody.
+    pub(crate) fn drop_table(&mut self, slot: Slot, db: Db) -> u64 {
+        if self.table(slot, db).is_none_or(|table| table.is_empty() && table.array_bytes() == 0) {
             return 0;
         }
         let mut place = self.place(Key { bytes: b"", hash: 0, slot, db });
         let table = std::mem::take(place.table());
-        let (keys, volatile) = (u64::from(table.len()), u64::from(table.volatile));
-        place.directory.add(-(keys as i64), -(volatile as i64));
+        let (keys, volatile) = (table.len(), table.volatile);
+        place.count(-(keys as i32), -(volatile as i32));
         place.directory.earliest_expiry_ms[place.at] = u64::MAX;
-        place.stripe.count(-(keys as i32), -(volatile as i32));
-        self.local.garbage.push(table);
-        keys
-    }
-
-    /// As `clear_slot`, key by key, for those who follow.
-    fn delete_slot(&mut self, slot: Slot, db: Db) -> u64 {
-        let Some(table) = self.table(slot, db) else { return 0 };
-        // SAFETY: the table's words are live entries and the stripe is locked.
-        let keys: Vec<Vec<u8>> = table.iter().map(|raw| unsafe { EntryPtr::from_raw(raw) }.key().to_vec()).collect();
-        for bytes in &keys {
-            let key = Key { db, ..self.key_of(bytes) };
-            if let Some((position, entry)) = self.position(key) {
-                self.delete(key, position, entry);
-            }
+        if !self.counts {
+            place.stripe.add_uncounted(-(table.bytes as i64 + table.array_bytes() as i64));
         }
-        keys.len() as u64
+        self.local.garbage.push(table);
+        u64::from(keys)
     }
 
     // === upkeep ===
@@ -573,11 +627,11 @@ impl<'e> Exec<'e> {
         let stripe = self.engine.stripe(stripe_of(key.slot));
         // SAFETY: as in stripe_data.
         let directory = unsafe { stripe.directory_or_new(key.db) };
-        Place { stripe, directory, at: key.slot.index() % STRIPE_SLOTS }
+        Place { stripe, directory, at: key.slot.index() % STRIPE_SLOTS, counts: self.counts }
     }
 
     #[inline]
-    fn position(&self, key: Key<'_>) -> Option<(Position, EntryPtr)> {
+    pub(crate) fn position(&self, key: Key<'_>) -> Option<(Position, EntryPtr)> {
         let table = self.table(key.slot, key.db)?;
         // SAFETY: the table's words are live entries and the stripe is locked.
         let position = table.find(key.hash, |raw| unsafe { EntryPtr::from_raw(raw) }.is_key(key.bytes))?;
@@ -672,25 +726,33 @@ impl<'e> Exec<'e> {
         let more = (rounded(bytes) + outside) as i64 - (rounded(old_bytes) + old_outside) as i64;
         if more != 0 {
             place.table().bytes = place.table().bytes.wrapping_add_signed(more);
-            engine.account(self.local, more);
+            self.account(key.slot, more);
         }
         // SAFETY: just written.
         unsafe { EntryPtr::from_raw(to) }
     }
 
     /// Writes the same key and value with other fields. `before` and `after` are the caller's.
-    fn rewrite(&mut self, key: Key<'_>, entry: EntryPtr, fields: Fields) {
-        let Some((position, _)) = self.position(key) else { return };
+    fn rewrite(&mut self, key: Key<'_>, entry: EntryPtr, fields: Fields) -> EntryPtr {
+        let Some((position, _)) = self.position(key) else { return entry };
         match entry.view().value() {
             Value::Slice(bytes) => {
                 let bytes = bytes.to_vec();
-                self.store(key, Some((position, entry)), &fields, &bytes, None);
+                self.store(key, Some((position, entry)), &fields, &bytes, None)
             }
             Value::Segments(segments) => {
                 let segments = Box::new(segments.clone());
-                self.store(key, Some((position, entry)), &fields, b"", Some(segments));
+                self.store(key, Some((position, entry)), &fields, b"", Some(segments))
             }
         }
+    }
+
+    #[inline]
+    fn account(&mut self, slot: Slot, bytes: i64) {
+        if !self.counts {
+            self.engine.stripe(stripe_of(slot)).add_uncounted(bytes);
+        }
+        self.engine.account(self.local, bytes);
     }
 
     fn insert(&mut self, key: Key<'_>, entry: NonNull<u8>, expire_at_ms: Option<u64>, bytes: i64) {
@@ -700,10 +762,9 @@ impl<'e> Exec<'e> {
         place.table().insert(&mut arrays, key.hash, entry, hash_of(self.engine));
         let more_array = place.table().array_bytes() as i64 - array_before as i64;
         place.table().bytes += bytes as u64;
-        place.directory.add(1, 0);
-        place.stripe.count(1, 0);
+        place.count(1, 0);
         place.change_expiry(None, expire_at_ms);
-        self.engine.account(self.local, bytes + more_array);
+        self.account(key.slot, bytes + more_array);
     }
 
     fn delete(&mut self, key: Key<'_>, position: Position, entry: EntryPtr) {
@@ -716,22 +777,21 @@ impl<'e> Exec<'e> {
         let bytes = entry.bytes();
         let held = entry.heap_bytes();
         place.table().bytes -= held as u64;
-        place.directory.add(-1, 0);
-        place.stripe.count(-1, 0);
+        place.count(-1, 0);
         place.change_expiry(entry.expire_at_ms(), None);
         // SAFETY: the table no longer names the entry, nothing reads it again.
         unsafe {
             drop(entry.take_segments());
             self.local.heap.free(self.engine.heap(), entry.as_raw(), bytes);
         }
-        self.engine.account(self.local, -(held as i64) - less_array);
+        self.account(key.slot, -(held as i64) - less_array);
         self.after(key, || Effect::Delete);
     }
 
     fn grow(&mut self, key: Key<'_>, more: i64) {
         let mut place = self.place(key);
         place.table().bytes = place.table().bytes.wrapping_add_signed(more);
-        self.engine.account(self.local, more);
+        self.account(key.slot, more);
     }
 
     #[inline]
@@ -744,7 +804,7 @@ impl<'e> Exec<'e> {
     #[inline]
     fn after<'a>(&mut self, key: Key<'_>, effect: impl FnOnce() -> Effect<'a>) {
         if let Some(observer) = &mut self.stripe_data(key.slot).observer {
-            observer.after(key.slot, key.db, key.bytes, effect());
+            observer.after(key.slot, key.db, key.bytes, &effect());
         }
     }
 }
@@ -761,11 +821,18 @@ impl Place<'_> {
         if change != 0 {
             let table = self.table();
             table.volatile = table.volatile.wrapping_add_signed(change);
-            self.directory.add(0, change.into());
-            self.stripe.count(0, change);
+            self.count(0, change);
         }
         if let Some(at) = after {
             self.note_expiry(at);
+        }
+    }
+
+    #[inline]
+    fn count(&self, keys: i32, volatile: i32) {
+        if self.counts {
+            self.directory.add(keys.into(), volatile.into());
+            self.stripe.count(keys, volatile);
         }
     }
 
@@ -780,7 +847,7 @@ impl Place<'_> {
 }
 
 /// The hash of an entry, for tables that must move it.
-fn hash_of(engine: &Engine) -> impl Fn(NonNull<u8>) -> u64 + '_ {
+pub(crate) fn hash_of(engine: &Engine) -> impl Fn(NonNull<u8>) -> u64 + '_ {
     // SAFETY: tables ask about their own words only, under the lock.
     |raw| engine.hasher().hash(unsafe { EntryPtr::from_raw(raw) }.key())
 }
@@ -823,7 +890,7 @@ pub(crate) fn write_fault(spec: &Spec, fault: &Fault, out: &mut Out) {
     out.raw(b"\r\n");
 }
 
-/// Visits the live keys of one slot under its lock: for tools and tests.
+/// Visits the live keys of one slot under its lock, whatever its gate: for tools and tests.
 pub fn inspect_slot(
     engine: &Engine,
     local: &mut Local,
@@ -832,14 +899,10 @@ pub fn inspect_slot(
     now_ms: u64,
     mut each: impl FnMut(Entry<'_>),
 ) {
-    let stripe = engine.stripe(stripe_of(slot));
-    if stripe.db_count(db, false) == 0 {
-        return;
-    }
-    let _held = stripe.hold_patiently();
+    let _held = engine.stripe(stripe_of(slot)).hold_patiently();
     let mut exec = Exec::upkeep(engine, local, now_ms);
     let mut cursor = Some(0);
     while let Some(at) = cursor {
-        cursor = exec.scan_slot(slot, db, at, usize::MAX, &mut each);
+        cursor = exec.scan_any_slot(slot, db, at, usize::MAX, &mut each);
     }
 }

@@ -45,9 +45,10 @@ impl Gate {
         self == Gate::Serving
     }
 
-    /// Whether the slot's keys count (DBSIZE, KEYS, the bill).
+    /// Whether the slot's keys count (DBSIZE, KEYS, the bill): not where another node's do.
+    #[inline]
     pub fn counts(self) -> bool {
-        self != Gate::Dark
+        !matches!(self, Gate::Dark | Gate::Released)
     }
 }
 
@@ -61,6 +62,7 @@ mod tests {
             assert_eq!(gate.check(true).is_ok(), gate == Gate::Serving, "{gate:?}");
             assert_eq!(gate.check(false).is_ok(), matches!(gate, Gate::Serving | Gate::Sealed), "{gate:?}");
             assert_eq!(gate.may_reap(), gate == Gate::Serving, "{gate:?}");
+            assert_eq!(gate.counts(), !matches!(gate, Gate::Released | Gate::Dark), "{gate:?}: one node counts a key");
         }
         assert_eq!(Gate::Released.check(false), Err(Refusal::Moved));
         assert_eq!(Gate::Latched.check(false), Err(Refusal::Paused));

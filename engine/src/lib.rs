@@ -14,6 +14,7 @@ mod garbage;
 pub mod gate;
 pub mod glob;
 pub mod heap;
+pub mod import;
 pub mod key;
 pub mod metric;
 pub mod number;

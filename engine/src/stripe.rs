@@ -3,15 +3,15 @@
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use swell_ring::{SLOTS, Slot};
 
-use crate::effect::Observer;
+use crate::effect::Observers;
 use crate::gate::Gate;
-use crate::key::{DATABASES, Db};
+use crate::key::{DATABASES, Db, all_dbs};
 use crate::table::Table;
 
 /// Slots of one stripe.
@@ -36,7 +36,7 @@ pub struct Directory {
     pub tables: [Table; STRIPE_SLOTS],
     /// No key of the slot expires before this (unix milliseconds); `u64::MAX`: none expires.
     pub earliest_expiry_ms: [u64; STRIPE_SLOTS],
-    /// Keys in all its tables; written under the lock, read by anyone.
+    /// Keys in all its tables whose slots count (see [`Gate::counts`]); written under the lock, read by anyone.
     keys: AtomicU64,
     /// Keys of these with an expiry.
     volatile: AtomicU64,
@@ -49,7 +49,7 @@ pub struct StripeData {
     pub gate: Gate,
     gates: Option<Box<[Gate; STRIPE_SLOTS]>>,
     /// Who follows the changes.
-    pub observer: Option<Box<dyn Observer>>,
+    pub observer: Option<Box<Observers>>,
 }
 
 /// A lock with what it protects.
@@ -61,9 +61,12 @@ pub struct Stripe {
     directories: [AtomicPtr<Directory>; DATABASES],
     /// No key of the stripe expires before this, unix milliseconds.
     pub earliest_expiry_ms: AtomicU64,
-    /// Keys of all databases, and those of them with an expiry; written under the lock, read by anyone.
+    /// Keys of all databases whose slots count, and those of them with an expiry; written under the lock, read by
+    /// anyone.
     keys: AtomicU32,
     volatile: AtomicU32,
+    /// Bytes of the slots that do not count; written under the lock, read by anyone.
+    uncounted_bytes: AtomicI64,
     data: UnsafeCell<StripeData>,
     waiting: Mutex<Waiting>,
 }
@@ -165,6 +168,7 @@ impl Default for Stripe {
             earliest_expiry_ms: AtomicU64::new(u64::MAX),
             keys: AtomicU32::new(0),
             volatile: AtomicU32::new(0),
+            uncounted_bytes: AtomicI64::new(0),
             data: UnsafeCell::default(),
             waiting: Mutex::default(),
         }
@@ -296,7 +300,7 @@ impl Stripe {
         }
     }
 
-    /// Keys (or keys with an expiry) of all databases, as of a moment ago.
+    /// Keys that count (or those with an expiry) of all databases, as of a moment ago.
     #[inline]
     pub fn key_count_hint(&self, volatile_only: bool) -> u64 {
         u64::from(if volatile_only { self.volatile.load(Ordering::Relaxed) } else { self.keys.load(Ordering::Relaxed) })
@@ -322,10 +326,45 @@ impl Stripe {
     pub fn set_gate(&self, slot: Slot, gate: Gate) {
         let held = self.hold_patiently();
         // SAFETY: the lock is held.
-        unsafe { self.data() }.set_gate(slot, gate);
+        let data = unsafe { self.data() };
+        let before = data.gate_of(slot);
+        data.set_gate(slot, gate);
+        if before.counts() != gate.counts() {
+            self.recount(slot, gate.counts());
+        }
         drop(held);
         let wakers = std::mem::take(&mut self.waiting().gates);
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The keys of a slot count from now on, or no longer. The lock is held.
+    #[cold]
+    fn recount(&self, slot: Slot, counts: bool) {
+        let (at, sign) = (slot.index() % STRIPE_SLOTS, if counts { 1 } else { -1 });
+        for db in all_dbs() {
+            // SAFETY: the caller holds the lock; the reference ends with this turn.
+            let Some(directory) = (unsafe { self.directory(db) }) else { continue };
+            let table = &directory.tables[at];
+            let (keys, volatile) = (table.len() as i32 * sign, table.volatile as i32 * sign);
+            let bytes = table.bytes as i64 + table.array_bytes() as i64;
+            directory.add(keys.into(), volatile.into());
+            self.count(keys, volatile);
+            self.add_uncounted(-bytes * i64::from(sign));
+            if counts {
+                // Expiry has passed the slot by and may have forgotten it.
+                self.earliest_expiry_ms.fetch_min(directory.earliest_expiry_ms[at], Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Bytes of the slots that do not count, as of a moment ago.
+    pub fn uncounted_bytes(&self) -> i64 {
+        self.uncounted_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Adds to those. The caller holds the lock.
+    pub(crate) fn add_uncounted(&self, bytes: i64) {
+        self.uncounted_bytes.store(self.uncounted_bytes() + bytes, Ordering::Relaxed);
     }
 
     /// What the lock protects.
@@ -373,7 +412,7 @@ impl Stripe {
         directory
     }
 
-    /// Keys of one database (or those with an expiry), as of a moment ago, without the lock.
+    /// Keys of one database that count (or those with an expiry), as of a moment ago, without the lock.
     pub fn db_count(&self, db: Db, volatile_only: bool) -> u64 {
         let directory = self.directories[db.index()].load(Ordering::Acquire);
         if directory.is_null() {

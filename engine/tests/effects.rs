@@ -12,7 +12,7 @@ use swell_engine::spec::Body;
 use swell_engine::stripe::STRIPES;
 use swell_engine::walk::{Step, WalkState};
 use swell_engine::{Context, Db, Engine, Local, Outcome};
-use swell_ring::Slot;
+use swell_ring::{Slot, slot_of};
 use swell_wire::{Arg, Out, OwnedArgs, Proto, Segments};
 
 type Copy = BTreeMap<(u8, Vec<u8>), (Vec<u8>, Option<u64>)>;
@@ -32,7 +32,7 @@ impl Observer for Follower {
         assert_eq!(self.announced.replace(id), None, "every before has its after");
     }
 
-    fn after(&mut self, _: Slot, db: Db, key: &[u8], effect: Effect<'_>) {
+    fn after(&mut self, _: Slot, db: Db, key: &[u8], effect: &Effect<'_>) {
         let id = (db.number(), key.to_vec());
         assert_eq!(self.announced.take().as_ref(), Some(&id), "after follows before, for the same key");
         let mut copy = self.copy.lock().unwrap();
@@ -41,8 +41,8 @@ impl Observer for Follower {
                 copy.insert(id, (entry.value().to_bytes().into_owned(), entry.expire_at_ms()));
             }
             Effect::Delete => assert!(copy.remove(&id).is_some(), "only what was there is deleted"),
-            Effect::ExpireAt(at) => copy.get_mut(&id).expect("the key is there").1 = at,
-            Effect::Argv(args) => {
+            Effect::ExpireAt(at) => copy.get_mut(&id).expect("the key is there").1 = *at,
+            Effect::Argv(args, entry) => {
                 let args = args.as_args();
                 assert_eq!(args.slice(0), b"setrange");
                 let offset: usize = std::str::from_utf8(args.slice(2)).unwrap().parse().unwrap();
@@ -53,8 +53,13 @@ impl Observer for Follower {
                     Arg::Segments(more) => segments.write_at(offset, &more.to_vec()),
                 }
                 *value = segments.to_vec();
+                assert!(entry.value().to_bytes() == value.as_slice(), "the entry is what the command made");
             }
         }
+    }
+
+    fn cleared(&mut self, slot: Slot, db: Db) {
+        self.copy.lock().unwrap().retain(|(of, key), _| (*of, slot_of(key)) != (db.number(), slot));
     }
 
     fn unit_begin(&mut self) {
@@ -126,10 +131,7 @@ fn effects_rebuild_the_data_after_random_commands() {
     let copy = Arc::new(Mutex::new(Copy::new()));
     for index in 0..STRIPES {
         let follower = Follower { copy: copy.clone(), announced: None, units: 0 };
-        engine.stripe(index).lock_patiently();
-        // SAFETY: the lock is held.
-        unsafe { engine.stripe(index).data() }.observer = Some(Box::new(follower));
-        engine.stripe(index).unlock();
+        engine.follow(index, engine.observer_id(), Box::new(follower));
     }
     let mut bench = Bench { engine, local, now_ms: 1_700_000_000_000 };
     let long = vec![b'x'; 70_000];

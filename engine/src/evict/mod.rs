@@ -272,8 +272,8 @@ fn pick(stripe: &Stripe, random: u64, volatile_only: bool) -> Option<(Db, usize)
             continue;
         }
         // SAFETY: the caller holds the lock.
-        let directory = unsafe { stripe.directory(db) }?;
-        for (at, table) in directory.tables.iter().enumerate() {
+        let (data, directory) = unsafe { (stripe.data(), stripe.directory(db)?) };
+        for (at, table) in directory.tables.iter().enumerate().filter(|(at, _)| data.gate_at(*at).counts()) {
             let here = u64::from(if volatile_only { table.volatile } else { table.len() });
             if left < here {
                 return Some((db, at));
