@@ -121,7 +121,8 @@ impl Caller {
         let (until, mut retry) = (Instant::now() + wait, RETRY_MIN);
         loop {
             match self.join().await {
-                Err(JoinError::Link(error)) if Instant::now() < until => {
+                // Who is refused for his secret or protocol will be refused again.
+                Err(JoinError::Link(error)) if Instant::now() < until && !matches!(error, LinkError::Refused(_)) => {
                     tracing::debug!(%error, "the scaler cannot be reached yet");
                     pause(&mut retry).await;
                 }

@@ -21,6 +21,8 @@ pub(super) struct Wanted {
     places: Vec<(SlotSet, NodeId)>,
     /// Slots whose node has gone, and that wait for another.
     adrift: SlotSet,
+    /// Slots that are adrift wait for `place`.
+    leaves_orphans: bool,
     on_its_way: Option<Made>,
 }
 
@@ -49,6 +51,10 @@ impl Wanted {
     pub(super) fn recovered(map: &SlotMap) -> Wanted {
         let adrift = if map.epoch() > Epoch(0) { map.orphans() } else { SlotSet::new() };
         Wanted { adrift, ..Wanted::default() }
+    }
+
+    pub(super) fn leave_orphans(&mut self) {
+        self.leaves_orphans = true;
     }
 
     pub(super) fn join(&mut self, member: Member) {
@@ -179,8 +185,12 @@ impl Wanted {
         }
     }
 
-    /// Gives slots that are adrift to living nodes, empty; the open ones when their attempt has ended.
+    /// Gives slots that are adrift to living nodes, empty. Not those of an attempt that has not ended (`open`): its
+    /// target may be Ready, and would take the map for a commit.
     fn settle_adrift(&mut self, made: &mut Made, open: &SlotSet) {
+        if self.leaves_orphans {
+            return;
+        }
         let mut free = self.adrift.clone();
         free.subtract(open);
         if free.is_empty() || made.map.nodes().is_empty() {

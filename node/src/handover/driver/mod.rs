@@ -174,6 +174,12 @@ impl Driver {
         }
     }
 
+    /// Slots of dead nodes stay with nobody until [`Input::Place`] says whose they are. Otherwise living nodes get them
+    /// at once.
+    pub fn leave_orphans(&mut self) {
+        self.maps.leave_orphans();
+    }
+
     /// The newest durable map.
     pub fn map(&self) -> &SlotMap {
         &self.map
