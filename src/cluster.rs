@@ -13,6 +13,7 @@ use swell_node::Node;
 use swell_node::host::{EMBEDDED, Host, HostConfig, HostError};
 use swell_node::link::socket::Address;
 use swell_node::view::View;
+use swell_proxy::route::NODES_MAX;
 use swell_ring::{CacheState, Member};
 use swell_scaler::{ProcessConfig, Scaler, ScalerConfig, ScalerError};
 
@@ -195,6 +196,7 @@ fn state(config: &Config) -> CacheState {
         ("maxmemory", config.maxmemory.to_string()),
         ("maxmemory-policy", config.maxmemory_policy.name().to_owned()),
         ("memcached-item-bytes-max", config.memcached_item_bytes_max.to_string()),
+        (NODES_MAX, config.nodes_max.to_string()),
         ("spares-only-resp", spares.to_owned()),
     ];
     CacheState::default().changed(entries.map(|(name, value)| (name.to_owned(), value)))

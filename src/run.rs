@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use swell_meter::{Bill, Ledger, PriceFile, Profile, Tariff};
+use swell_node::host::EMBEDDED;
 use swell_proxy::files;
 use swell_proxy::shared::unix_ms;
-use swell_proxy::{Proxy, ProxyConfig, Shared};
+use swell_proxy::{Control, Proxy, ProxyConfig, Shared};
 use tokio::runtime::Runtime;
 
 use crate::cli::ProxyTask;
@@ -224,7 +225,10 @@ impl Running {
         maxclients: usize,
         topology: Topology,
     ) -> anyhow::Result<Running> {
-        let embedded = topology.embedded.context("this proxy can only serve from a node in its own process")?;
+        let local = topology.embedded.as_ref().map(|_| EMBEDDED);
+        // Without a node of its own it keeps an empty one: for the settings, which the scaler tells it.
+        let embedded = topology.embedded.unwrap_or_else(|| Embedded::new(config, &identity));
+        let secret = topology.secret;
         let ledger = Arc::new(Ledger::new(unix_ms(), prices.minimum_stored_bytes));
         let proxy_config = ProxyConfig {
             workers: config.workers,
@@ -238,6 +242,9 @@ impl Running {
             node_id: identity.node_id,
             release_memory,
             version: env!("CARGO_PKG_VERSION"),
+            control: topology.control.map(|address| Control { address, secret }),
+            local,
+            view: embedded.view,
         };
         let sockets = |group: Option<Group>| group.map_or_else(Vec::new, |group| group.sockets);
         let (http_group, doors) = (

@@ -177,6 +177,16 @@ impl Stats {
         self.evicted_keys += other.evicted_keys;
         self.memcached.iter_mut().zip(other.memcached).for_each(|(sum, more)| *sum += more);
     }
+
+    /// Takes an earlier count away; where a node has begun anew since then nothing is left.
+    pub fn subtract(&mut self, other: &Stats) {
+        self.hits = self.hits.saturating_sub(other.hits);
+        self.misses = self.misses.saturating_sub(other.misses);
+        self.expired_keys = self.expired_keys.saturating_sub(other.expired_keys);
+        self.evicted_keys = self.evicted_keys.saturating_sub(other.evicted_keys);
+        let counters = self.memcached.iter_mut().zip(other.memcached);
+        counters.for_each(|(count, less)| *count = count.saturating_sub(less));
+    }
 }
 
 impl Engine {
@@ -278,7 +288,7 @@ impl Engine {
 
     /// Whether so many bytes more would pass the cache's maximum.
     #[inline]
-    pub(crate) fn would_pass(&self, local: &Local, more: usize) -> bool {
+    pub fn would_pass(&self, local: &Local, more: usize) -> bool {
         let max = self.settings.maxmemory_bytes();
         max != 0 && self.held_with(local) + more as u64 > max
     }

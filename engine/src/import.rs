@@ -174,7 +174,11 @@ impl Import<'_> {
         }
         let mut reply = Out::new(swell_wire::Proto::default());
         body(&mut exec, args, &mut reply).map_err(|_| ImportFault::NoEffect)?;
-        if exec.set_fields(key, fields) { Ok(()) } else { Err(ImportFault::NoKey) }
+        if !exec.set_fields(key, fields) {
+            return Err(ImportFault::NoKey);
+        }
+        // What a command adds is known afterwards only (SETRANGE far beyond the end).
+        self.check_room(0)
     }
 
     /// Takes all keys of a slot in one database away.

@@ -364,7 +364,7 @@ impl Stripe {
 
     /// Adds to those. The caller holds the lock.
     pub(crate) fn add_uncounted(&self, bytes: i64) {
-        self.uncounted_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.uncounted_bytes.store(self.uncounted_bytes() + bytes, Ordering::Relaxed);
     }
 
     /// What the lock protects.

@@ -282,4 +282,32 @@ mod tests {
         let why = serde_json::from_str::<SlotMap>(unknown).unwrap_err().to_string();
         assert!(why.contains("belong to node 4"), "{why}");
     }
+
+    #[test]
+    fn many_nodes_come_and_go() {
+        let mut map = (0..40).map(member).fold(SlotMap::empty(), SlotMap::with_member);
+        let of = |id: u32| all_slots().filter(move |slot| slot.index() % 40 == id as usize).collect::<SlotSet>();
+        for id in 0..40 {
+            map = map.assigned(&of(id), NodeId(id));
+        }
+        let mut gone = SlotSet::new();
+        for id in [0, 39, 17, 1, 17] {
+            map = map.without_member(NodeId(id));
+            gone.add(&of(id));
+            assert_eq!((map.orphans(), map.slots_of(NodeId(id))), (gone.clone(), SlotSet::new()), "without {id}");
+            assert_eq!(map.slots_of(NodeId(18)), of(18), "without {id}");
+        }
+        assert_eq!((map.nodes().len(), map.epoch()), (36, Epoch(40)));
+        let text = serde_json::to_string(&map).unwrap();
+        let read: SlotMap = serde_json::from_str(&text).unwrap();
+        assert!(all_slots().all(|slot| read.owner(slot) == map.owner(slot)));
+    }
+
+    #[test]
+    fn a_map_that_names_a_node_twice_is_none() {
+        let node = r#"{"id":4,"address":"unix:/n"}"#;
+        let text = format!(r#"{{"epoch":1,"nodes":[{node},{node}],"slots":[]}}"#);
+        let why = serde_json::from_str::<SlotMap>(&text).unwrap_err().to_string();
+        assert!(why.contains("names a node twice"), "{why}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
-use consistent_hash_ring::RingBuilder;
+use consistent_hash_ring::{Ring, RingBuilder};
 
 use crate::arc::SlotArc;
 use crate::map::NodeId;
@@ -12,7 +12,7 @@ use crate::placement::Candidate;
 const POINTS_PER_NODE: u64 = 64;
 
 /// Points of all nodes together (but each has one): inserting one takes time in proportion to those there are.
-const POINTS_MAX: u64 = 8192;
+const POINTS_MAX: u64 = 4096;
 
 /// A ring: where each node's points end. Nodes are numbered as they were given.
 pub(crate) struct Points {
@@ -36,15 +36,8 @@ pub(crate) struct RingHasher(u64);
 impl Points {
     /// The ring of these nodes, with points in proportion to their weights. No nodes, no ring.
     pub fn new(nodes: &[Candidate]) -> Option<Points> {
-        let total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
-        let all = (POINTS_PER_NODE * nodes.len() as u64).min(POINTS_MAX);
-        let points = |node: &Candidate| (u64::from(node.weight) * all / total.max(1)).max(1) as usize;
-        let hasher = BuildHasherDefault::<RingHasher>::default();
-        let ring = RingBuilder::new(hasher.clone())
-            .weighted_nodes_iter(
-                nodes.iter().enumerate().map(|(index, node)| (Named { id: node.id, index }, points(node))),
-            )
-            .build();
+        let hasher = BuildHasherDefault::default();
+        let ring = ring(nodes, hasher.clone());
         let ends: Vec<(u64, usize)> =
             ring.resident_ranges().map(|range| (*range.keys().end(), range.node().index)).collect();
         (!ends.is_empty()).then_some(Points { ends, hasher })
@@ -101,6 +94,14 @@ impl Walk {
     }
 }
 
+fn ring(nodes: &[Candidate], hasher: BuildHasherDefault<RingHasher>) -> Ring<Named, BuildHasherDefault<RingHasher>> {
+    let total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
+    let all = (POINTS_PER_NODE * nodes.len() as u64).min(POINTS_MAX);
+    let points = |node: &Candidate| (u64::from(node.weight) * all / total.max(1)).max(1) as usize;
+    let named = |(index, node): (usize, &Candidate)| (Named { id: node.id, index }, points(node));
+    RingBuilder::new(hasher).weighted_nodes_iter(nodes.iter().enumerate().map(named)).build()
+}
+
 /// A node on the ring: its id places it, its index is what we want to read off.
 #[derive(Clone)]
 struct Named {
@@ -152,5 +153,58 @@ impl Hasher for RingHasher {
         hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
         hash = (hash ^ hash >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
         hash ^ hash >> 33
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arc::arcs;
+
+    fn candidates(count: u32) -> Vec<Candidate> {
+        (1..=count).map(|id| Candidate { id: NodeId(id), weight: 1 + id % 3 }).collect()
+    }
+
+    #[test]
+    fn an_arc_belongs_to_whom_the_ring_says() {
+        for count in [1, 2, 7, 300] {
+            let nodes = candidates(count);
+            let (ring, points) = (ring(&nodes, Default::default()), Points::new(&nodes).unwrap());
+            for arc in arcs(count as usize) {
+                assert_eq!(points.owner(arc), ring.get(arc.first().number()).index, "{arc} of {count} nodes");
+            }
+        }
+        assert!(Points::new(&[]).is_none());
+    }
+
+    #[test]
+    fn a_walk_comes_to_the_next_open_node_clockwise() {
+        let points = Points::new(&candidates(12)).unwrap();
+        let mut open = vec![true; 12];
+        let mut walk = points.walk(open.clone());
+        for closed in [3, 4, 0, 11, 7, 8, 9, 1, 2, 10, 5] {
+            open[closed] = false;
+            walk.close(closed);
+            for arc in arcs(12) {
+                let clockwise = points.ends.iter().cycle().skip(points.at(arc)).take(points.ends.len());
+                let first = clockwise.map(|(_, node)| *node).find(|node| open[*node]);
+                assert_eq!(walk.first_open(&points, arc), first, "{arc} after {closed} closed");
+            }
+        }
+        walk.close(6);
+        assert!(arcs(12).all(|arc| walk.first_open(&points, arc).is_none()));
+    }
+
+    #[test]
+    fn hashes_do_not_depend_on_the_machine() {
+        let hasher = BuildHasherDefault::<RingHasher>::default();
+        let mut plain = RingHasher::default();
+        plain.write(b"foobar");
+        assert_eq!(plain.0, 0x8594_4171_f739_67e8, "FNV-1a's own example");
+        assert_eq!(hasher.hash_one(0x0102u16), {
+            let mut bytes = RingHasher::default();
+            bytes.write(&[2, 1]);
+            bytes.finish()
+        });
     }
 }

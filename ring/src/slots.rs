@@ -117,7 +117,7 @@ impl SlotSet {
         while at < SLOTS {
             let run = (self.0[at / 64] >> (at % 64)).trailing_ones() as usize;
             at += run;
-            if run == 0 || at % 64 != 0 {
+            if run == 0 || !at.is_multiple_of(64) {
                 break;
             }
         }

@@ -80,7 +80,8 @@ impl Writer {
 
     /// Gives up waiting for those who do not confirm.
     pub(crate) fn expire_changes(&mut self, now: Instant) {
-        let (late, rest) = std::mem::take(&mut self.changes).into_iter().partition(|change: &Change| change.until <= now);
+        let (late, rest) =
+            std::mem::take(&mut self.changes).into_iter().partition(|change: &Change| change.until <= now);
         self.changes = rest;
         let late: Vec<Change> = late;
         for change in late {

@@ -77,7 +77,7 @@ impl Writer {
         self.keep(&records).map_err(|why| format!("its number cannot be made durable: {why}"))?;
         let member = Member { id, address: join.advertise, zone: join.zone };
         let before = self.nodes.remove(&id);
-        let mut node = Node::new(member.clone(), known.origin, join.boot, known.pid, now);
+        let mut node = Node::new(member.clone(), known.origin, known.pid, now);
         (node.is_pid_certain, node.has_joined, node.link) = (known.is_pid_certain, true, Some(link));
         let again = if before.as_ref().is_some_and(|node| node.has_joined) { " again" } else { "" };
         if let Some(before) = before {
@@ -117,7 +117,8 @@ impl Writer {
 
     /// An address has one node. Another one there whose link is lost has made room: it cannot be reached any more.
     fn make_room_at(&mut self, join: &Join, id: Option<NodeId>, now: Instant) -> Result<(), String> {
-        let other = self.nodes.values().find(|node| node.member.address == join.advertise && Some(node.member.id) != id);
+        let other =
+            self.nodes.values().find(|node| node.member.address == join.advertise && Some(node.member.id) != id);
         match other.map(|node| (node.member.id, node.link)) {
             Some((other, Some(_))) => Err(format!("node {other} is at {} already", join.advertise)),
             Some((other, None)) => {

@@ -41,6 +41,7 @@ pub(crate) struct LinkId(pub u64);
 pub(crate) struct Link {
     pub(crate) id: LinkId,
     /// The process at the other end, as the system says (Unix sockets), in this process's namespace.
+    /// None where it cannot say.
     pub(crate) peer_pid: Option<u32>,
     /// Which start of its process the caller is.
     pub(crate) boot: String,
@@ -296,7 +297,9 @@ fn json_frame(message: &impl Serialize) -> Vec<u8> {
 
 fn peer_pid(socket: &Socket) -> Option<u32> {
     match socket {
-        Socket::Unix(stream) => stream.peer_cred().ok()?.pid().and_then(|pid| u32::try_from(pid).ok()),
+        Socket::Unix(stream) => {
+            stream.peer_cred().ok()?.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0)
+        }
         Socket::Tcp(_) => None,
     }
 }

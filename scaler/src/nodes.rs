@@ -28,7 +28,6 @@ pub(crate) struct Node {
     pub(crate) pid: u32,
     /// Whether `pid` was told by the system: only then its absence proves anything.
     pub(crate) is_pid_certain: bool,
-    pub(crate) boot: String,
     /// Whether it has joined since this scaler started.
     pub(crate) has_joined: bool,
     pub(crate) link: Option<LinkId>,
@@ -69,13 +68,12 @@ pub(crate) enum Who {
 
 impl Node {
     /// A node that has not joined yet.
-    pub(crate) fn new(member: Member, origin: Origin, boot: String, pid: u32, now: Instant) -> Node {
+    pub(crate) fn new(member: Member, origin: Origin, pid: u32, now: Instant) -> Node {
         Node {
             member,
             origin,
             pid,
             is_pid_certain: false,
-            boot,
             has_joined: false,
             link: None,
             lost_since: now,

@@ -12,7 +12,6 @@ use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use crate::writer::Writer;
 use crate::error::ScalerError;
 use crate::events::unix_ms;
 use crate::provider::process::ProcessConfig;
@@ -20,6 +19,7 @@ use crate::ready::Ready;
 use crate::store::Store;
 use crate::store::file::FileStore;
 use crate::store::memory::Memory;
+use crate::writer::Writer;
 
 /// Inputs that wait for the scaler at most; then links are read no further.
 const INPUTS_MAX: usize = 1024;

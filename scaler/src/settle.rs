@@ -20,7 +20,9 @@ impl Writer {
             true => self.events.news(format!("node {id} has left: {how}")),
             false => self.events.trouble(format!("node {id} is gone: {how}")),
         }
-        if node.origin == Origin::Guest && let Err(why) = self.keep(&[Record::GuestGone(id)]) {
+        if node.origin == Origin::Guest
+            && let Err(why) = self.keep(&[Record::GuestGone(id)])
+        {
             // No harm: without a place in the map nobody gets this number back.
             tracing::warn!(%why, node = %id, "cannot note that it is gone");
         }

@@ -38,7 +38,10 @@ pub(crate) enum Input {
     Said(LinkId, Box<FromMember>),
     Lost(LinkId, String),
     /// A child was reaped.
-    ChildEnded { pid: u32, how: String },
+    ChildEnded {
+        pid: u32,
+        how: String,
+    },
 }
 
 /// Everything.
@@ -59,6 +62,8 @@ pub(crate) struct Writer {
     pub(crate) orphans: (Epoch, SlotSet),
     /// Slots wait until all children that were asked for have joined for the first time.
     pub(crate) is_first_spread_due: bool,
+    /// When [`Writer::look_for_lost`] looks again.
+    next_look: Instant,
     ready: Arc<Ready>,
     accepting: JoinHandle<()>,
 }
@@ -94,6 +99,7 @@ impl Writer {
             events: Events::default(),
             orphans: (Epoch(0), SlotSet::all()),
             is_first_spread_due,
+            next_look: Instant::now(),
             ready,
             accepting,
         };
@@ -147,11 +153,11 @@ impl Writer {
 
     /// Sends bytes to all members, to `first` before anybody else.
     pub(crate) fn push(&self, bytes: &[u8], first: &[NodeId]) {
-        let first: Vec<LinkId> = first.iter().filter_map(|id| self.nodes.get(id)?.link).collect();
-        let rest = self.parties.iter().filter(|(id, party)| party.who.is_member() && !first.contains(id));
-        let rest = rest.map(|(_, party)| party);
-        let first = first.iter().filter_map(|id| self.parties.get(id));
-        first.chain(rest).for_each(|party| party.link.send_bytes(bytes));
+        let first = first.iter().filter_map(|id| self.nodes.get(id)?.link);
+        let members = self.parties.iter().filter(|(_, party)| party.who.is_member()).map(|(id, _)| *id);
+        for party in in_order(first, members).iter().filter_map(|id| self.parties.get(id)) {
+            party.link.send_bytes(bytes);
+        }
     }
 
     /// A new start: an incarnation of its own, an epoch that goes on from the last one.
@@ -160,13 +166,13 @@ impl Writer {
         let now = Instant::now();
         for guest in &self.kept.guests {
             let Some(member) = self.kept.map.node(guest.id) else { continue };
-            let node = Node::new(member.clone(), Origin::Guest, guest.boot.clone(), guest.pid, now);
+            let node = Node::new(member.clone(), Origin::Guest, guest.pid, now);
             self.nodes.insert(guest.id, node);
         }
         let mut next_node = self.kept.next_node;
         if let Some(member) = &self.embedded {
             next_node = next_node.max(member.id.0 + 1);
-            let node = Node::new(member.clone(), Origin::Embedded, String::new(), std::process::id(), now);
+            let node = Node::new(member.clone(), Origin::Embedded, std::process::id(), now);
             self.nodes.insert(member.id, node);
         }
         let mut records = vec![Record::Incarnation(self.kept.incarnation + 1), Record::NextNode(next_node)];
@@ -196,22 +202,22 @@ impl Writer {
         self.place_orphans(now);
     }
 
-    /// What clients have changed holds over a restart; what was configured anew since holds over that.
+    /// What clients have changed holds over a restart; what was configured anew since, or no longer is, holds over that.
     fn state_at_start(&self, configured: CacheState) -> Option<Record> {
         let kept = &self.kept;
-        let anew = |(name, value): &(&String, &String)| kept.configured.get(*name) != Some(*value);
-        let anew: Vec<(String, String)> =
-            configured.entries.iter().filter(anew).map(|(name, value)| (name.clone(), value.clone())).collect();
-        if anew.is_empty() && kept.state.version >= configured.version {
-            return None;
+        let mut entries = if kept.state.version == 0 { BTreeMap::new() } else { kept.state.entries.clone() };
+        let is_as_configured = |name: &String, value: &String| kept.configured.get(name) == Some(value);
+        entries.retain(|name, value| configured.entries.contains_key(name) || !is_as_configured(name, value));
+        for (name, value) in &configured.entries {
+            if !is_as_configured(name, value) || !entries.contains_key(name) {
+                entries.insert(name.clone(), value.clone());
+            }
         }
-        let mut state = match kept.state.version {
-            0 => CacheState::default(),
-            _ => kept.state.changed(anew.clone()),
-        };
-        state.entries.extend(anew);
-        state.version = state.version.max(configured.version);
-        Some(Record::State { state, configured: configured.entries })
+        let has_changed = entries != kept.state.entries;
+        let version = kept.state.version + u64::from(has_changed && kept.state.version > 0);
+        let state = CacheState { version: version.max(configured.version), entries };
+        let is_new = state != kept.state || configured.entries != kept.configured;
+        is_new.then_some(Record::State { state, configured: configured.entries })
     }
 
     fn take(&mut self, input: Input, now: Instant) {
@@ -252,7 +258,8 @@ impl Writer {
             Who::Proxy(known) => *known = seen,
             Who::Node(node) => {
                 if let Some(node) = self.nodes.get_mut(node) {
-                    node.seen = seen;
+                    node.seen.epoch = seen.epoch.max(node.seen.epoch);
+                    node.seen.state = seen.state.max(node.seen.state);
                     let node = node.member.id;
                     self.step(Step::Seen { node, epoch: seen.epoch }, now);
                 }
@@ -276,6 +283,9 @@ impl Writer {
                 self.gone(node, "it was drained", now);
             }
         }
+        if let Who::Proxy(_) = party.who {
+            self.events.news(format!("a proxy is lost: {why}"));
+        }
         // A proxy that is not linked routes by an old state at worst, and newer nodes refuse that.
         self.confirm_changes();
     }
@@ -292,8 +302,7 @@ impl Writer {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let looks = self.nodes.values().any(is_unclear);
-        let look = looks.then(|| Instant::now() + LOOK_EVERY);
+        let look = self.nodes.values().any(is_unclear).then_some(self.next_look);
         let change = self.changes.iter().map(|change| change.until).min();
         let child = self.provider.as_ref().and_then(Process::next_due);
         [look, change, child, self.drive.due()].into_iter().flatten().min()
@@ -331,12 +340,16 @@ impl Writer {
         }
     }
 
-    /// Guests are not ours to reap. Those whose process is certainly gone are treated as if they were; the others keep
-    /// their slots.
+    /// A node without a link keeps its slots, and after a while an event says so. Guests are not ours to reap: those
+    /// whose process is certainly gone are treated as if they were.
     fn look_for_lost(&mut self, now: Instant) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK_EVERY;
         let mut ended = Vec::new();
         for node in self.nodes.values_mut().filter(|node| is_unclear(node)) {
-            if node.is_pid_certain && has_ended(node.pid) {
+            if node.origin == Origin::Guest && node.is_pid_certain && has_ended(node.pid) {
                 ended.push(node.member.id);
             } else if now.duration_since(node.lost_since) >= LOST_AFTER {
                 node.is_told_lost = true;
@@ -366,7 +379,31 @@ impl Writer {
     }
 }
 
-/// A guest without a link, of whom no event has told yet.
+/// A node without a link, of which no event has told yet.
 fn is_unclear(node: &Node) -> bool {
-    node.link.is_none() && !node.is_told_lost && node.origin == Origin::Guest
+    let is_waited_for = node.has_joined || node.origin == Origin::Guest;
+    node.link.is_none() && !node.is_told_lost && is_waited_for
+}
+
+/// Each of the members once, `first` before the others.
+fn in_order(first: impl Iterator<Item = LinkId>, members: impl Iterator<Item = LinkId>) -> Vec<LinkId> {
+    let mut all: Vec<LinkId> = Vec::new();
+    for id in first.chain(members) {
+        if !all.contains(&id) {
+            all.push(id);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_goes_to_the_first_first_and_to_each_once() {
+        let ids = |ids: &[u64]| ids.iter().copied().map(LinkId).collect::<Vec<_>>().into_iter();
+        assert_eq!(in_order(ids(&[3, 1, 3]), ids(&[1, 2, 3, 4])), ids(&[3, 1, 2, 4]).collect::<Vec<_>>());
+        assert_eq!(in_order(ids(&[]), ids(&[1, 2])), ids(&[1, 2]).collect::<Vec<_>>());
+    }
 }

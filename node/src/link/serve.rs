@@ -11,7 +11,7 @@ use swell_engine::spec::{Body, Spec};
 use swell_engine::stripe::Ticket;
 use swell_engine::{Db, Outcome};
 use swell_wire::requests::Kind as ItemKind;
-use swell_wire::{Limits, Requests, memcached, resp};
+use swell_wire::{Limits, Out, Requests, memcached, resp};
 
 use crate::embedded::{Handle, Node};
 use crate::link::body::{self, Job, Ran};
@@ -366,13 +366,10 @@ impl Sessions {
         if slow.incoming != Incoming::Nothing {
             return Err(BadFrame::OutOfPlace("a frame inside another one's chunks"));
         }
-        if head.flags.has(Flags::RESTART) {
-            slow.refused = false;
-        }
-        let has_more = head.flags.has(Flags::MORE);
-        if slow.refused {
+        if slow.refused && !head.flags.has(Flags::RESTART) {
+            let has_more = head.flags.has(Flags::MORE);
             slow.incoming = if has_more { Incoming::Skipped(head.id) } else { Incoming::Nothing };
-            self.outbox.push(reply_head(&head, Status::Behind, 0), Vec::new(), Default::default());
+            self.outbox.push(reply_head(&head, Status::Behind, 0), Vec::new(), Out::default());
             return Ok(());
         }
         let job = Job::read(kind, head, body, &mut self.scratch)?;
@@ -382,6 +379,11 @@ impl Sessions {
 
     fn enqueue(&mut self, cx: &mut Cx<'_>, session: u32, job: Job) -> Result<(), BadFrame> {
         let slow = slow_mut(&mut self.sessions, session);
+        if slow.refused && !job.head.flags.has(Flags::RESTART) {
+            self.outbox.push(reply_head(&job.head, Status::Behind, 0), Vec::new(), Out::default());
+            return Ok(());
+        }
+        slow.refused = false;
         slow.bytes += job.bytes;
         slow.jobs.push_back(job);
         if slow.bytes > PARKED_BYTES_MAX && slow.jobs.len() > 1 {

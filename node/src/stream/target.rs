@@ -126,7 +126,7 @@ impl Incoming {
             }
             coming = match record {
                 Record::LongHead(piece) => self.long_head(piece)?,
-                Record::LongPart(piece) => self.long_part(piece),
+                Record::LongPart(piece) => self.long_part(engine, local, piece)?,
                 Record::LongEnd => self.long_end(engine, local)?,
                 Record::End(end) => self.ended(end),
                 record => self.apply_run(engine, local, record, &mut bytes)?,
@@ -200,9 +200,21 @@ impl Incoming {
         Ok(None)
     }
 
-    fn long_part<'b>(&mut self, piece: &[u8]) -> Option<Record<'b>> {
-        self.long.as_mut()?.value.extend(piece);
-        None
+    fn long_part<'b>(
+        &mut self,
+        engine: &Engine,
+        local: &Local,
+        piece: &[u8],
+    ) -> Result<Option<Record<'b>>, StreamError> {
+        let value = &mut self.long.get_or_insert_default().value;
+        if value.len() + piece.len() > engine.settings().string_bytes_max().max(BULK_BYTES_MAX) {
+            return Err(StreamError::Bad("a value that is too long"));
+        }
+        if engine.would_pass(local, value.len() + piece.len()) {
+            return Err(StreamError::NoMemory);
+        }
+        value.extend(piece);
+        Ok(None)
     }
 
     fn long_end<'b>(&mut self, engine: &Engine, local: &mut Local) -> Result<Option<Record<'b>>, StreamError> {

@@ -131,7 +131,7 @@ impl Writer {
     fn job_done(&mut self, job: &Job, now: Instant) {
         let mut progress = job.progress(now);
         if let Some(id) = job.drains {
-            self.drained(id, &mut progress);
+            self.drained(id, &mut progress, now);
         }
         let Progress { slots_done, slots_total, keys, retries, elapsed_ms, note, .. } = &progress;
         let what = job.drains.map_or("a move".to_owned(), |id| format!("the drain of node {id}"));
@@ -143,7 +143,7 @@ impl Writer {
     }
 
     /// A drain is over: the node leaves, if it is empty.
-    fn drained(&mut self, id: NodeId, progress: &mut Progress) {
+    fn drained(&mut self, id: NodeId, progress: &mut Progress, now: Instant) {
         let left = self.kept.map.slots_of(id).len();
         let Some(origin) = self.nodes.get(&id).map(|node| node.origin) else { return };
         if left > 0 {
@@ -155,7 +155,7 @@ impl Writer {
             self.nodes.entry(id).and_modify(|node| node.is_leaving = true);
             self.tell(id, &ToMember::Leave);
             if let Some(provider) = &mut self.provider {
-                provider.retire(id, Instant::now());
+                provider.retire(id, now);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 pub mod job;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use swell_node::control::ToMember;
@@ -31,15 +31,14 @@ pub(crate) struct Drive {
     /// Records that the store would not take, in their order.
     unwritten: VecDeque<(u64, Vec<Record>)>,
     pub(crate) jobs: Vec<Job>,
-    /// The job of each ticket.
+    /// Given to the driver so far.
     pub(crate) last_ticket: u64,
 }
 
 impl Drive {
     /// From what is kept.
     pub(crate) fn new(kept: &Kept, now: Instant) -> Drive {
-        let mut driver =
-            Driver::recover(kept.map.clone(), kept.intents.clone(), kept.next_handover, Bounds::default());
+        let mut driver = Driver::recover(kept.map.clone(), kept.intents.clone(), kept.next_handover, Bounds::default());
         driver.leave_orphans();
         Drive { driver, began: now, next_tick: now, unwritten: VecDeque::new(), jobs: Vec::new(), last_ticket: 0 }
     }

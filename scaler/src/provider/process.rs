@@ -62,10 +62,18 @@ pub(crate) struct Process {
 /// What the provider has done, for the events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Did {
-    Started { pid: u32, address: String },
-    NotStarted { why: String, again_ms: u128 },
+    Started {
+        pid: u32,
+        address: String,
+    },
+    NotStarted {
+        why: String,
+        again_ms: u128,
+    },
     /// It has not joined, or not ended, in time.
-    Killed { pid: u32 },
+    Killed {
+        pid: u32,
+    },
 }
 
 /// A child that has ended.
@@ -192,7 +200,7 @@ impl Process {
 
     fn tick_seat(&mut self, at: usize, now: Instant) -> Option<Did> {
         let seat = &mut self.seats[at];
-        if !seat.next_due().is_some_and(|due| due <= now) {
+        if seat.next_due().is_none_or(|due| due > now) {
             return None;
         }
         if let Some(running) = &mut seat.running {
@@ -257,8 +265,17 @@ impl Seat {
 
 /// Whether the process with this id is certainly gone. When in doubt, it is not.
 pub(crate) fn has_ended(pid: u32) -> bool {
-    let own = Path::new("/proc/self");
-    own.exists() && !Path::new(&format!("/proc/{pid}")).exists()
+    let proc = Path::new("/proc").join(pid.to_string());
+    Path::new("/proc/self").exists() && (!proc.exists() || is_zombie(&proc))
+}
+
+/// Whether it has ended and nobody has reaped it: its last thread has.
+fn is_zombie(proc: &Path) -> bool {
+    let stat = fs::read_to_string(proc.join("stat")).unwrap_or_default();
+    // The name in front of the state is in brackets, and may contain any character.
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('Z'));
+    let threads = fs::read_dir(proc.join("task")).map(Iterator::count).unwrap_or(0);
+    state == Some(true) && threads <= 1
 }
 
 /// Waits for the child's end and reaps it.

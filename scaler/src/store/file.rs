@@ -52,7 +52,10 @@ struct Reading {
 
 /// What stands at a place of the file.
 enum Next<'a> {
-    Record { text: &'a [u8], bytes: usize },
+    Record {
+        text: &'a [u8],
+        bytes: usize,
+    },
     /// The file ends, or was about to grow when the machine stopped.
     End,
     Damage(&'static str),
@@ -183,7 +186,7 @@ fn next(rest: &[u8]) -> Next<'_> {
     let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let (len, len_crc, text_crc) = (number(0) as usize, number(4), number(8));
     if crc32fast::hash(&head[..4]) != len_crc || len == 0 {
-        let nothing = rest.iter().all(|byte| *byte == 0);
+        let nothing = rest[HEAD_BYTES..].iter().all(|byte| *byte == 0);
         return if nothing { Next::End } else { Next::Damage("a record's length is wrong") };
     }
     let Some(text) = rest[HEAD_BYTES..].get(..len) else { return Next::End };

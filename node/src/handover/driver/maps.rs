@@ -111,8 +111,9 @@ impl Wanted {
         self.add_commits(&mut made, attempts);
         self.add_returns(&mut made, attempts);
         self.take_gone(&mut made);
-        self.add_places(&mut made);
-        self.settle_adrift(&mut made, attempts);
+        let open = open_slots(&made, attempts);
+        self.add_places(&mut made, &open);
+        self.settle_adrift(&mut made, &open);
         if made.map == *map && made.returns.is_empty() {
             return None;
         }
@@ -173,9 +174,10 @@ impl Wanted {
         }
     }
 
-    fn add_places(&mut self, made: &mut Made) {
+    fn add_places(&mut self, made: &mut Made, open: &SlotSet) {
         for (mut slots, to) in std::mem::take(&mut self.places) {
             slots.intersect(&made.map.orphans());
+            slots.subtract(open);
             if made.map.node(to).is_some() && !slots.is_empty() {
                 self.adrift.subtract(&slots);
                 made.map = made.map.assigned(&slots, to);
@@ -183,16 +185,15 @@ impl Wanted {
         }
     }
 
-    /// Gives slots that are adrift to living nodes, empty. Not those of an attempt that has not ended: its target may
-    /// be Ready, and would take the map for a commit.
-    fn settle_adrift(&mut self, made: &mut Made, attempts: &BTreeMap<HandoverId, Attempt>) {
-        if self.leaves_orphans || self.adrift.is_empty() || made.map.nodes().is_empty() {
+    /// Gives slots that are adrift to living nodes, empty. Not those of an attempt that has not ended (`open`): its
+    /// target may be Ready, and would take the map for a commit.
+    fn settle_adrift(&mut self, made: &mut Made, open: &SlotSet) {
+        if self.leaves_orphans {
             return;
         }
         let mut free = self.adrift.clone();
-        let open = attempts.values().filter(|attempt| !made.commits.contains(&attempt.group.id));
-        open.for_each(|attempt| free.subtract(&attempt.group.slots));
-        if free.is_empty() {
+        free.subtract(open);
+        if free.is_empty() || made.map.nodes().is_empty() {
             return;
         }
         self.adrift.subtract(&free);
@@ -216,6 +217,15 @@ impl Wanted {
         }
         made.events.push(format!("{count} slots of a dead node begin again, empty, on the living ones"));
     }
+}
+
+/// The slots of attempts that have not ended. They are given to nobody, even if their node is dead: a target may be
+/// Ready, and would take the map for a commit.
+fn open_slots(made: &Made, attempts: &BTreeMap<HandoverId, Attempt>) -> SlotSet {
+    let mut open = SlotSet::new();
+    let still = attempts.values().filter(|attempt| !made.commits.contains(&attempt.group.id));
+    still.for_each(|attempt| open.add(&attempt.group.slots));
+    open
 }
 
 fn wants(attempt: &Attempt, what: Need) -> bool {
