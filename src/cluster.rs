@@ -285,7 +285,7 @@ mod tests {
 
     fn place(link: &str) -> Place {
         let config = config(&[("link", link), ("token", "t"), ("data_dir", "/d")]);
-        Place::to_make(&config, 6379, &Runtime { bases: Vec::new(), uid: 7 })
+        Place::to_find(&config, &Runtime { bases: Vec::new(), uid: 7 })
     }
 
     #[test]

@@ -116,9 +116,8 @@ fn open_doors(config: &Config) -> anyhow::Result<(Listeners, usize)> {
 /// Finds and makes the place for links. None: there is none, and nobody has asked for one.
 fn make_place(config: &Config, addresses: &Addresses) -> anyhow::Result<Option<Place>> {
     let first = [addresses.resp, addresses.memcached, addresses.http].into_iter().flatten().next();
-    let place = Place::to_make(config, first.map_or(0, |address| address.port()), &place::Runtime::here());
-    match place.make() {
-        Ok(()) => Ok(Some(place)),
+    match Place::make(config, first.map_or(0, |address| address.port()), &place::Runtime::here()) {
+        Ok(place) => Ok(Some(place)),
         Err(error) => go_without_link(config, error.into()).map(|()| None),
     }
 }
