@@ -9,9 +9,13 @@ use crate::listen::Addresses;
 pub fn text(config: &Config, addresses: &Addresses) -> String {
     let at = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
     let http = addresses.http.map_or_else(|| "off".to_owned(), |address| format!("http://{address}"));
+    // Who has one node and said nothing about links need not hear of them.
+    let is_alone = config.nodes_max == 1 && config.is_default("link");
+    let link = addresses.link.as_ref().filter(|_| !is_alone).map(|link| format!(", link {link}")).unwrap_or_default();
+    let nodes = if config.nodes_max > 1 { format!(", {} nodes", config.nodes_min) } else { String::new() };
     format!(
-        "Swell {}: RESP {}, memcached {}, HTTP {http}\n\
-        Limits: {}, {} when full, {} workers, {} clients, metering {}\n{}\n",
+        "Swell {}: RESP {}, memcached {}, HTTP {http}{link}\n\
+        Limits: {}, {} when full, {} workers, {} clients, metering {}{nodes}\n{}\n",
         env!("CARGO_PKG_VERSION"),
         at(addresses.resp),
         at(addresses.memcached),
@@ -20,7 +24,7 @@ pub fn text(config: &Config, addresses: &Addresses) -> String {
         config.workers,
         config.maxclients,
         if config.metering { "on" } else { "off" },
-        next(addresses),
+        next(addresses, config.nodes_max > 1),
     )
 }
 
@@ -32,7 +36,7 @@ fn memory(bytes: u64) -> String {
     }
 }
 
-fn next(addresses: &Addresses) -> String {
+fn next(addresses: &Addresses, with_nodes: bool) -> String {
     let local = |address: SocketAddr| match address.ip().is_unspecified() {
         true => format!("-p {}", address.port()),
         false => format!("-h {} -p {}", address.ip(), address.port()),
@@ -40,6 +44,7 @@ fn next(addresses: &Addresses) -> String {
     let hints = [
         addresses.resp.map(|address| format!("redis-cli {}", local(address))),
         addresses.http.map(|address| format!("swell bill --http {address}")),
+        addresses.link.as_ref().filter(|_| with_nodes).map(|link| format!("swell nodes --link {link}")),
         Some("swell serve --print-config".to_owned()),
     ];
     format!("Next: {}", hints.into_iter().flatten().collect::<Vec<_>>().join("; "))
@@ -53,14 +58,28 @@ mod tests {
     #[test]
     fn three_lines_with_addresses_limits_and_hints() {
         let config = testing::config(&[]);
-        let addresses =
-            Addresses { resp: "127.0.0.1:6379".parse().ok(), memcached: None, http: "[::1]:80".parse().ok() };
+        let addresses = Addresses {
+            resp: "127.0.0.1:6379".parse().ok(),
+            memcached: None,
+            http: "[::1]:80".parse().ok(),
+            link: Some("unix:/run/x".to_owned()),
+        };
         let text = text(&config, &addresses);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         assert!(lines[0].ends_with(": RESP 127.0.0.1:6379, memcached off, HTTP http://[::1]:80"), "{text}");
         assert_eq!(lines[1], "Limits: 4.0 GiB of memory, noeviction when full, 4 workers, 10000 clients, metering on");
         assert!(lines[2].contains("redis-cli -h 127.0.0.1 -p 6379; swell bill --http [::1]:80; "), "{text}");
+    }
+
+    #[test]
+    fn several_nodes_and_their_link_are_told() {
+        let config = testing::config(&[("nodes_min", "3")]);
+        let addresses = Addresses { resp: None, memcached: None, http: None, link: Some("unix:/run/x".to_owned()) };
+        let text = text(&config, &addresses);
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].ends_with(", HTTP off, link unix:/run/x") && lines[1].ends_with(", 3 nodes"), "{text}");
+        assert_eq!(lines[2], "Next: swell nodes --link unix:/run/x; swell serve --print-config");
     }
 
     #[test]

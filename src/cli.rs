@@ -2,18 +2,45 @@
 //!
 //! The flags of `serve` are made from the option table, so that they cannot drift from the other notations.
 
+mod flags;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use swell_node::link::socket::Address;
 
-use crate::config::layers::{CONFIG_VARIABLE, Typed, Written};
-use crate::config::{Config, OPTIONS};
+use crate::config::Config;
+use crate::config::layers::{Typed, Written};
 use crate::loadtest_cli::Loadtest;
 use crate::machine::Machine;
-use crate::{Parts, bill, print};
+use crate::{Parts, bill, nodes, place, print};
+use flags::{Flags, OfNode, OfPeople, OfProxy, OfServe};
+
+/// What `swell node` is told besides its options.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct NodeTask {
+    /// Where the scaler listens
+    #[arg(long, value_name = "unix:PATH|HOST:PORT", value_parser = address)]
+    pub join: Address,
+    /// Where proxies and other nodes reach this node [default: a Unix socket beside the scaler's, or a free port of
+    /// the address that the scaler is reached from]
+    #[arg(long, value_name = "unix:PATH|HOST:PORT", value_parser = address)]
+    pub advertise: Option<Address>,
+    /// End when standard input ends, as a child must when its parent is gone
+    #[arg(long)]
+    pub leave_with_stdin: bool,
+}
+
+/// What `swell proxy` is told besides its options.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct ProxyTask {
+    /// Where the scaler listens
+    #[arg(long, value_name = "unix:PATH|HOST:PORT", value_parser = address)]
+    pub join: Address,
+}
 
 /// A serverless cache of your own: one endpoint for Valkey, Redis and memcached clients that says what every command
 /// cost.
@@ -23,13 +50,55 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Task>,
     #[command(flatten)]
-    serve: Serve,
+    serve: Flags<OfServe>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Serve clients (also without this word)
-    Serve(Serve),
+    Serve(Flags<OfServe>),
+    /// Hold slots of a cache whose scaler runs elsewhere
+    Node {
+        #[command(flatten)]
+        task: NodeTask,
+        #[command(flatten)]
+        options: Flags<OfNode>,
+    },
+    /// Serve clients of a cache whose scaler runs elsewhere
+    Proxy {
+        #[command(flatten)]
+        task: ProxyTask,
+        #[command(flatten)]
+        options: Flags<OfProxy>,
+    },
+    /// List the nodes, with what they hold and do
+    Nodes(Asked),
+    /// Show which node owns which slots
+    Slots(Asked),
+    /// Move slots to a node while they are used
+    Move {
+        /// Slots, such as 0-63,100
+        slots: String,
+        /// The node's number, as `swell nodes` shows it
+        node: u32,
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Move all slots off a node, which then leaves
+    Drain {
+        /// The node's number, as `swell nodes` shows it
+        node: u32,
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Show what has happened to nodes and slots
+    Events {
+        /// Go on as things happen
+        #[arg(long)]
+        follow: bool,
+        #[command(flatten)]
+        asked: Asked,
+    },
     /// Print what a running Swell has used and what it costs, by command and family
     Bill {
         #[command(flatten)]
@@ -67,11 +136,14 @@ enum Page {
     ExampleToml,
 }
 
-/// Everything that `serve` takes: the option table's flags, and two that are no options.
-#[derive(Clone, Debug, Default)]
-struct Serve {
-    typed: Typed,
-    print_config: bool,
+/// How people's commands find the scaler and what they print.
+#[derive(Debug, clap::Args)]
+struct Asked {
+    #[command(flatten)]
+    reach: Flags<OfPeople>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// How to reach a running Swell: read like its own options, so that the same file and variables lead to it.
@@ -99,8 +171,12 @@ impl Cli {
         parts: &Parts,
         out: &mut dyn Write,
     ) -> anyhow::Result<()> {
+        let variables: Vec<_> = variables.into_iter().collect();
         let resolve = |typed: &Typed| -> anyhow::Result<Config> {
-            Ok(Config::resolve(&Written::gather(typed, variables, &Machine::here())?)?)
+            Ok(Config::resolve(&Written::gather(typed, variables.clone(), &Machine::here())?)?)
+        };
+        let ask = |task: nodes::Task, asked: Asked, out: &mut dyn Write| -> anyhow::Result<()> {
+            nodes::run(&task, &resolve(&asked.reach.typed)?, asked.json, out)
         };
         match self.command.unwrap_or(Task::Serve(self.serve)) {
             Task::Serve(serve) => {
@@ -110,6 +186,13 @@ impl Cli {
                     false => (parts.serve)(config)?,
                 }
             }
+            Task::Node { task, options } => (parts.node)(resolve(&options.typed)?, task)?,
+            Task::Proxy { task, options } => (parts.proxy)(resolve(&options.typed)?, task)?,
+            Task::Nodes(asked) => ask(nodes::Task::Nodes, asked, out)?,
+            Task::Slots(asked) => ask(nodes::Task::Slots, asked, out)?,
+            Task::Move { slots, node, asked } => ask(nodes::Task::Move { slots, node }, asked, out)?,
+            Task::Drain { node, asked } => ask(nodes::Task::Drain { node }, asked, out)?,
+            Task::Events { follow, asked } => ask(nodes::Task::Events { follow }, asked, out)?,
             Task::Bill { reach, json } => {
                 out.write_all(bill::bill(&resolve(&reach.typed())?, json)?.as_bytes())?;
             }
@@ -140,57 +223,13 @@ impl Reach {
     }
 }
 
-impl clap::Args for Serve {
-    fn augment_args(command: Command) -> Command {
-        let flags = OPTIONS.iter().map(|row| {
-            let default = match row.default_words() {
-                "" => String::new(),
-                words => format!(" [default: {words}]"),
-            };
-            let help = format!("{}{default} [env: {}]", row.sentence.trim_end_matches('.'), row.variable);
-            Arg::new(row.field).long(&*row.name).value_name(row.placeholder).help(help)
-        });
-        command
-            .args(flags)
-            .arg(
-                Arg::new("config")
-                    .long("config")
-                    .value_name("FILE")
-                    .value_parser(clap::value_parser!(PathBuf))
-                    .help(format!("Configuration file in TOML [env: {CONFIG_VARIABLE}]")),
-            )
-            .arg(
-                Arg::new("print_config")
-                    .long("print-config")
-                    .action(ArgAction::SetTrue)
-                    .help("Print every option's value and where it came from, and leave"),
-            )
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Serve {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut serve = Serve::default();
-        serve.update_from_arg_matches(matches)?;
-        Ok(serve)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for row in OPTIONS.iter() {
-            if let Some(text) = matches.get_one::<String>(row.field) {
-                self.typed.values.insert(row.field, text.clone());
-            }
-        }
-        if let Some(path) = matches.get_one::<PathBuf>("config") {
-            self.typed.config = Some(path.clone());
-        }
-        self.print_config |= matches.get_flag("print_config");
-        Ok(())
-    }
+/// A link's address as it is typed.
+fn address(text: &str) -> Result<Address, String> {
+    let address: Address = text.parse().map_err(|error: swell_node::link::socket::BadAddress| error.to_string())?;
+    let max = place::SOCKET_PATH_BYTES_MAX;
+    let too_long = |bytes| format!("a Unix socket's path has at most {max} bytes, and this one has {bytes}");
+    place::check_length(&address).map_err(too_long)?;
+    Ok(address)
 }
 
 #[cfg(test)]

@@ -17,8 +17,9 @@ use std::sync::LazyLock;
 use crate::machine::Machine;
 use error::ConfigError;
 use layers::{Origin, Written};
-use values::{Bytes, Count, File, ListenAt, OneOf, PolicyName, Reader, Seconds, Secret, Switch};
-use values::{Listen, LogFormat, LogLevel, Password, Policy, Profile};
+use swell_node::link::socket::Address;
+use values::{Bytes, Count, File, LinkAt, ListenAt, OneOf, PolicyName, Reader, Seconds, Secret, Switch, Word};
+use values::{FirstNode, Listen, LogFormat, LogLevel, Password, Policy, Profile};
 
 /// Smallest limit of a client's buffers, in bytes: below it not even one ordinary request fits.
 pub const BUFFER_BYTES_MIN: u64 = 64 << 10;
@@ -26,6 +27,8 @@ pub const BUFFER_BYTES_MIN: u64 = 64 << 10;
 pub const ITEM_BYTES_MAX: u64 = 512 << 20;
 /// Most workers of one process.
 pub const WORKERS_MAX: usize = 256;
+/// Most nodes that one process starts.
+pub const NODES_MAX: usize = 128;
 /// Most clients that may be allowed in; above it the kernel's own file limits decide.
 pub const CLIENTS_MAX: usize = 1_000_000;
 /// Longest time-out of an idle client, in seconds: one year.
@@ -39,6 +42,11 @@ pub enum DefaultValue {
     OfMachine {
         words: &'static str,
         value: fn(&Machine) -> String,
+    },
+    /// Depends on other options too: `others` gives their text by field.
+    OfOthers {
+        words: &'static str,
+        value: fn(others: &dyn Fn(&str) -> String, machine: &Machine) -> String,
     },
 }
 
@@ -61,11 +69,18 @@ pub struct OptionRow {
 }
 
 impl OptionRow {
-    /// The default on `machine`, in the notation that a person would write.
+    /// The default on `machine` where nobody says anything about other options, in the notation that a person would
+    /// write.
     pub fn default_on(&self, machine: &Machine) -> String {
+        self.default_among(&|field| option(field).default_on(machine), machine)
+    }
+
+    /// The default on `machine` beside these other options.
+    pub fn default_among(&self, others: &dyn Fn(&str) -> String, machine: &Machine) -> String {
         match self.default {
             DefaultValue::Fixed(text) => text.to_owned(),
             DefaultValue::OfMachine { value, .. } => value(machine),
+            DefaultValue::OfOthers { value, .. } => value(others, machine),
         }
     }
 
@@ -73,7 +88,7 @@ impl OptionRow {
     pub fn default_words(&self) -> &'static str {
         match self.default {
             DefaultValue::Fixed(text) => text,
-            DefaultValue::OfMachine { words, .. } => words,
+            DefaultValue::OfMachine { words, .. } | DefaultValue::OfOthers { words, .. } => words,
         }
     }
 }
@@ -141,11 +156,40 @@ options! {
     /// Threads that serve clients.
     workers: usize = Count { min: 1, max: WORKERS_MAX }, "N",
         DefaultValue::OfMachine { words: "the cores this process may use", value: |machine| machine.cores.to_string() };
-    /// Directory for what outlives the process, today the cache's identity; without one nothing is written to disk.
+    /// Directory for what outlives the process: the cache's identity, its slot map and its settings; without one
+    /// nothing is written to disk.
     data_dir: Option<PathBuf> = File, "DIR", DefaultValue::Fixed("");
     /// Password that clients of all three listeners must give; without one only this machine's clients are let in.
     /// A command line can be read by other users of the machine: prefer the variable or the file.
-    requirepass: Password = Secret, "PASSWORD", DefaultValue::Fixed("");
+    requirepass: Password = Secret("password"), "PASSWORD", DefaultValue::Fixed("");
+    /// Where the scaler listens for nodes, proxies and people's commands; only a Unix socket goes without a token.
+    link: Option<Address> = LinkAt, "unix:PATH|HOST:PORT",
+        DefaultValue::OfOthers {
+            words: "a Unix socket `swell-link.sock` in the data directory; without one, in a folder of this user's under \
+                $XDG_RUNTIME_DIR or the temporary directory that is named after the RESP port",
+            value: |_, _| String::new(),
+        };
+    /// Cluster secret that nodes, proxies and people's commands must give. A command line can be read by other users of
+    /// the machine: prefer the variable or the file.
+    token: Password = Secret("secret"), "SECRET", DefaultValue::Fixed("");
+    /// Where the first node lives: in this process, or in a process of its own as all others do.
+    first_node: FirstNode = OneOf(FirstNode::NAMES), "embedded|process", DefaultValue::Fixed("embedded");
+    /// Nodes to start with.
+    nodes_min: usize = Count { min: 1, max: NODES_MAX }, "N", DefaultValue::Fixed("1");
+    /// Nodes at most; with more than one, atomic commands whose keys lie in several slots answer CROSSSLOT.
+    nodes_max: usize = Count { min: 1, max: NODES_MAX }, "N",
+        DefaultValue::OfOthers { words: "as many as `nodes-min`", value: |others, _| others("nodes_min") };
+    /// Threads of each node that is a process of its own.
+    node_workers: usize = Count { min: 1, max: WORKERS_MAX }, "N",
+        DefaultValue::OfOthers {
+            words: "the cores this process may use, divided by `nodes-min`",
+            value: |others, machine| {
+                let nodes = others("nodes_min").parse().unwrap_or(1).max(1);
+                (machine.cores / nodes).clamp(1, WORKERS_MAX).to_string()
+            },
+        };
+    /// Failure domain of this process, such as a rack or a data centre.
+    zone: String = Word, "NAME", DefaultValue::Fixed("");
     /// Bytes that keys and values may take, such as 100mb or 2gb; 0 is no limit.
     maxmemory: u64 = Bytes { min: 0, max: i64::MAX as u64 }, "SIZE",
         DefaultValue::OfMachine {
@@ -189,6 +233,7 @@ impl Config {
     pub fn resolve(written: &Written) -> Result<Self, ConfigError> {
         let config = Config::mean(written)?;
         config.check_listeners()?;
+        config.check_nodes()?;
         Ok(config)
     }
 
@@ -213,6 +258,18 @@ impl Config {
         let lines: Vec<_> = lines.collect();
         let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
         lines.iter().map(|(line, origin)| format!("{line:width$}  # from {origin}\n")).collect()
+    }
+
+    fn check_nodes(&self) -> Result<(), ConfigError> {
+        if self.nodes_max < self.nodes_min {
+            return Err(ConfigError::NodesMax { min: self.nodes_min, max: self.nodes_max });
+        }
+        match &self.link {
+            Some(link) if !link.is_local() && self.token.get().is_none() => {
+                Err(ConfigError::NoToken { link: link.to_string() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_listeners(&self) -> Result<(), ConfigError> {

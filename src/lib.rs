@@ -4,6 +4,7 @@ pub mod banner;
 pub mod bill;
 pub mod cli;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod http;
 pub mod identity;
@@ -12,6 +13,10 @@ pub mod loadtest_cli;
 pub mod logging;
 pub mod machine;
 pub mod metrics;
+
+pub mod node;
+pub mod nodes;
+pub mod place;
 pub mod print;
 pub mod ready;
 pub mod run;
@@ -31,6 +36,10 @@ use clap::Parser;
 pub struct Parts {
     /// Serves until asked to leave.
     pub serve: fn(config::Config) -> anyhow::Result<()>,
+    /// Holds slots until asked to leave.
+    pub node: fn(config::Config, cli::NodeTask) -> anyhow::Result<()>,
+    /// Serves clients of a cache whose scaler runs elsewhere until asked to leave.
+    pub proxy: fn(config::Config, cli::ProxyTask) -> anyhow::Result<()>,
     /// `docs/commands.md`
     pub commands_page: fn() -> String,
     /// `docs/metrics.md`

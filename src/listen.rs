@@ -38,6 +38,8 @@ pub struct Addresses {
     pub resp: Option<SocketAddr>,
     pub memcached: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
+    /// The scaler's, once it listens: `unix:PATH` or `HOST:PORT`.
+    pub link: Option<String>,
 }
 
 /// Why the process cannot start listening.
@@ -109,7 +111,12 @@ impl Listeners {
     /// Where everything listens.
     pub fn addresses(&self) -> Addresses {
         let address = |group: &Option<Group>| group.as_ref().map(|group| group.address);
-        Addresses { resp: address(&self.resp), memcached: address(&self.memcached), http: address(&self.http) }
+        Addresses {
+            resp: address(&self.resp),
+            memcached: address(&self.memcached),
+            http: address(&self.http),
+            link: None,
+        }
     }
 }
 

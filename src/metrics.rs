@@ -40,7 +40,7 @@ impl Metrics {
         let mut page = String::with_capacity(32 * 1024);
         write_all(&mut page, process::METRICS, &Process::now(shared.version, self.started_at));
         write_all(&mut page, swell_proxy::metrics::METRICS, &swell_proxy::metrics::Figures::of(shared));
-        write_all(&mut page, swell_node::metrics::METRICS, &swell_node::metrics::Figures::of(&shared.node));
+        write_all(&mut page, swell_node::metrics::METRICS, &shared.figures());
         let totals = shared.ledger.totals(unix_ms());
         write_all(&mut page, swell_meter::metrics::METRICS, &swell_meter::metrics::Figures::of(&totals));
         page

@@ -23,7 +23,7 @@ pub fn config_page() -> String {
         let default = match (row.default, row.default_words()) {
             (DefaultValue::Fixed(_), "") => "none".to_owned(),
             (DefaultValue::Fixed(_), words) => format!("`{words}`"),
-            (DefaultValue::OfMachine { .. }, words) => words.to_owned(),
+            (_, words) => words.to_owned(),
         };
         let placeholder = row.placeholder.replace('|', "\\|");
         text += &format!(
@@ -49,7 +49,9 @@ pub fn example_toml() -> String {
 fn example(row: &OptionRow) -> String {
     match row.default {
         DefaultValue::Fixed(value) => toml_value(value),
-        DefaultValue::OfMachine { words, .. } => format!("\"{}\"  # without this line: {words}", row.placeholder),
+        DefaultValue::OfMachine { words, .. } | DefaultValue::OfOthers { words, .. } => {
+            format!("\"{}\"  # without this line: {words}", row.placeholder)
+        }
     }
 }
 

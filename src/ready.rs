@@ -48,11 +48,18 @@ mod tests {
     fn one_json_line_with_null_for_what_is_off_and_no_draft_left() {
         let scratch = Scratch::new();
         let path = scratch.path().join("ready.json");
-        let addresses =
-            Addresses { resp: "127.0.0.1:7000".parse().ok(), memcached: None, http: "[::1]:7002".parse().ok() };
+        let addresses = Addresses {
+            resp: "127.0.0.1:7000".parse().ok(),
+            memcached: None,
+            http: "[::1]:7002".parse().ok(),
+            link: Some("unix:/run/x".to_owned()),
+        };
         write(&path, &addresses).expect("the directory is writable");
         let text = fs::read_to_string(&path).expect("the file is there");
-        assert_eq!(text, "{\"resp\":\"127.0.0.1:7000\",\"memcached\":null,\"http\":\"[::1]:7002\"}\n");
+        assert_eq!(
+            text,
+            "{\"resp\":\"127.0.0.1:7000\",\"memcached\":null,\"http\":\"[::1]:7002\",\"link\":\"unix:/run/x\"}\n"
+        );
         assert_eq!(fs::read_dir(scratch.path()).expect("it is a directory").count(), 1);
     }
 
@@ -60,7 +67,8 @@ mod tests {
     fn an_earlier_file_is_replaced_and_can_be_cleared_twice() {
         let scratch = Scratch::new();
         let path = scratch.write("ready.json", "old");
-        write(&path, &Addresses { resp: None, memcached: None, http: None }).expect("the directory is writable");
+        write(&path, &Addresses { resp: None, memcached: None, http: None, link: None })
+            .expect("the directory is writable");
         assert!(fs::read_to_string(&path).expect("the file is there").starts_with("{\"resp\":null"));
         clear(&path).expect("it can be removed");
         clear(&path).expect("nothing is left to remove");
@@ -69,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_missing_is_an_error() {
-        let addresses = Addresses { resp: None, memcached: None, http: None };
+        let addresses = Addresses { resp: None, memcached: None, http: None, link: None };
         let path = Scratch::new().path().join("no/ready.json");
         assert_eq!(write(&path, &addresses).expect_err("it is missing").kind(), io::ErrorKind::NotFound);
     }

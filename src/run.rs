@@ -1,68 +1,192 @@
-//! Serving: builds the node, the ledger, the proxy and the HTTP side, and takes them down again.
+//! Serving: builds nodes and scaler, the ledger, the proxy and the HTTP side, and takes them down again.
 
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use anyhow::Context;
 use swell_meter::{Bill, Ledger, PriceFile, Profile, Tariff};
-use swell_node::Node;
+use swell_node::host::EMBEDDED;
 use swell_proxy::files;
 use swell_proxy::shared::unix_ms;
-use swell_proxy::{Proxy, ProxyConfig, Shared};
+use swell_proxy::{Control, Proxy, ProxyConfig, Shared};
+use tokio::runtime::Runtime;
 
+use crate::cli::ProxyTask;
+use crate::cluster::{self, Cluster, Embedded, Topology};
 use crate::config::Config;
+use crate::config::values::FirstNode;
 use crate::http::{self, doors};
 use crate::identity::{DataDir, Identity};
-use crate::listen::{Group, Listeners};
+use crate::listen::{Addresses, Group, Listeners};
+use crate::nodes::asking::Asking;
+use crate::place::{self, Place};
 use crate::signals::Signals;
-use crate::{Parts, banner, logging, metrics, print, ready};
+use crate::{Parts, banner, logging, metrics, node, print, ready};
 
 /// What the command line starts and prints.
-pub const PARTS: Parts = Parts { serve, commands_page: print::commands_page, metrics_page: metrics::page };
+pub const PARTS: Parts =
+    Parts { serve, node: node::run, proxy, commands_page: print::commands_page, metrics_page: metrics::page };
 
 /// Serves until SIGINT or SIGTERM, then finishes what is in flight.
 ///
 /// # Errors
-/// A listener that was asked for and cannot be had, a price file that cannot be read, a worker that cannot start.
+/// A listener that was asked for and cannot be had, a price file that cannot be read, a worker that cannot start; nodes
+/// that are not there in time.
 pub fn serve(config: Config) -> anyhow::Result<()> {
-    logging::start(config.log_format, config.log_level).context("cannot start logging")?;
-    if let Some(path) = &config.ready_file {
-        ready::clear(path).with_context(|| format!("cannot remove the old ready file {}", path.display()))?;
-    }
-    let prices = match &config.price_file {
-        Some(path) => PriceFile::load(path)?,
-        None => PriceFile::default(),
-    };
+    let prices = begin(&config)?;
     let (_data_dir, identity) = match &config.data_dir {
         Some(dir) => DataDir::open(dir).map(|(held, identity)| (Some(held), identity))?,
         None => (None, Identity::new()),
     };
-    let listeners = Listeners::open(&config)?;
+    let (listeners, maxclients) = open_doors(&config)?;
+    let mut addresses = listeners.addresses();
+    let mut leaving = Leaving::listen()?;
+    let place = make_place(&config, &addresses)?;
+    let embedded = (config.first_node == FirstNode::Embedded).then(|| Embedded::new(&config, &identity));
+    let topology = Topology {
+        control: place.as_ref().map(|place| place.link.clone()),
+        secret: config.token.get().unwrap_or("").to_owned(),
+        embedded: embedded.clone(),
+    };
+    let start_proxy = || Running::start(&config, identity.clone(), listeners, prices, maxclients, topology);
+    let start_cluster = |place| start_cluster(&config, &identity, place, embedded.as_ref());
+    // Alone, the embedded node serves from the start whatever the scaler may be doing; others have to be waited for.
+    let (running, cluster) = if cluster::is_alone(&config) {
+        let running = start_proxy()?;
+        let cluster = place.map(start_cluster).transpose()?.flatten();
+        (running, cluster)
+    } else {
+        let cluster = place.map(start_cluster).transpose()?.flatten();
+        if let Some(cluster) = &cluster
+            && !cluster.wait_ready(|| leaving.is_asked())?
+        {
+            return Ok(());
+        }
+        (start_proxy()?, cluster)
+    };
+    addresses.link = cluster.as_ref().map(|cluster| cluster.link().to_string());
+    leaving.serve_until_asked(&config, &addresses, running)?;
+    if let Some(cluster) = cluster {
+        cluster.stop();
+    }
+    Ok(())
+}
+
+/// Serves clients of the cache whose scaler listens at `task.join`, until SIGINT or SIGTERM.
+///
+/// # Errors
+/// As [`serve`]; or the scaler cannot be reached, or refuses.
+pub fn proxy(config: Config, task: ProxyTask) -> anyhow::Result<()> {
+    let prices = begin(&config)?;
+    let secret = config.token.get().unwrap_or("").to_owned();
+    let welcome = Asking::begin(&task.join, &secret).context("cannot join")?.into_welcome();
+    let identity = Identity { node_id: welcome.virtual_node, hash_seed: welcome.hash_seed };
+    let (listeners, maxclients) = open_doors(&config)?;
     let addresses = listeners.addresses();
+    let mut leaving = Leaving::listen()?;
+    let topology = Topology { control: Some(task.join), secret, embedded: None };
+    let running = Running::start(&config, identity, listeners, prices, maxclients, topology)?;
+    leaving.serve_until_asked(&config, &addresses, running)
+}
+
+/// What comes first: log lines, no ready file of an earlier run, prices.
+fn begin(config: &Config) -> anyhow::Result<PriceFile> {
+    logging::start(config.log_format, config.log_level).context("cannot start logging")?;
+    if let Some(path) = &config.ready_file {
+        ready::clear(path).with_context(|| format!("cannot remove the old ready file {}", path.display()))?;
+    }
+    match &config.price_file {
+        Some(path) => Ok(PriceFile::load(path)?),
+        None => Ok(PriceFile::default()),
+    }
+}
+
+/// Listens, and says how many clients may come.
+fn open_doors(config: &Config) -> anyhow::Result<(Listeners, usize)> {
+    let listeners = Listeners::open(config)?;
     listeners.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let maxclients = files::make_room_for_clients(config.maxclients).unwrap_or(config.maxclients);
     if maxclients < config.maxclients {
         tracing::warn!(maxclients, wanted = config.maxclients, "the limit of open files allows fewer clients");
     }
-    // Before the workers: signals are blocked for whoever starts later.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let _entered = runtime.enter();
-    let mut signals = Signals::take().context("cannot listen for signals")?;
-    let running = Running::start(&config, identity, listeners, prices, maxclients)?;
-    // Nobody may be reading.
-    let _ = std::io::stdout().write_all(banner::text(&config, &addresses).as_bytes());
-    if let Some(path) = &config.ready_file {
-        ready::write(path, &addresses).with_context(|| format!("cannot write the ready file {}", path.display()))?;
+    Ok((listeners, maxclients))
+}
+
+/// Finds and makes the place for links. None: there is none, and nobody has asked for one.
+fn make_place(config: &Config, addresses: &Addresses) -> anyhow::Result<Option<Place>> {
+    let first = [addresses.resp, addresses.memcached, addresses.http].into_iter().flatten().next();
+    let place = Place::to_make(config, first.map_or(0, |address| address.port()), &place::Runtime::here());
+    match place.make() {
+        Ok(()) => Ok(Some(place)),
+        Err(error) => go_without_link(config, error.into()).map(|()| None),
     }
-    let signal = runtime.block_on(signals.next());
-    tracing::info!(signal, "leaving: finishing what is in flight");
-    running.stop();
-    if let Some(path) = &config.ready_file {
-        // Whoever reads it next must not believe it.
-        let _ = ready::clear(path);
+}
+
+/// Starts scaler and nodes. None: they cannot listen, and nobody has asked for it.
+fn start_cluster(
+    config: &Config,
+    identity: &Identity,
+    place: Place,
+    embedded: Option<&Embedded>,
+) -> anyhow::Result<Option<Cluster>> {
+    match Cluster::start(config, identity, place, embedded) {
+        Ok(cluster) => Ok(Some(cluster)),
+        Err(error) if error.is_about_listening() => go_without_link(config, error.into()).map(|()| None),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// A cache that is one process needs no link: where there is no place for one, as in a container without a writable
+/// directory, it serves all the same.
+fn go_without_link(config: &Config, error: anyhow::Error) -> anyhow::Result<()> {
+    if !cluster::is_alone(config) || !config.is_default("link") {
+        return Err(error);
+    }
+    tracing::warn!("no commands such as `swell nodes` will be answered: {error:#}");
     Ok(())
+}
+
+/// The signals that end a process, and the runtime that hears them.
+struct Leaving {
+    runtime: Runtime,
+    signals: Signals,
+}
+
+impl Leaving {
+    /// From now on signals are heard and end nothing by themselves.
+    fn listen() -> anyhow::Result<Leaving> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _entered = runtime.enter();
+            Signals::take().context("cannot listen for signals")?
+        };
+        Ok(Leaving { runtime, signals })
+    }
+
+    /// Whether somebody has asked to leave already.
+    fn is_asked(&mut self) -> bool {
+        let next = self.signals.next();
+        self.runtime.block_on(async { tokio::time::timeout(Duration::ZERO, next).await.is_ok() })
+    }
+
+    /// Tells where everything is, waits for a signal, and stops the proxy.
+    fn serve_until_asked(&mut self, config: &Config, addresses: &Addresses, running: Running) -> anyhow::Result<()> {
+        // Nobody may be reading.
+        let _ = std::io::stdout().write_all(banner::text(config, addresses).as_bytes());
+        if let Some(path) = &config.ready_file {
+            ready::write(path, addresses).with_context(|| format!("cannot write the ready file {}", path.display()))?;
+        }
+        let signal = self.runtime.block_on(self.signals.next());
+        tracing::info!(signal, "leaving: finishing what is in flight");
+        running.stop();
+        if let Some(path) = &config.ready_file {
+            // Whoever reads it next must not believe it.
+            let _ = ready::clear(path);
+        }
+        Ok(())
+    }
 }
 
 /// Gives back what the allocator keeps for this thread.
@@ -79,7 +203,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts all roles on these listeners.
+    /// Starts the proxy and the HTTP side on these listeners.
     ///
     /// # Errors
     /// Threads or runtimes that the system refuses.
@@ -89,13 +213,12 @@ impl Running {
         listeners: Listeners,
         prices: PriceFile,
         maxclients: usize,
+        topology: Topology,
     ) -> anyhow::Result<Running> {
-        let node = Node::new(identity.hash_seed);
-        let settings = node.engine().settings();
-        settings.set_maxmemory_bytes(config.maxmemory);
-        settings.set_policy(config.maxmemory_policy);
-        settings.set_spares_only_resp(config.is_default("maxmemory_policy"));
-        settings.set_item_bytes_max(config.memcached_item_bytes_max);
+        let local = topology.embedded.as_ref().map(|_| EMBEDDED);
+        // Without a node of its own it keeps an empty one: for the settings, which the scaler tells it.
+        let embedded = topology.embedded.unwrap_or_else(|| Embedded::new(config, &identity));
+        let secret = topology.secret;
         let ledger = Arc::new(Ledger::new(unix_ms(), prices.minimum_stored_bytes));
         let proxy_config = ProxyConfig {
             workers: config.workers,
@@ -109,13 +232,16 @@ impl Running {
             node_id: identity.node_id,
             release_memory,
             version: env!("CARGO_PKG_VERSION"),
+            control: topology.control.map(|address| Control { address, secret }),
+            local,
+            view: embedded.view,
         };
         let sockets = |group: Option<Group>| group.map_or_else(Vec::new, |group| group.sockets);
         let (http_group, doors) = (
             listeners.http,
             swell_proxy::Listeners { resp: sockets(listeners.resp), memcached: sockets(listeners.memcached) },
         );
-        let proxy = Proxy::start(&proxy_config, doors, node, ledger).context("cannot start the workers")?;
+        let proxy = Proxy::start(&proxy_config, doors, embedded.node, ledger).context("cannot start the workers")?;
         let ready = Arc::new(AtomicBool::new(true));
         let admin = Arc::new(Admin {
             shared: proxy.shared().clone(),

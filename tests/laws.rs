@@ -15,8 +15,12 @@ const ROWS: [&[&str]; 5] = [
 ];
 
 /// Arrows that a row would allow and the house does not: (who, whom).
-const FORBIDDEN: [(&str, &str); 4] =
-    [("swell-meter", "swell-node"), ("swell-loadtest", "swell-engine"), ("swell-loadtest", "swell-node"), ("swell-scaler", "swell-engine")];
+const FORBIDDEN: [(&str, &str); 4] = [
+    ("swell-meter", "swell-node"),
+    ("swell-loadtest", "swell-engine"),
+    ("swell-loadtest", "swell-node"),
+    ("swell-scaler", "swell-engine"),
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

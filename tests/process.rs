@@ -5,4 +5,5 @@ mod doors;
 mod leaving;
 mod limits;
 mod memory;
+mod nodes_cli;
 mod pages;

@@ -137,7 +137,7 @@ pub struct Engine {
     used_bytes: AtomicI64,
     used_peak_bytes: AtomicI64,
     /// Where each of the 16 databases lives, four bits each: SWAPDB is one store.
-    databases: AtomicU64,
+    pub(crate) databases: AtomicU64,
     /// Whether a memcached client ever wrote here.
     has_memcached: AtomicBool,
     next_cas: AtomicU64,
@@ -176,6 +176,16 @@ impl Stats {
         self.expired_keys += other.expired_keys;
         self.evicted_keys += other.evicted_keys;
         self.memcached.iter_mut().zip(other.memcached).for_each(|(sum, more)| *sum += more);
+    }
+
+    /// Takes an earlier count away; where a node has begun anew since then nothing is left.
+    pub fn subtract(&mut self, other: &Stats) {
+        self.hits = self.hits.saturating_sub(other.hits);
+        self.misses = self.misses.saturating_sub(other.misses);
+        self.expired_keys = self.expired_keys.saturating_sub(other.expired_keys);
+        self.evicted_keys = self.evicted_keys.saturating_sub(other.evicted_keys);
+        let counters = self.memcached.iter_mut().zip(other.memcached);
+        counters.for_each(|(count, less)| *count = count.saturating_sub(less));
     }
 }
 

@@ -20,6 +20,7 @@ pub mod metric;
 pub mod number;
 pub mod run;
 pub mod spec;
+pub mod state;
 pub mod stripe;
 pub mod table;
 pub mod walk;

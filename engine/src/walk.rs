@@ -3,13 +3,16 @@
 //! A walk begins, visits slots in ascending order (skipping empty stripes), and ends. Between two slices other requests
 //! run, so a walk is not atomic across slots; inside MULTI all stripes are locked and it is.
 
-use swell_ring::{SLOTS, Slot};
+use swell_ring::{SLOTS, Slot, SlotSet};
 use swell_wire::{Args, Out};
 
+use crate::commands::{generic, server};
 use crate::engine::{Engine, Local};
 use crate::error::Fault;
 use crate::exec::{Call, Exec};
+use crate::gate::Refusal;
 use crate::key::Db;
+use crate::spec::{Body, Spec};
 use crate::stripe::{Held, STRIPE_SLOTS, Stripe, Ticket, stripe_of};
 
 /// Keys visited before a walk lets others run.
@@ -47,6 +50,12 @@ pub struct WalkState {
     pub visited: u64,
     /// Logical work so far.
     pub work: u64,
+    /// Only these slots are wanted, and only where they are served; nothing: the whole key space is this engine's.
+    pub only: Option<SlotSet>,
+    /// With `only`: end at the first slot that is not wanted or not served, instead of passing it by (SCAN).
+    pub in_order: bool,
+    /// With `only`: the slots that were visited to their end.
+    pub covered: SlotSet,
     /// A place in the queue of the stripe that was taken when it was that slot's turn.
     pub ticket: Option<Ticket>,
 }
@@ -76,6 +85,9 @@ impl WalkState {
             wanted: 0,
             visited: 0,
             work: 1,
+            only: None,
+            in_order: false,
+            covered: SlotSet::new(),
             ticket: None,
         }
     }
@@ -92,10 +104,9 @@ impl WalkState {
     pub fn step(&mut self, body: &WalkBody, engine: &Engine, local: &mut Local, call: &Call<'_>, locked: bool) -> Step {
         let visited_before = self.visited;
         let mut slots = 0;
-        while self.next < SLOTS && !self.stop {
-            let Some(slot) = Slot::new(self.next as u16) else { break };
+        while let Some(slot) = self.next_wanted() {
             let stripe = engine.stripe(stripe_of(slot));
-            if stripe.key_count_hint(false) == 0 && self.resume.is_none() {
+            if stripe.key_count_hint(false) == 0 && self.resume.is_none() && self.only.is_none() {
                 self.next = (stripe_of(slot) + 1) * STRIPE_SLOTS;
                 continue;
             }
@@ -119,6 +130,27 @@ impl WalkState {
         if !locked && engine.free_garbage(local, SLICE_KEYS) { Step::More } else { Step::Done }
     }
 
+    /// The slot to visit next, if any is left.
+    fn next_wanted(&mut self) -> Option<Slot> {
+        if self.stop {
+            return None;
+        }
+        let next = Slot::new(u16::try_from(self.next).ok()?)?;
+        let Some(only) = &self.only else { return Some(next) };
+        if only.contains(next) {
+            return Some(next);
+        }
+        // A place inside a slot that is not wanted means nothing in the next one.
+        self.resume = None;
+        if self.in_order {
+            self.stop = true;
+            return None;
+        }
+        let wanted = only.next_from(self.next);
+        self.next = wanted.map_or(SLOTS, Slot::index);
+        wanted
+    }
+
     /// Takes a stripe's lock, with the ticket if there is one for it.
     fn hold<'s>(&mut self, stripe: &'s Stripe, index: usize) -> Option<Held<'s>> {
         match self.ticket {
@@ -138,19 +170,36 @@ impl WalkState {
     fn visit(&mut self, body: &WalkBody, engine: &Engine, local: &mut Local, call: &Call<'_>, slot: Slot) -> bool {
         // SAFETY: the stripe is locked, by `step` or by its caller.
         let gate = unsafe { engine.stripe(stripe_of(slot)).data() }.gate_of(slot);
-        if gate.counts() {
-            if gate.check(call.spec.is_write()).is_err() {
-                return false;
+        match gate.check(call.spec.is_write()) {
+            Ok(()) => {
+                let mut exec = Exec::new(engine, local, call);
+                (body.slot)(&mut exec, call.args, slot, self);
+                self.work += exec.work_done() - 1;
+                // A body that stops at a slot's end has moved on itself.
+                if self.resume.is_none() && (!self.stop || self.next > slot.index()) && self.only.is_some() {
+                    self.covered.insert(slot);
+                }
             }
-            let mut exec = Exec::new(engine, local, call);
-            (body.slot)(&mut exec, call.args, slot, self);
-            self.work += exec.work_done() - 1;
-        } else {
-            self.resume = None;
+            Err(Refusal::Moved) if self.only.is_some() => {
+                self.resume = None;
+                self.stop = self.in_order;
+            }
+            Err(_) if gate.counts() => return false,
+            Err(_) => self.resume = None,
         }
         if self.resume.is_none() && !self.stop {
             self.next += 1;
         }
         true
+    }
+}
+
+/// How a command goes over some of the slots, others being served elsewhere; nothing if it is no such command.
+pub fn over_slots(spec: &'static Spec) -> Option<&'static WalkBody> {
+    match &spec.body {
+        Body::Walk(body) => Some(body),
+        Body::Whole(_) if spec.name == server::dbsize::DBSIZE.name => Some(&server::dbsize::WALK),
+        Body::Whole(_) if spec.name == generic::randomkey::RANDOMKEY.name => Some(&generic::randomkey::WALK),
+        _ => None,
     }
 }

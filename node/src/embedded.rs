@@ -10,10 +10,13 @@ use swell_engine::walk::{Step, WalkBody, WalkState};
 use swell_engine::{Call, Db, Engine, Fault, Local, Outcome, Stats};
 use swell_wire::Out;
 
+use crate::link::stats::Totals;
+
 /// A node of this process: the engine of each cache it hosts (one, `default`, for now) and what its workers reported.
 pub struct Node {
     engine: Engine,
     stats: Mutex<Stats>,
+    totals: Totals,
 }
 
 /// One worker's way into the node.
@@ -26,12 +29,17 @@ pub struct Handle {
 impl Node {
     /// A node with an empty engine; `seed` is the cache's hash seed.
     pub fn new(seed: u64) -> Arc<Node> {
-        Arc::new(Node { engine: Engine::new(seed), stats: Mutex::default() })
+        Arc::new(Node { engine: Engine::new(seed), stats: Mutex::default(), totals: Totals::default() })
     }
 
     /// The engine, for settings and figures.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What its link workers have counted.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// Key statistics as of the workers' last reports.

@@ -4,11 +4,13 @@
 pub mod control;
 pub mod embedded;
 pub mod handover;
+pub mod host;
 pub mod link;
 pub mod metrics;
 pub mod stats;
 pub mod stream;
 pub mod upkeep;
 pub mod view;
+pub mod worker;
 
 pub use embedded::{Handle, Node};

@@ -7,17 +7,18 @@ use swell_engine::metric::Kind::{Counter, Gauge};
 use swell_engine::metric::{Metric, Samples, Unit};
 
 use crate::embedded::Node;
+use crate::link::stats::NodeReport;
 use crate::stats::DbFigures;
 
 /// A node's figures at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Figures {
-    used_bytes: u64,
-    used_peak_bytes: u64,
-    maxmemory_bytes: u64,
-    heap: HeapStats,
-    databases: Vec<DbFigures>,
-    stats: Stats,
+    pub used_bytes: u64,
+    pub used_peak_bytes: u64,
+    pub maxmemory_bytes: u64,
+    pub heap: HeapStats,
+    pub databases: Vec<DbFigures>,
+    pub stats: Stats,
 }
 
 impl Figures {
@@ -32,6 +33,31 @@ impl Figures {
             databases: node.databases(),
             stats: node.stats(),
         }
+    }
+
+    /// The sum of what several nodes say of themselves. The limit is the cache's: `maxmemory_bytes`.
+    pub fn sum<'a>(reports: impl Iterator<Item = &'a NodeReport>, maxmemory_bytes: u64) -> Figures {
+        let mut sum = Figures { maxmemory_bytes, ..Figures::default() };
+        for report in reports {
+            sum.used_bytes += report.stats.used_bytes;
+            sum.used_peak_bytes += report.used_peak_bytes;
+            sum.heap.held_bytes += report.heap.held_bytes as usize;
+            sum.heap.live_bytes += report.heap.live_bytes as usize;
+            sum.heap.spans += report.heap.spans as usize;
+            sum.heap.free_spans += report.heap.free_spans as usize;
+            sum.stats.add(&Stats::from(&report.keyspace));
+            for database in &report.databases {
+                match sum.databases.iter_mut().find(|known| known.db == database.db) {
+                    Some(known) => {
+                        known.keys += database.keys;
+                        known.volatile += database.volatile;
+                    }
+                    None => sum.databases.push(*database),
+                }
+            }
+        }
+        sum.databases.sort_unstable_by_key(|database| database.db);
+        sum
     }
 }
 

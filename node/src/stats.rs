@@ -1,12 +1,13 @@
 //! Figures of a node that somebody asks for now and then: keys by database, stored bytes.
 
+use serde::{Deserialize, Serialize};
 use swell_engine::key::all_dbs;
 use swell_engine::stripe::STRIPES;
 
 use crate::embedded::Node;
 
 /// One database as INFO's keyspace section shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbFigures {
     /// The number clients use.
     pub db: u8,

@@ -5,6 +5,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
 use swell_meter::Tariff;
+use swell_node::view::View;
+use swell_ring::NodeId;
+
+use crate::membership::Control;
 
 /// What the proxy is started with.
 #[derive(Clone)]
@@ -31,6 +35,12 @@ pub struct ProxyConfig {
     pub release_memory: fn(),
     /// The product's version, for INFO and HELLO.
     pub version: &'static str,
+    /// Where the scaler is; nothing: the node inside this process is all there is.
+    pub control: Option<Control>,
+    /// The number of the node inside this process, if there is one.
+    pub local: Option<NodeId>,
+    /// What that node has seen.
+    pub view: Arc<View>,
 }
 
 /// Options that may change while running.

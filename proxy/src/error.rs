@@ -1,5 +1,8 @@
 //! Error replies of the proxy: their words are here only, in Redis's own.
 
+use swell_engine::spec::{Group, Spec};
+use swell_wire::Out;
+
 /// Why the proxy did not run a request. `Display` is the RESP error line without its `-`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
@@ -79,8 +82,28 @@ pub enum ProxyError {
     NoConfigFile,
     #[error("TRYAGAIN The slot was not served in time; nothing was changed")]
     GateTimeout,
+    #[error("CLUSTERDOWN Hash slot not served")]
+    SlotNotServed,
+    #[error("CROSSSLOT Keys in request don't hash to the same slot")]
+    CrossSlot,
+    #[error("ERR the node was lost before it answered: whether the command ran is unknown")]
+    OutcomeUnknown,
+    #[error("TRYAGAIN The scaler did not answer in time; nothing was changed")]
+    NoScaler,
+    #[error("TRYAGAIN Somebody else has changed the configuration at the same time; nothing was changed")]
+    StateChangedMeanwhile,
     #[error("ERR internal error; nothing more is known here, see the log")]
     Internal,
+}
+
+impl ProxyError {
+    /// Writes it in the words of the protocol that the command belongs to.
+    pub fn write(&self, spec: &Spec, out: &mut Out) {
+        match spec.group {
+            Group::Memcached => out.raw(format!("SERVER_ERROR {self}\r\n").as_bytes()),
+            _ => out.error(&self.to_string()),
+        }
+    }
 }
 
 /// Why CONFIG SET did not take a value; part of its error line.

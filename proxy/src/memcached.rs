@@ -44,7 +44,7 @@ impl DelayedFlush {
     }
 
     /// Whether it is due; says so once.
-    fn take_due(&self, now_ms: u64) -> bool {
+    pub(crate) fn take_due(&self, now_ms: u64) -> bool {
         let at_ms = self.at_ms.load(Relaxed);
         at_ms != 0 && at_ms <= now_ms && self.at_ms.compare_exchange(at_ms, 0, Relaxed, Relaxed).is_ok()
     }

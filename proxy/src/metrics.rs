@@ -20,6 +20,8 @@ pub struct Figures {
     maxclients: usize,
     workers: usize,
     metering: bool,
+    epoch: u64,
+    nodes: usize,
 }
 
 impl Figures {
@@ -34,6 +36,8 @@ impl Figures {
             maxclients: shared.settings.maxclients.load(Relaxed),
             workers: shared.workers,
             metering: shared.metering,
+            epoch: shared.route.map().epoch().0,
+            nodes: shared.route.map().nodes().len(),
         };
         for client in shared.clients.list() {
             match client.door {
@@ -158,6 +162,39 @@ pub static METRICS: &[Metric<Figures>] = &[
         labels: &[],
         help: "Wrong passwords (ElastiCache: AuthenticationFailures).",
         read: |figures, samples| samples.add(&[], figures.counts.auth_failures as f64),
+    },
+    Metric {
+        name: "swell_unknown_outcomes_total",
+        kind: Counter,
+        unit: Unit::Count,
+        labels: &[],
+        help: "Requests that were sent to a node whose link was lost before it answered, and that may have run: their \
+               clients read an error.",
+        read: |figures, samples| samples.add(&[], figures.counts.unknown_outcomes as f64),
+    },
+    Metric {
+        name: "swell_cross_slot_refused_total",
+        kind: Counter,
+        unit: Unit::Count,
+        labels: &[],
+        help: "Atomic commands that were refused because their keys lie in several slots, which several nodes may own.",
+        read: |figures, samples| samples.add(&[], figures.counts.cross_slot as f64),
+    },
+    Metric {
+        name: "swell_slot_map_epoch",
+        kind: Gauge,
+        unit: Unit::Count,
+        labels: &[],
+        help: "The epoch of the slot map that this proxy routes by.",
+        read: |figures, samples| samples.add(&[], figures.epoch as f64),
+    },
+    Metric {
+        name: "swell_nodes",
+        kind: Gauge,
+        unit: Unit::Count,
+        labels: &[],
+        help: "Nodes that the slot map names.",
+        read: |figures, samples| samples.add(&[], figures.nodes as f64),
     },
     Metric {
         name: "swell_requests_parked_total",

@@ -19,12 +19,16 @@ pub trait Source {
     fn kind(&self, index: usize) -> Kind;
     /// Whether the client wants no reply (memcached).
     fn noreply(&self, index: usize) -> bool;
+    /// The request's bytes as RESP, where they lie in one piece.
+    fn verbatim(&self, index: usize) -> Option<&[u8]>;
 }
 
 /// Requests in the read buffer.
 pub struct InPlace<'a> {
     pub requests: &'a Requests,
     pub buf: &'a [u8],
+    /// Whether they are RESP.
+    pub is_resp: bool,
 }
 
 impl Source for InPlace<'_> {
@@ -45,6 +49,16 @@ impl Source for InPlace<'_> {
     #[inline]
     fn noreply(&self, index: usize) -> bool {
         self.requests.item(index).noreply
+    }
+
+    #[inline]
+    fn verbatim(&self, index: usize) -> Option<&[u8]> {
+        let item = self.requests.item(index);
+        if !self.is_resp || !matches!(item.kind, Kind::Plain { .. }) {
+            return None;
+        }
+        let from = if index == 0 { 0 } else { self.requests.item(index - 1).end as usize };
+        self.buf.get(from..item.end as usize)
     }
 }
 

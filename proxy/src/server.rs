@@ -49,8 +49,9 @@ impl Proxy {
             let (sender, mailbox) = tokio::sync::mpsc::unbounded_channel();
             shared.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
             let worker_shared = shared.clone();
+            let control = config.control.clone().filter(|_| index == 0);
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                if let Err(error) = Worker::run(worker_shared, index, doors, mailbox) {
+                if let Err(error) = Worker::run(worker_shared, index, doors, mailbox, control) {
                     tracing::error!(index, %error, "a worker could not start");
                 }
             })?;

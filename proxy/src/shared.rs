@@ -5,15 +5,22 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use swell_engine::Stats;
 use swell_engine::commands::table::Command;
 use swell_meter::counters::Usage;
 use swell_meter::{Ledger, Tariff, Totals as LedgerTotals};
 use swell_node::Node;
+use swell_node::link::stats::NodeReport;
+use swell_node::metrics::Figures;
+use swell_node::view::View;
+use swell_ring::NodeId;
 
 use crate::clients::Registry;
 use crate::config::{ProxyConfig, Settings};
+use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
 use crate::rates::Rates;
+use crate::route::Route;
 use crate::stats::Totals;
 
 /// How long a reader of figures waits for the workers to report.
@@ -50,6 +57,18 @@ pub struct Shared {
     /// The process is to end: accept nobody, finish what is in flight.
     pub stopping: AtomicBool,
     pub mailboxes: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<Mail>>>,
+    /// Who owns each slot, and what holds for the whole cache.
+    pub route: Route,
+    /// What the node inside this process has seen of both.
+    pub view: Arc<View>,
+    /// What nodes accept links by; empty where there is none.
+    pub cluster_secret: String,
+    /// Questions to the scaler.
+    pub asking: Asking,
+    /// What the nodes said of themselves last, where they are not in this process.
+    reports: Mutex<Vec<(NodeId, NodeReport)>>,
+    /// What INFO's key statistics of these nodes start from.
+    keys_before_reset: Mutex<Stats>,
 }
 
 /// What another thread may ask of a worker.
@@ -57,6 +76,8 @@ pub struct Shared {
 pub enum Mail {
     /// Report all counts, then say so.
     Report(std::sync::mpsc::Sender<()>),
+    /// The slot map or the cache state has changed.
+    Ring,
     /// Serve what has arrived, then end.
     Stop,
 }
@@ -86,6 +107,12 @@ impl Shared {
             commands_before_reset: Mutex::default(),
             stopping: AtomicBool::new(false),
             mailboxes: Mutex::default(),
+            route: Route::new(config.local),
+            view: config.view.clone(),
+            cluster_secret: config.control.as_ref().map_or_else(String::new, |control| control.secret.clone()),
+            asking: Asking::default(),
+            reports: Mutex::default(),
+            keys_before_reset: Mutex::default(),
         })
     }
 
@@ -103,19 +130,50 @@ impl Shared {
         }
     }
 
+    /// Sends something to every worker.
+    pub fn tell_all(&self, mail: impl Fn() -> Mail) {
+        for mailbox in self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            // A worker that is gone needs no news.
+            let _ = mailbox.send(mail());
+        }
+    }
+
+    /// Keeps what the nodes say of themselves.
+    pub fn set_reports(&self, reports: Vec<(NodeId, NodeReport)>) {
+        *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = reports;
+    }
+
+    /// What all nodes say of themselves: the one in this process as of now, others as of their last report.
+    pub fn figures(&self) -> Figures {
+        if self.route.is_direct() {
+            return Figures::of(&self.node);
+        }
+        let mut figures = self.remote_figures();
+        figures.stats.subtract(&self.keys_before_reset.lock().unwrap_or_else(PoisonError::into_inner));
+        figures
+    }
+
+    fn remote_figures(&self) -> Figures {
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let maxmemory_bytes = self.node.engine().settings().maxmemory_bytes();
+        let mut figures = Figures::sum(reports.iter().map(|(_, report)| report), maxmemory_bytes);
+        if !reports.iter().any(|(node, _)| Some(*node) == self.route.local()) {
+            // What this proxy counts by itself.
+            figures.stats.add(&self.node.stats());
+        }
+        figures
+    }
+
     /// Begins to end: no new clients, no more reading.
     pub fn stop(&self) {
         self.stopping.store(true, Relaxed);
-        for mailbox in self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            // A worker that is gone has stopped already.
-            let _ = mailbox.send(Mail::Stop);
-        }
+        self.tell_all(|| Mail::Stop);
         self.clients.stop_reading();
     }
 
     /// Tells the ledger how much is stored.
     pub(crate) fn observe_stored(&self, now_ms: u64) {
-        self.ledger.observe_stored(self.node.engine().used_bytes(), now_ms);
+        self.ledger.observe_stored(self.figures().used_bytes, now_ms);
     }
 
     /// Ends connections that have been idle for longer than the timeout, if there is one.
@@ -136,6 +194,9 @@ impl Shared {
         self.totals.reset();
         self.rates.reset();
         self.node.reset_stats();
+        if !self.route.is_direct() {
+            *self.keys_before_reset.lock().unwrap_or_else(PoisonError::into_inner) = self.remote_figures().stats;
+        }
         *self.before_reset() = Some(self.ledger.totals(now_ms));
     }
 

@@ -19,6 +19,10 @@ pub struct Counts {
     pub auth_failures: u64,
     pub parked: u64,
     pub late: u64,
+    /// Requests whose link was lost before they were answered, and that may have run.
+    pub unknown_outcomes: u64,
+    /// Atomic commands that were refused because their keys lie in several slots.
+    pub cross_slot: u64,
     pub batches: u64,
     pub batch_nanoseconds: u64,
     pub latency: [u64; LATENCY_BUCKETS],
@@ -63,6 +67,8 @@ impl Counts {
         self.auth_failures += other.auth_failures;
         self.parked += other.parked;
         self.late += other.late;
+        self.unknown_outcomes += other.unknown_outcomes;
+        self.cross_slot += other.cross_slot;
         self.batches += other.batches;
         self.batch_nanoseconds += other.batch_nanoseconds;
         self.latency.iter_mut().zip(other.latency).for_each(|(sum, more)| *sum += more);

@@ -1,7 +1,7 @@
 //! A worker: one thread, one single-threaded runtime, its own listeners, buffers and counters.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,9 +13,12 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
+use crate::errands;
 use crate::listen;
+use crate::membership::{self, Control};
 use crate::memcached::Flushing;
 use crate::shared::{Mail, Shared};
+use crate::upstream::{Lines, Upstreams, run};
 
 /// Between two reports of a busy worker.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,6 +35,10 @@ pub struct Worker {
     pub core: RefCell<Core>,
     /// Sockets are read into this; what is left of a request moves to its connection.
     pub scratch: RefCell<Box<[u8]>>,
+    /// The ways to the nodes.
+    pub upstreams: Upstreams,
+    /// This worker, for the tasks it begins.
+    me: Weak<Worker>,
     connections: Cell<usize>,
     /// Nothing has happened for a whole tick.
     resting: Cell<bool>,
@@ -41,18 +48,21 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Runs a worker on this thread until it is told to stop.
+    /// Runs a worker on this thread until it is told to stop. `control`: the worker that keeps the link to the scaler.
     pub fn run(
         shared: Arc<Shared>,
         index: usize,
         listeners: Vec<(Door, std::net::TcpListener)>,
         mailbox: UnboundedReceiver<Mail>,
+        control: Option<Control>,
     ) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let tasks = tokio::task::LocalSet::new();
         tasks.block_on(&runtime, async move {
-            let worker = Rc::new(Worker {
+            let worker = Rc::new_cyclic(|me| Worker {
                 core: RefCell::new(Core::new(shared.clone(), index)),
+                upstreams: Upstreams::default(),
+                me: me.clone(),
                 scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
                 connections: Cell::new(0),
                 resting: Cell::new(false),
@@ -60,6 +70,10 @@ impl Worker {
                 empty: Notify::new(),
                 shared,
             });
+            if let Some(control) = control {
+                tokio::task::spawn_local(membership::keep(worker.clone(), control));
+                tokio::task::spawn_local(errands::watch_nodes(worker.clone()));
+            }
             let mut accepting = Vec::new();
             for (door, listener) in listeners {
                 let listener = TcpListener::from_std(listener)?;
@@ -91,6 +105,16 @@ impl Worker {
     #[inline]
     pub fn end_batch(&self, core: &mut Core, started: u64) {
         core.counts.batch(unix_ns().saturating_sub(started));
+    }
+
+    /// The links to the nodes of the newest map.
+    #[inline]
+    pub fn lines(&self) -> Rc<Lines> {
+        self.upstreams.lines(&self.shared.route, |link| {
+            if let Some(worker) = self.me.upgrade() {
+                tokio::task::spawn_local(run::run(worker, link.clone()));
+            }
+        })
     }
 
     /// A connection begins.
@@ -125,6 +149,10 @@ impl Worker {
                         // The reader may have stopped waiting.
                         let _ = done.send(());
                     }
+                    Some(Mail::Ring) => {
+                        self.lines();
+                        self.upstreams.changed();
+                    }
                     Some(Mail::Stop) | None => return,
                 },
             }
@@ -147,7 +175,11 @@ impl Worker {
         }
         let now_ms = crate::shared::unix_ms();
         self.shared.rates.sample(now_ms, self.shared.totals.sums());
-        let is_flushing = flushing.step(&mut core, now_ms);
+        let is_direct = self.shared.route.is_direct();
+        if !is_direct && self.shared.delayed_flush.take_due(now_ms) {
+            self.me.upgrade().map(|worker| tokio::task::spawn_local(errands::flush(worker)));
+        }
+        let is_flushing = is_direct && flushing.step(&mut core, now_ms);
         self.shared.observe_stored(now_ms);
         self.shared.close_idle_clients(now_ms);
         if upkeep.tick(&mut core.handle, now_ms) || is_flushing {

@@ -1,5 +1,6 @@
 //! The slot map: which node owns each slot now. A value: whoever changes it makes the next epoch's.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,8 @@ pub enum BadMap {
     UnknownNode(SlotSet, NodeId),
     #[error("a slot map names at most 65535 nodes")]
     TooManyNodes,
+    #[error("the slot map names a node twice")]
+    SameNodeTwice,
 }
 
 /// How a map is written: slots in ranges.
@@ -122,12 +125,15 @@ impl SlotMap {
 
     /// The slots of a node.
     pub fn slots_of(&self, id: NodeId) -> SlotSet {
-        all_slots().filter(|slot| self.owner(*slot) == Some(id)).collect()
+        match self.index_of(id) {
+            index if index == NOBODY => SlotSet::new(),
+            index => self.slots_with(index),
+        }
     }
 
     /// The slots that nobody owns.
     pub fn orphans(&self) -> SlotSet {
-        all_slots().filter(|slot| self.owner(*slot).is_none()).collect()
+        self.slots_with(NOBODY)
     }
 
     /// The same with one more node (or another address for it). The epoch stays: give it to [`SlotMap::assigned`],
@@ -144,19 +150,22 @@ impl SlotMap {
 
     /// The same without a node; its slots belong to nobody. The epoch stays.
     pub fn without_member(self, id: NodeId) -> SlotMap {
-        let owners: Vec<Option<NodeId>> =
-            all_slots().map(|slot| self.owner(slot).filter(|owner| *owner != id)).collect();
+        let gone = self.index_of(id);
+        if gone == NOBODY {
+            return self;
+        }
         let nodes: Vec<Member> = self.nodes.iter().filter(|node| node.id != id).cloned().collect();
-        let index_of = |owner: NodeId| nodes.iter().position(|node| node.id == owner).map_or(NOBODY, |at| at as u16);
-        let mut indices = [NOBODY; SLOTS];
-        indices.iter_mut().zip(owners).for_each(|(index, owner)| *index = owner.map_or(NOBODY, index_of));
-        SlotMap { nodes: nodes.into(), owners: Arc::new(indices), ..self }
+        let mut owners = self.owners.clone();
+        for owner in Arc::make_mut(&mut owners).iter_mut().filter(|owner| **owner != NOBODY && **owner >= gone) {
+            *owner = if *owner == gone { NOBODY } else { *owner - 1 };
+        }
+        SlotMap { nodes: nodes.into(), owners, ..self }
     }
 
     /// The next epoch's map, in which these slots belong to this node (which must be a member) from then on.
     pub fn assigned(&self, slots: &SlotSet, id: NodeId) -> SlotMap {
         let epoch = self.epoch.next();
-        let index = self.nodes.iter().position(|node| node.id == id).map_or(NOBODY, |at| at as u16);
+        let index = self.index_of(id);
         let (mut owners, mut since) = (self.owners.clone(), self.since.clone());
         let (owners_mut, since_mut) = (Arc::make_mut(&mut owners), Arc::make_mut(&mut since));
         for slot in slots.iter() {
@@ -170,6 +179,14 @@ impl SlotMap {
     pub fn renumbered(&self) -> SlotMap {
         SlotMap { epoch: self.epoch.next(), ..self.clone() }
     }
+
+    fn index_of(&self, id: NodeId) -> u16 {
+        self.nodes.iter().position(|node| node.id == id).map_or(NOBODY, |at| at as u16)
+    }
+
+    fn slots_with(&self, index: u16) -> SlotSet {
+        all_slots().filter(|slot| self.owners[slot.index()] == index).collect()
+    }
 }
 
 impl TryFrom<Written> for SlotMap {
@@ -179,12 +196,17 @@ impl TryFrom<Written> for SlotMap {
         if written.nodes.len() >= NOBODY as usize {
             return Err(BadMap::TooManyNodes);
         }
+        let indices: HashMap<NodeId, u16> = (0u16..).zip(&written.nodes).map(|(at, node)| (node.id, at)).collect();
+        if indices.len() < written.nodes.len() {
+            return Err(BadMap::SameNodeTwice);
+        }
         let (mut owners, mut since) = ([NOBODY; SLOTS], [Epoch(0); SLOTS]);
         for range in written.slots {
-            let index = written.nodes.iter().position(|node| node.id == range.node);
-            let Some(index) = index else { return Err(BadMap::UnknownNode(range.slots, range.node)) };
+            let Some(&index) = indices.get(&range.node) else {
+                return Err(BadMap::UnknownNode(range.slots, range.node));
+            };
             for slot in range.slots.iter() {
-                owners[slot.index()] = index as u16;
+                owners[slot.index()] = index;
                 since[slot.index()] = range.since;
             }
         }
@@ -200,12 +222,14 @@ impl TryFrom<Written> for SlotMap {
 impl From<SlotMap> for Written {
     fn from(map: SlotMap) -> Written {
         let mut slots: Vec<WrittenSlots> = Vec::new();
+        let mut written: HashMap<(NodeId, Epoch), usize> = HashMap::new();
         for slot in all_slots() {
             let (Some(node), since) = (map.owner(slot), map.since(slot)) else { continue };
-            match slots.iter_mut().find(|range| range.node == node && range.since == since) {
-                Some(range) => range.slots.insert(slot),
-                None => slots.push(WrittenSlots { slots: SlotSet::from_iter([slot]), node, since }),
+            let at = *written.entry((node, since)).or_insert(slots.len());
+            if at == slots.len() {
+                slots.push(WrittenSlots { slots: SlotSet::new(), node, since });
             }
+            slots[at].slots.insert(slot);
         }
         Written { epoch: map.epoch, nodes: map.nodes.to_vec(), slots }
     }
@@ -257,5 +281,33 @@ mod tests {
         let unknown = r#"{"epoch":1,"nodes":[],"slots":[{"slots":"1","node":4,"since":1}]}"#;
         let why = serde_json::from_str::<SlotMap>(unknown).unwrap_err().to_string();
         assert!(why.contains("belong to node 4"), "{why}");
+    }
+
+    #[test]
+    fn many_nodes_come_and_go() {
+        let mut map = (0..40).map(member).fold(SlotMap::empty(), SlotMap::with_member);
+        let of = |id: u32| all_slots().filter(move |slot| slot.index() % 40 == id as usize).collect::<SlotSet>();
+        for id in 0..40 {
+            map = map.assigned(&of(id), NodeId(id));
+        }
+        let mut gone = SlotSet::new();
+        for id in [0, 39, 17, 1, 17] {
+            map = map.without_member(NodeId(id));
+            gone.add(&of(id));
+            assert_eq!((map.orphans(), map.slots_of(NodeId(id))), (gone.clone(), SlotSet::new()), "without {id}");
+            assert_eq!(map.slots_of(NodeId(18)), of(18), "without {id}");
+        }
+        assert_eq!((map.nodes().len(), map.epoch()), (36, Epoch(40)));
+        let text = serde_json::to_string(&map).unwrap();
+        let read: SlotMap = serde_json::from_str(&text).unwrap();
+        assert!(all_slots().all(|slot| read.owner(slot) == map.owner(slot)));
+    }
+
+    #[test]
+    fn a_map_that_names_a_node_twice_is_none() {
+        let node = r#"{"id":4,"address":"unix:/n"}"#;
+        let text = format!(r#"{{"epoch":1,"nodes":[{node},{node}],"slots":[]}}"#);
+        let why = serde_json::from_str::<SlotMap>(&text).unwrap_err().to_string();
+        assert!(why.contains("names a node twice"), "{why}");
     }
 }

@@ -58,12 +58,20 @@ impl SlotSet {
 
     /// The slots in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
-        (0..SLOTS as u16).filter_map(Slot::new).filter(|slot| self.contains(*slot))
+        self.0.iter().enumerate().flat_map(|(index, word)| ones(*word).map(move |bit| slot(index * 64 + bit)))
+    }
+
+    /// Whether any slot is in both.
+    pub fn overlaps(&self, other: &SlotSet) -> bool {
+        self.0.iter().zip(other.0.iter()).any(|(word, others)| word & others != 0)
     }
 
     /// The first slot at or after this number.
     pub fn next_from(&self, number: usize) -> Option<Slot> {
-        (number..SLOTS).filter_map(|at| Slot::new(at as u16)).find(|slot| self.contains(*slot))
+        let first = number / 64;
+        let words = self.0.iter().enumerate().skip(first);
+        let left = |index: usize, word: u64| if index == first { word & u64::MAX << (number % 64) } else { word };
+        words.map(|(index, word)| (index, left(index, *word))).find(|(_, word)| *word != 0).map(lowest)
     }
 
     /// Adds all slots of another set.
@@ -93,14 +101,36 @@ impl SlotSet {
 
     /// Runs of contiguous slots, as first and last.
     pub fn ranges(&self) -> Vec<(u16, u16)> {
-        let mut ranges: Vec<(u16, u16)> = Vec::new();
-        for slot in self.iter().map(Slot::number) {
-            match ranges.last_mut() {
-                Some((_, last)) if *last + 1 == slot => *last = slot,
-                _ => ranges.push((slot, slot)),
-            }
+        let mut ranges = Vec::new();
+        let mut at = 0;
+        while let Some(first) = self.next_from(at) {
+            let last = self.run_end(first.index());
+            ranges.push((first.number(), last as u16));
+            at = last + 1;
         }
         ranges
+    }
+
+    /// The last slot of the run that this slot is in.
+    fn run_end(&self, from: usize) -> usize {
+        let mut at = from;
+        while at < SLOTS {
+            let run = (self.0[at / 64] >> (at % 64)).trailing_ones() as usize;
+            at += run;
+            if run == 0 || !at.is_multiple_of(64) {
+                break;
+            }
+        }
+        at - 1
+    }
+
+    fn insert_range(&mut self, first: u16, last: u16) {
+        let (first, last) = (usize::from(first), usize::from(last));
+        for index in first / 64..=last / 64 {
+            let from = if index == first / 64 { u64::MAX << (first % 64) } else { u64::MAX };
+            let to = if index == last / 64 { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+            self.0[index] |= from & to;
+        }
     }
 }
 
@@ -147,7 +177,7 @@ impl FromStr for SlotSet {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             match (number(first), number(last)) {
                 (Some(first), Some(last)) if first <= last => {
-                    (first..=last).filter_map(Slot::new).for_each(|slot| set.insert(slot));
+                    set.insert_range(first, last);
                 }
                 _ => return Err(NoSlots(part.to_owned())),
             }
@@ -170,8 +200,27 @@ impl From<SlotSet> for String {
     }
 }
 
+/// The places of a word's ones, ascending.
+fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize);
+        word &= word.wrapping_sub(1);
+        bit
+    })
+}
+
+fn lowest((index, word): (usize, u64)) -> Slot {
+    slot(index * 64 + word.trailing_zeros() as usize)
+}
+
+fn slot(number: usize) -> Slot {
+    Slot::new(number as u16).expect("a set has as many bits as there are slots")
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -198,5 +247,55 @@ mod tests {
         assert_eq!(a.to_string(), "199-200");
         assert_eq!(a.next_from(0), Slot::new(199));
         assert_eq!(a.next_from(201), None);
+    }
+
+    /// Sets with long runs, holes and lone slots, and the slots they were made of.
+    fn sets() -> impl Strategy<Value = (SlotSet, Vec<bool>)> {
+        prop::collection::vec((0..SLOTS, 1..300usize, any::<bool>()), 0..40).prop_map(|runs| {
+            let mut model = vec![false; SLOTS];
+            for (first, length, inside) in runs {
+                model.iter_mut().skip(first).take(length).for_each(|bit| *bit = inside);
+            }
+            let slots = (0..SLOTS).filter(|at| model[*at]).map(slot);
+            (slots.collect(), model)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_set_walks_like_a_list_of_bits((set, model) in sets(), from in 0..SLOTS + 200) {
+            let expected: Vec<usize> = (0..SLOTS).filter(|at| model[*at]).collect();
+            prop_assert_eq!(set.len(), expected.len());
+            prop_assert_eq!(set.is_empty(), expected.is_empty());
+            prop_assert_eq!(set.iter().map(Slot::index).collect::<Vec<_>>(), expected.clone());
+            let next = expected.iter().copied().find(|at| *at >= from);
+            prop_assert_eq!(set.next_from(from).map(Slot::index), next);
+        }
+
+        #[test]
+        fn ranges_are_the_longest_runs((set, model) in sets()) {
+            let bit = |at: usize| model.get(at).copied().unwrap_or(false);
+            let ranges = set.ranges();
+            for &(first, last) in &ranges {
+                prop_assert!((first..=last).all(|at| bit(at.into())), "{first}-{last} has a hole");
+                prop_assert!(first == 0 || !bit(usize::from(first) - 1), "{first}-{last} begins late");
+                prop_assert!(!bit(usize::from(last) + 1), "{first}-{last} ends early");
+            }
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0));
+            let slots: usize = ranges.iter().map(|(first, last)| usize::from(last - first) + 1).sum();
+            prop_assert_eq!(slots, set.len());
+            prop_assert_eq!(set.to_string().parse::<SlotSet>(), Ok(set));
+        }
+    }
+
+    #[test]
+    fn the_last_slot_is_no_border_case_too_many() {
+        let last = slot(SLOTS - 1);
+        let set = SlotSet::from_iter([last]);
+        assert_eq!((set.next_from(0), set.next_from(SLOTS - 1)), (Some(last), Some(last)));
+        assert_eq!((set.next_from(SLOTS), set.next_from(usize::MAX)), (None, None));
+        assert_eq!(SlotSet::all().ranges(), [(0, 16383)]);
     }
 }

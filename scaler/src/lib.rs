@@ -1,1 +1,20 @@
 //! Drives the slot map: members, hand-overs, child processes, the durable store. The one writer of the map.
+#![forbid(unsafe_code)]
+
+mod ask;
+pub mod drive;
+pub mod error;
+pub mod events;
+mod join;
+pub mod members;
+mod nodes;
+pub mod provider;
+mod ready;
+pub mod scaler;
+mod settle;
+pub mod store;
+mod writer;
+
+pub use error::{ScalerError, StoreError};
+pub use provider::process::ProcessConfig;
+pub use scaler::{Scaler, ScalerConfig};

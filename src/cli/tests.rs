@@ -5,13 +5,25 @@ use std::sync::Mutex;
 use clap::CommandFactory;
 
 use super::*;
-use crate::config::option;
+use crate::config::{OPTIONS, option};
 
 static SERVED: Mutex<Vec<Config>> = Mutex::new(Vec::new());
+
+/// What nodes and proxies were started with.
+static JOINED: Mutex<Vec<(Config, NodeTask)>> = Mutex::new(Vec::new());
 
 const PARTS: Parts = Parts {
     serve: |config| {
         SERVED.lock().expect("no test panics here").push(config);
+        Ok(())
+    },
+    node: |config, task| {
+        JOINED.lock().expect("no test panics here").push((config, task));
+        Ok(())
+    },
+    proxy: |config, task| {
+        let task = NodeTask { join: task.join, advertise: None, leave_with_stdin: false };
+        JOINED.lock().expect("no test panics here").push((config, task));
         Ok(())
     },
     commands_page: || "the commands".to_owned(),
@@ -90,6 +102,55 @@ fn bill_and_health_find_the_server_by_its_own_options() {
     assert_eq!(error.matches("refused").count(), 1, "{error}");
     let error = run(&["health"], &[("SWELL_HTTP", "off")]).expect_err("it is off");
     assert_eq!(error, "the HTTP listener is off, so there is nothing to ask: pass --http ADDR");
+}
+
+#[test]
+fn a_node_and_a_proxy_are_told_where_to_join() {
+    let typed = ["node", "--join", "unix:/run/n1", "--zone", "a", "--workers", "3", "--leave-with-stdin"];
+    run(&typed, &[("SWELL_TOKEN", "t1")]).expect("it joins");
+    run(&["proxy", "--join", "10.0.0.1:7000", "--token", "t2", "--resp", "7001"], &[]).expect("it joins");
+    let joined = JOINED.lock().expect("no test panics here");
+    let of = |token: &str| joined.iter().find(|(config, _)| config.token.get() == Some(token)).expect("it joined");
+    let (config, task) = of("t1");
+    assert_eq!((config.zone.as_str(), config.workers, task.leave_with_stdin), ("a", 3, true));
+    assert_eq!((task.join.to_string().as_str(), &task.advertise), ("unix:/run/n1", &None));
+    let (config, task) = of("t2");
+    assert_eq!(task.join.to_string(), "10.0.0.1:7000");
+    assert_eq!(config.resp.address().map(|address| address.port()), Some(7001));
+}
+
+#[test]
+fn a_node_needs_an_address_and_takes_only_its_own_options() {
+    let long = format!("unix:/{}", "s".repeat(107));
+    for (typed, words) in [
+        (&["node"][..], "--join"),
+        (&["node", "--join", "nowhere"], "'nowhere' is no link address: write unix:PATH or HOST:PORT"),
+        (&["node", "--join", &long], "a Unix socket's path has at most 107 bytes, and this one has 108"),
+        (&["node", "--join", "unix:/n", "--maxmemory", "1gb"], "--maxmemory"),
+        (&["proxy", "--join", "unix:/n", "--maxmemory", "1gb"], "--maxmemory"),
+        (&["proxy", "--join", "unix:/n", "--nodes-min", "2"], "--nodes-min"),
+    ] {
+        let error = run(typed, &[]).expect_err("something is wrong here");
+        assert!(error.contains(words), "{typed:?}: {error}");
+    }
+}
+
+#[test]
+fn peoples_commands_find_the_scaler_by_its_own_options() {
+    let link = ("SWELL_LINK", "unix:/nowhere/a.sock");
+    let tasks: [&[&str]; 5] = [&["nodes"], &["slots"], &["move", "0-5,9", "2"], &["drain", "2"], &["events", "--json"]];
+    for typed in tasks {
+        let error = run(typed, &[link]).expect_err("nobody is there");
+        assert_eq!(error, "no Swell answers at unix:/nowhere/a.sock: there is no such socket", "{typed:?}");
+    }
+    let error = run(&["nodes", "--link", "unix:/nowhere/b.sock"], &[link]).expect_err("nobody is there");
+    assert!(error.contains("/nowhere/b.sock"), "{error}");
+    let error = run(&["nodes", "--data-dir", "/nowhere/data"], &[]).expect_err("nobody is there");
+    assert!(error.contains(" unix:/nowhere/data/swell-link.sock: "), "{error}");
+    let error = run(&["nodes", "--link", "127.0.0.1:1", "--token", "t"], &[]).expect_err("nobody is there");
+    assert_eq!(error, "no Swell answers at 127.0.0.1:1: nobody listens there");
+    let error = run(&["move", "0-16384", "1"], &[link]).expect_err("no such slot");
+    assert!(error.starts_with("'0-16384' is not a list of slots"), "{error}");
 }
 
 #[test]

@@ -30,4 +30,10 @@ pub enum ConfigError {
     AllOff,
     #[error("--{first} and --{second} are both {address}: each needs a port of its own")]
     SameAddress { first: &'static str, second: &'static str, address: SocketAddr },
+    #[error("--nodes-max is {max}, which is less than --nodes-min, which is {min}")]
+    NodesMax { min: usize, max: usize },
+    #[error(
+        "--link {link} can be reached from elsewhere, so it needs a cluster secret: set SWELL_TOKEN or pass --token"
+    )]
+    NoToken { link: String },
 }

@@ -86,6 +86,13 @@ impl Written {
                 values.insert(row.field, (text.clone(), Origin::Flag(row.name.clone())));
             }
         }
+        // Now that it is known what the others are.
+        for row in OPTIONS.iter() {
+            let text = row.default_among(&|field| values[field].0.clone(), machine);
+            if let Some((value, Origin::Default)) = values.get_mut(row.field) {
+                *value = text;
+            }
+        }
         Ok(Written { values })
     }
 

@@ -254,3 +254,41 @@ fn addresses_are_read_in_the_ways_people_write_them() {
         assert!(ListenAt.read(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn what_depends_on_other_options_follows_them() {
+    let config = resolve(None, &[], &[]).expect("it fits");
+    assert_eq!((config.nodes_min, config.nodes_max, config.node_workers), (1, 1, 4));
+    assert_eq!((config.first_node, &config.link, config.zone.as_str()), (FirstNode::Embedded, &None, ""));
+    let config = resolve(Some("nodes-min = 3"), &[], &[("first_node", "process")]).expect("it fits");
+    assert_eq!((config.nodes_max, config.node_workers, config.first_node), (3, 1, FirstNode::Process));
+    assert!(config.is_default("nodes_max") && config.is_default("node_workers"));
+    let config = resolve(None, &[("SWELL_NODES_MIN", "2")], &[("nodes_max", "5")]).expect("it fits");
+    assert_eq!((config.nodes_max, config.node_workers), (5, 2));
+    let nodes = [("nodes_min", "4"), ("nodes_max", "2")];
+    assert_eq!(refused(None, &[], &nodes), "--nodes-max is 2, which is less than --nodes-min, which is 4");
+    let error = refused(None, &[], &[("nodes_min", "129")]);
+    assert_eq!(error, "--nodes-min: \"129\" does not fit: it takes a whole number from 1 to 128");
+}
+
+#[test]
+fn links_are_sockets_or_need_a_token() {
+    let link =
+        |text: &str| resolve(None, &[], &[("link", text)]).map(|config| config.link.map(|link| link.to_string()));
+    assert_eq!(link("unix:/run/swell.sock"), Ok(Some("unix:/run/swell.sock".to_owned())));
+    let words = "--link 10.0.0.1:7000 can be reached from elsewhere, so it needs a cluster secret: set SWELL_TOKEN or \
+        pass --token";
+    assert_eq!(link("10.0.0.1:7000"), Err(words.to_owned()));
+    let tcp = resolve(None, &[("SWELL_TOKEN", "geheim")], &[("link", "10.0.0.1:7000")]).expect("there is a token");
+    assert!(!tcp.explain().contains("geheim") && !format!("{tcp:?}").contains("geheim"));
+    assert_eq!(link("here"), Err("--link: \"here\" does not fit: it takes unix:PATH or HOST:PORT".to_owned()));
+    assert!(
+        link("127.0.0.1:0").is_err_and(|error| error.ends_with("it takes a port that others can be told, so not 0"))
+    );
+    let error = link(&format!("unix:/{}", "s".repeat(120))).expect_err("it is too long");
+    assert!(error.ends_with("it takes a Unix socket's path of at most 107 bytes, and this one has 121"), "{error}");
+    let error = refused(None, &[("SWELL_TOKEN", &"geheim".repeat(100))], &[]);
+    assert_eq!(error, "SWELL_TOKEN: it takes a secret of at most 512 bytes");
+    let error = refused(None, &[], &[("zone", "rack 1")]);
+    assert_eq!(error, "--zone: \"rack 1\" does not fit: it takes a name without spaces of at most 64 bytes");
+}

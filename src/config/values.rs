@@ -6,9 +6,14 @@ use std::path::PathBuf;
 
 pub use swell_engine::evict::Policy;
 pub use swell_meter::Profile;
+use swell_node::link::socket::Address;
+
+use crate::place;
 
 /// Longest password, in bytes (Redis's own limit).
 pub const PASSWORD_BYTES_MAX: usize = 512;
+/// Longest name of a zone, in bytes.
+pub const WORD_BYTES_MAX: usize = 64;
 
 /// Reads one kind of value. Reading what `show` wrote gives the same value.
 pub trait Reader {
@@ -79,6 +84,11 @@ macro_rules! names {
 /// Every price profile with its name.
 pub const PROFILES: &[(&str, Profile)] =
     &[(Profile::Elasticache.name(), Profile::Elasticache), (Profile::Swell.name(), Profile::Swell)];
+
+names! {
+    /// Where the first node lives.
+    FirstNode { Embedded = "embedded", Process = "process" }
+}
 
 names! {
     /// How log lines look.
@@ -246,8 +256,50 @@ impl Reader for File {
     }
 }
 
-/// Reads a password; empty text is none.
-pub struct Secret;
+/// Reads where a link server listens; empty text is nowhere in particular.
+pub struct LinkAt;
+
+impl Reader for LinkAt {
+    type Value = Option<Address>;
+
+    fn read(&self, text: &str) -> Result<Option<Address>, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let address: Address = text.parse().map_err(|_| "unix:PATH or HOST:PORT".to_owned())?;
+        if matches!(&address, Address::Tcp(text) if text.ends_with(":0")) {
+            return Err("a port that others can be told, so not 0".to_owned());
+        }
+        place::check_length(&address).map_err(|bytes| {
+            let max = place::SOCKET_PATH_BYTES_MAX;
+            format!("a Unix socket's path of at most {max} bytes, and this one has {bytes}")
+        })?;
+        Ok(Some(address))
+    }
+
+    fn show(&self, value: &Option<Address>) -> String {
+        value.as_ref().map(Address::to_string).unwrap_or_default()
+    }
+}
+
+/// Reads a short name; empty text is none.
+pub struct Word;
+
+impl Reader for Word {
+    type Value = String;
+
+    fn read(&self, text: &str) -> Result<String, String> {
+        let fits = text.len() <= WORD_BYTES_MAX && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+        if fits { Ok(text.to_owned()) } else { Err(format!("a name without spaces of at most {WORD_BYTES_MAX} bytes")) }
+    }
+
+    fn show(&self, value: &String) -> String {
+        value.clone()
+    }
+}
+
+/// Reads a password, or what else it is called; empty text is none.
+pub struct Secret(pub &'static str);
 
 impl Reader for Secret {
     type Value = Password;
@@ -255,7 +307,7 @@ impl Reader for Secret {
     fn read(&self, text: &str) -> Result<Password, String> {
         match text.len() <= PASSWORD_BYTES_MAX {
             true => Ok(Password(text.to_owned())),
-            false => Err(format!("a password of at most {PASSWORD_BYTES_MAX} bytes")),
+            false => Err(format!("a {} of at most {PASSWORD_BYTES_MAX} bytes", self.0)),
         }
     }
 

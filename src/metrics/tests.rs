@@ -57,6 +57,9 @@ fn idle() -> Arc<Shared> {
         node_id: "0".repeat(40),
         release_memory: || {},
         version: "1.2.3",
+        control: None,
+        local: Some(swell_ring::NodeId(1)),
+        view: Arc::default(),
     };
     Shared::new(&config, Node::new(1), Arc::new(Ledger::new(unix_ms(), 0)))
 }

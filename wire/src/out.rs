@@ -123,6 +123,76 @@ impl Out {
         self.data_bytes = mark.data_bytes;
     }
 
+    /// Takes what was written since `mark` out into a buffer of its own.
+    pub fn split_off(&mut self, mark: Mark) -> Out {
+        let splices: Vec<Splice> =
+            self.splices.drain(mark.splices..).map(|splice| Splice { at: splice.at - mark.buf, ..splice }).collect();
+        let spliced_bytes = splices.iter().map(|splice| splice.to - splice.from).sum();
+        let rest = Out {
+            buf: self.buf.split_off(mark.buf),
+            splices,
+            spliced_bytes,
+            data_bytes: self.data_bytes - mark.data_bytes,
+            proto: self.proto,
+        };
+        self.truncate(mark);
+        rest
+    }
+
+    /// Adds `count` zero bytes, to be overwritten through [`Out::contiguous_mut`]; returns where they begin.
+    #[inline]
+    pub fn gap(&mut self, count: usize) -> usize {
+        let at = self.buf.len();
+        self.buf.resize(at + count, 0);
+        at
+    }
+
+    /// The contiguous bytes (all but what is spliced in), to fill in what is known only later.
+    #[inline]
+    pub fn contiguous_mut(&mut self) -> &mut [u8] {
+        &mut self.buf
+    }
+
+    /// Takes back all contiguous bytes from `at` on. Nothing may be spliced in.
+    pub fn shorten(&mut self, at: usize) {
+        debug_assert!(self.splices.is_empty(), "spliced parts would move");
+        self.buf.truncate(at);
+    }
+
+    /// Exchanges the contiguous bytes with another buffer, so that one can be sent while the other is written. Nothing
+    /// may be spliced in.
+    #[inline]
+    pub fn swap_contiguous(&mut self, bytes: &mut Vec<u8>) {
+        debug_assert!(self.splices.is_empty(), "spliced parts have no place in the other buffer");
+        std::mem::swap(&mut self.buf, bytes);
+    }
+
+    /// Copies up to `max` bytes of `from`, from `place` on, to the end of this buffer; `place` moves on.
+    pub fn copy_from(&mut self, from: &Out, place: &mut Place, max: usize) {
+        let mut left = max;
+        while left > 0 {
+            let splice = from.splices.get(place.splice);
+            let here = match splice {
+                Some(splice) if place.at == splice.at => &splice.part[splice.from + place.inside..splice.to],
+                Some(splice) => &from.buf[place.at..splice.at],
+                None => &from.buf[place.at..],
+            };
+            let now = here.len().min(left);
+            self.buf.extend_from_slice(&here[..now]);
+            left -= now;
+            match splice {
+                Some(splice) if place.at == splice.at => {
+                    place.inside += now;
+                    if place.inside == splice.to - splice.from {
+                        *place = Place { splice: place.splice + 1, inside: 0, ..*place };
+                    }
+                }
+                None if now == 0 => return,
+                _ => place.at += now,
+            }
+        }
+    }
+
     /// Moves everything of `other` to the end of this buffer.
     pub fn append(&mut self, other: &mut Out) {
         let base = self.buf.len();
@@ -372,6 +442,17 @@ impl Mark {
     }
 }
 
+/// How far a buffer was copied; see [`Out::copy_from`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    /// In the contiguous bytes.
+    at: usize,
+    /// Splices that are done.
+    splice: usize,
+    /// Bytes of the next one that are done.
+    inside: usize,
+}
+
 /// See [`Out::mark`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
@@ -447,6 +528,41 @@ mod tests {
         out.io_slices(20, 64, &mut slices);
         let sent: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
         assert_eq!(sent, &expected[20..]);
+    }
+
+    #[test]
+    fn parts_are_split_off_and_copied_piece_by_piece() {
+        let value: Vec<u8> = (0..200_000u32).map(|i| (i % 251) as u8).collect();
+        let segments = Segments::from_slice(&value);
+        let mut out = Out::new(Proto::Resp2);
+        out.bulk_segments_range(&segments, 0, 20_000);
+        let (mark, before) = (out.mark(), out.to_vec());
+        out.ok();
+        out.bulk_segments(&segments);
+        out.bulk_segments_range(&segments, 65_536, 131_072);
+        let whole = out.to_vec();
+        let rest = out.split_off(mark);
+        assert_eq!((out.to_vec(), out.len(), out.data_bytes()), (before.clone(), before.len(), 20_000));
+        assert_eq!(
+            (rest.to_vec(), rest.len(), rest.data_bytes()),
+            (whole[before.len()..].to_vec(), whole.len() - before.len(), 265_536)
+        );
+        for step in [1_000, 65_536, 70_000, usize::MAX] {
+            let (mut copy, mut place) = (Out::new(Proto::Resp2), Place::default());
+            while copy.len() < rest.len() {
+                let before = copy.len();
+                copy.copy_from(&rest, &mut place, step);
+                assert!(copy.len() > before && copy.len() - before <= step);
+            }
+            copy.copy_from(&rest, &mut place, 10);
+            assert_eq!(copy.to_vec(), rest.to_vec());
+        }
+        let mut bytes = b"x".to_vec();
+        let mut plain = Out::new(Proto::Resp2);
+        let at = plain.gap(2);
+        plain.contiguous_mut()[at..].copy_from_slice(b"ab");
+        plain.swap_contiguous(&mut bytes);
+        assert_eq!((plain.to_vec(), bytes), (b"x".to_vec(), b"ab".to_vec()));
     }
 
     #[test]

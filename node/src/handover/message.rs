@@ -2,15 +2,15 @@
 //! order: the step functions answer for that.
 
 use serde::{Deserialize, Serialize};
-use swell_ring::{NodeId, SlotSet};
+use swell_ring::{Epoch, NodeId, SlotSet};
 
 /// Slots in one group at most.
 pub const GROUP_SLOTS_MAX: usize = 256;
 /// How long a source keeps a group sealed before it serves it again by itself, milliseconds.
 pub const SEALED_MS_MAX: u64 = 20;
 
-/// Names one attempt at one hand-over; never used twice. A retry has another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Names one attempt at one hand-over; never used twice. A retry has another, and later ones have higher ones. 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HandoverId(pub u64);
 
@@ -32,6 +32,9 @@ pub enum ToSource {
     /// The target is ready: never serve these slots again without a newer map that names you. Only a source that is
     /// still sealed obeys.
     Release { id: HandoverId },
+    /// The target has lost it: once you have seen the map with this epoch, which names you, serve them again. Needed
+    /// besides the map, because while other groups are handed over there are newer maps that name you as well.
+    Return { id: HandoverId, epoch: Epoch },
     /// Serve them again, unless released.
     Cancel { id: HandoverId },
     /// Say how far you are.
@@ -64,7 +67,8 @@ pub enum FromSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourcePhase {
-    /// It does not know this attempt (any more): it never released for it.
+    /// It does not know this attempt (any more): it serves the slots, unless a newer map has taken them away. A promise:
+    /// once this was said, the attempt never begins (again) here.
     Unknown,
     Copying,
     Sealed,
@@ -85,7 +89,7 @@ pub enum FromTarget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetPhase {
-    /// It does not know this attempt (any more).
+    /// It does not know this attempt (any more). A promise: it never begins (again) here.
     Unknown,
     /// The slots are Dark and wait for the stream.
     Prepared,

@@ -5,4 +5,13 @@
 //! not serve these slots again without a newer map that names it) → *Committed* (the next epoch, durable) → *Serving*
 //! (the target opens on seeing it) → the source frees.
 
+//! A node's executor holds a [`local::Local`] and does its actions; the scaler's holds a [`driver::Driver`].
+
+pub mod action;
+pub mod driver;
+mod ended;
+pub mod local;
 pub mod message;
+pub mod ownership;
+pub mod source;
+pub mod target;

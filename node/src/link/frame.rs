@@ -291,6 +291,17 @@ impl ReplyHead {
     /// Writes it.
     #[inline]
     pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes());
+    }
+
+    /// Overwrites the head that was written at `at` (after the frame's prefix).
+    #[inline]
+    pub fn overwrite(&self, at: usize, out: &mut [u8]) {
+        out[at..at + Self::BYTES].copy_from_slice(&self.bytes());
+    }
+
+    #[inline]
+    fn bytes(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[0] = self.status as u8;
         bytes[1] = self.flags.0;
@@ -299,15 +310,7 @@ impl ReplyHead {
         bytes[8..12].copy_from_slice(&self.id.to_le_bytes());
         bytes[12..20].copy_from_slice(&self.epoch.to_le_bytes());
         bytes[20..28].copy_from_slice(&self.state.to_le_bytes());
-        out.extend_from_slice(&bytes);
-    }
-
-    /// Overwrites the head that was written at `at` (after the frame's prefix).
-    #[inline]
-    pub fn overwrite(&self, at: usize, out: &mut [u8]) {
-        let mut bytes = Vec::with_capacity(Self::BYTES);
-        self.write(&mut bytes);
-        out[at..at + Self::BYTES].copy_from_slice(&bytes);
+        bytes
     }
 
     /// Reads it; returns the body too.

@@ -1,6 +1,13 @@
 //! The link: framed, multiplexed connections between processes. Frames and greetings here; the node's end serves
 //! sessions, the proxy's end lives in the proxy.
 
+mod body;
 pub mod frame;
 pub mod hello;
+pub mod outbox;
+pub mod serve;
+mod session;
 pub mod socket;
+pub mod stats;
+
+pub use session::{GATE_WAIT_MS, PARKED_BYTES_MAX, SESSIONS_MAX, UNSENT_BYTES_MAX};

@@ -269,6 +269,11 @@ impl Outgoing {
     /// not. The same as dropping it.
     pub fn finish(self) {}
 
+    /// As [`Outgoing::finish`], but leaves the gates as they are, sealed or not: for an owner that sets them itself.
+    pub fn cut(mut self) {
+        self.stop(Phase::Over);
+    }
+
     /// One lock's worth of the walk.
     fn copy_some(&mut self, mut place: Place) {
         let stripe = stripe_of(place.slot);

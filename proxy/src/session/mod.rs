@@ -3,6 +3,7 @@
 
 pub mod commands;
 pub mod multi;
+pub mod remote;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -47,6 +48,10 @@ pub struct Session {
     pub authenticated: bool,
     pub reply: ReplyMode,
     pub no_touch: bool,
+    /// EXEC is running: no answer may be late.
+    pub in_exec: bool,
+    /// The nodes' figures were just asked for.
+    pub is_informed: bool,
     /// Close once everything is sent.
     pub closing: bool,
     /// Requests queued since MULTI.
@@ -69,6 +74,8 @@ pub enum Late {
     Gate(usize),
     /// A walk over the key space goes on.
     Walk(Box<Walking>, Step),
+    /// Its answer comes from other processes.
+    Remote(Box<remote::Remote>),
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
     Sleep(std::time::Duration, Out),
 }
@@ -102,6 +109,8 @@ impl Session {
             authenticated,
             reply: ReplyMode::On,
             no_touch: false,
+            in_exec: false,
+            is_informed: false,
             closing: false,
             multi: None,
         }
@@ -198,6 +207,14 @@ pub struct SessionCx<'a> {
     pub command: Command,
     /// Drawn when it found a stripe taken before (EXEC).
     pub ticket: Option<Ticket>,
+}
+
+impl SessionCx<'_> {
+    /// Whether the figures of nodes in other processes are fresh; those of this process always are. Inside a transaction
+    /// the last ones must do.
+    pub fn is_informed(&self) -> bool {
+        self.core.shared.route.is_direct() || self.session.is_informed || self.session.in_exec
+    }
 }
 
 /// Runs one request that cut the batch. `ticket`: drawn when it found a stripe taken before.
@@ -361,6 +378,17 @@ pub fn run_engine(
         Ok(call) => call,
         Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
     };
+    if remote::crosses(core, command.spec, &keys) {
+        core.charge(command, value_bytes(command.spec, args), 0, 1, true);
+        remote::refuse_crossing(core, command.spec, out);
+        return Flow::Done;
+    }
+    if command.spec.name == "swapdb" && !core.shared.route.is_alone() {
+        return remote::swap_databases(core, command, args, out);
+    }
+    if !core.shared.route.is_direct() {
+        return remote::run(core, session, command, args, &keys);
+    }
     let (data_before, at) = (out.data_bytes(), out.len());
     match core.handle.execute(&call, ticket, out) {
         Outcome::Done { work, failed } => {
@@ -384,6 +412,9 @@ pub fn begin_walk(core: &mut Core, session: &mut Session, walk: Walk, args: Args
         Ok(call) => call,
         Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
     };
+    if !core.shared.route.is_direct() {
+        return remote::walk(walk, args, walk.command.spec.spread);
+    }
     match core.handle.walk_begin(body, &call) {
         Ok(state) => go_on_walking(core, session, Box::new(Walking { walk, args: args.to_owned(true), state }), out),
         Err(fault) => {
@@ -402,6 +433,10 @@ pub fn go_on_walking(core: &mut Core, session: &mut Session, mut walking: Box<Wa
         Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
     };
     let step = core.handle.walk_step(body, state, &call);
+    if !core.shared.route.is_direct() {
+        // Slots have left this process meanwhile: what was seen may not be all there is.
+        return remote::walk(*walk, args.as_args(), walk.command.spec.spread);
+    }
     if step != Step::Done {
         return Flow::Late(Late::Walk(walking, step));
     }

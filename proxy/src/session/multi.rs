@@ -13,10 +13,11 @@ use swell_wire::{Args, Out, OwnedArgs};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
-use crate::session::{Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, run_session};
+use crate::session::{Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, remote, run_session};
+use crate::upstream::job::JobAnswer;
 
 /// Requests queued since MULTI.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Queue {
     requests: Vec<(Command, OwnedArgs)>,
     bytes: usize,
@@ -52,6 +53,7 @@ pub fn queue(core: &mut Core, session: &mut Session, command: Command, args: Arg
         return fail(core, session, ProxyError::NotInMulti(command.spec.name).to_string().as_bytes(), out);
     }
     if command.spec.flags.has(Flags::DENYOOM)
+        && core.shared.route.is_direct()
         && let Err(fault) = core.handle.make_room(core.now_ms)
     {
         return fail(core, session, fault.to_string().as_bytes(), out);
@@ -105,9 +107,24 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         return fail(core, session, ProxyError::ExecAborted.to_string().as_bytes(), out);
     }
     let needs_memory = queue.requests.iter().any(|(command, _)| command.spec.flags.has(Flags::DENYOOM));
-    if needs_memory && let Err(fault) = core.handle.make_room(core.now_ms) {
+    if needs_memory
+        && core.shared.route.is_direct()
+        && let Err(fault) = core.handle.make_room(core.now_ms)
+    {
         core.charge(command, 0, 0, 1, true);
         return refuse_exec(core, session, &fault.to_string(), out);
+    }
+    if core.shared.route.is_strict() || !core.shared.route.is_direct() {
+        match remote_unit(core, session, command, &queue) {
+            Route::Here => {}
+            Route::Refused => {
+                session.show();
+                core.charge(command, 0, 0, 1, true);
+                remote::refuse_crossing(core, command.spec, out);
+                return Flow::Done;
+            }
+            Route::There(flow) => return flow,
+        }
     }
     let mut answer = Out::new(session.proto);
     match run_queue(core, session, &queue, ticket, &mut answer) {
@@ -130,6 +147,107 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
             }
         }
     }
+}
+
+/// Where a transaction runs.
+enum Route {
+    /// In this process.
+    Here,
+    /// Nowhere: it touches several slots, and there may be several nodes.
+    Refused,
+    There(Flow),
+}
+
+/// Sends what needs data to the node that has it; the proxy's own commands run when the answer is there.
+fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Queue) -> Route {
+    let flattened: Vec<Option<OwnedArgs>> =
+        queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
+    let mut hashes = Vec::new();
+    let prepared = prepare(core, session, queue, &flattened, &mut hashes);
+    let mut slots: Vec<_> = hashes.iter().map(|key| key.slot).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    let is_whole =
+        |request: &Prepared<'_>| request.runs_on_node() && !matches!(request.command.spec.body, Body::Keys(_));
+    if core.shared.route.is_strict() && (slots.len() > 1 || prepared.iter().any(is_whole)) {
+        return Route::Refused;
+    }
+    let requests: Vec<(u8, OwnedArgs)> = prepared
+        .iter()
+        .filter(|request| request.runs_on_node())
+        .map(|request| (request.db.number(), request.args.to_owned(false)))
+        .collect();
+    if core.shared.route.is_direct() || requests.is_empty() {
+        return Route::Here;
+    }
+    let queue = queue.clone();
+    let db = session.db.number();
+    let finish = Box::new(move |core: &mut Core, session: &mut Session, answer, out: &mut Out| {
+        finish_remote(core, session, command, &queue, answer, out)
+    });
+    Route::There(remote::exec(core, slots.first().copied(), &requests, db, finish))
+}
+
+/// Puts the node's replies and the proxy's own together.
+fn finish_remote(
+    core: &mut Core,
+    session: &mut Session,
+    command: Command,
+    queue: &Queue,
+    answer: Result<JobAnswer, ProxyError>,
+    out: &mut Out,
+) -> Flow {
+    session.multi = None;
+    let answer = match answer {
+        Ok(JobAnswer::Shots(mut answers)) => answers.pop().unwrap_or_default(),
+        other => {
+            let error = other.err().unwrap_or(ProxyError::Internal);
+            session.show();
+            core.charge(command, 0, 0, 1, true);
+            return fail(core, session, error.to_string().as_bytes(), out);
+        }
+    };
+    let flattened: Vec<Option<OwnedArgs>> =
+        queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
+    let mut hashes = Vec::new();
+    let prepared = prepare(core, session, queue, &flattened, &mut hashes);
+    let (mut replies, mut at_db, mut sleep) = (answer.replies(), session.db, Duration::ZERO);
+    let mut whole = Out::new(session.proto);
+    whole.array(prepared.len());
+    for request in &prepared {
+        let (at, bytes_in) = (whole.len(), value_bytes(request.command.spec, request.args));
+        if let Some(fault) = &request.fault {
+            whole.error(&fault.to_string());
+            core.charge(request.command, bytes_in, 0, 1, true);
+            count_error_at(core, &whole, at);
+        } else if request.runs_on_node() {
+            if request.db != at_db {
+                // The node was told to change the database.
+                at_db = request.db;
+                replies.next();
+            }
+            let Some((entry, bytes)) = replies.next() else { break };
+            whole.raw(bytes);
+            core.charge(request.command, bytes_in, entry.data_bytes, entry.work, entry.failed);
+            if entry.failed {
+                count_error_at(core, &whole, at);
+            }
+        } else {
+            let flow = run_inside(core, session, request, &mut whole);
+            if let Flow::Late(Late::Sleep(duration, mut answer)) = flow {
+                sleep = sleep.saturating_add(duration);
+                whole.append(&mut answer);
+            }
+        }
+    }
+    session.show();
+    core.charge(command, 0, 0, 1, false);
+    if !sleep.is_zero() {
+        return Flow::Late(Late::Sleep(sleep, whole));
+    }
+    out.append(&mut whole);
+    out.set_proto(session.proto);
+    Flow::Done
 }
 
 /// A queued request, ready to run.
@@ -193,7 +311,7 @@ fn run_queue(
             }
         } else {
             // Bodies of the proxy never wait for a stripe, so they may run inside the unit.
-            let flow = run_session(core, session, request.command, request.args, None, out);
+            let flow = run_inside(core, session, request, out);
             if let Flow::Late(Late::Sleep(duration, mut answer)) = flow {
                 sleep = sleep.saturating_add(duration);
                 out.append(&mut answer);
@@ -201,6 +319,14 @@ fn run_queue(
         }
     }
     Ok(sleep)
+}
+
+/// Runs a command of the proxy inside a transaction: nothing but DEBUG SLEEP may be late there.
+fn run_inside(core: &mut Core, session: &mut Session, request: &Prepared<'_>, out: &mut Out) -> Flow {
+    session.in_exec = true;
+    let flow = run_session(core, session, request.command, request.args, None, out);
+    session.in_exec = false;
+    flow
 }
 
 fn prepare<'q>(

@@ -7,7 +7,7 @@ mod expire;
 mod keys;
 mod object;
 mod persist;
-mod randomkey;
+pub(crate) mod randomkey;
 mod rename;
 mod scan;
 mod touch;

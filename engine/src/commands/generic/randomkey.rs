@@ -6,6 +6,7 @@ use swell_wire::{Args, Out};
 use crate::exec::{Exec, Reply};
 use crate::spec::*;
 use crate::stripe::{STRIPE_SLOTS, STRIPES};
+use crate::walk::{WalkBody, WalkState};
 
 /// Picks that may turn out to have expired before the database is searched from its beginning.
 const PICKS_MAX: u32 = 32;
@@ -29,6 +30,9 @@ pub static RANDOMKEY: Spec = Spec {
     long: Long::Never,
     body: Body::Whole(randomkey),
 };
+
+/// As RANDOMKEY, over some slots.
+pub static WALK: WalkBody = WalkBody { begin, slot: visit, end };
 
 /// Expired keys that are picked are removed on the way.
 fn randomkey(cx: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Reply {
@@ -66,17 +70,20 @@ fn pick_slot(cx: &mut Exec<'_>) -> Option<Slot> {
 
 /// The first live key.
 fn search(cx: &mut Exec<'_>) -> Option<Vec<u8>> {
+    (0..SLOTS).filter_map(slot_at).find_map(|slot| first_live(cx, slot))
+}
+
+/// The first live key of a slot.
+fn first_live(cx: &mut Exec<'_>, slot: Slot) -> Option<Vec<u8>> {
     let db = cx.db();
-    for slot in (0..SLOTS).filter_map(slot_at) {
-        let mut place = Some(0);
-        while let Some(from) = place {
-            let mut found = None;
-            place = cx.scan_slot(slot, db, from, SEARCH_KEYS, |entry| {
-                found.get_or_insert_with(|| entry.key().to_vec());
-            });
-            if found.is_some() {
-                return found;
-            }
+    let mut place = Some(0);
+    while let Some(from) = place {
+        let mut found = None;
+        place = cx.scan_slot(slot, db, from, SEARCH_KEYS, |entry| {
+            found.get_or_insert_with(|| entry.key().to_vec());
+        });
+        if found.is_some() {
+            return found;
         }
     }
     None
@@ -92,6 +99,49 @@ fn pick_weighted(random: u64, range: std::ops::Range<usize>, mut weight: impl Fn
         left = left.saturating_sub(here);
         is_it
     })
+}
+
+fn begin(_: &Exec<'_>, _: Args<'_>, _: &mut WalkState) -> Reply {
+    Ok(())
+}
+
+/// Each slot's pick takes the place of the one before as likely as the slot has keys among all seen so far.
+fn visit(cx: &mut Exec<'_>, _: Args<'_>, slot: Slot, state: &mut WalkState) {
+    let db = cx.db();
+    let here = cx.slot_len(slot, db) as usize;
+    if here == 0 {
+        return;
+    }
+    state.found_count += here;
+    let stays = cx.random() % state.found_count as u64 >= here as u64;
+    if stays && !state.found.is_empty() {
+        return;
+    }
+    if let Some(key) = pick_in(cx, slot) {
+        state.found = Out::new(state.found.proto());
+        state.found.bulk(&key);
+    }
+}
+
+/// A live key of a slot.
+fn pick_in(cx: &mut Exec<'_>, slot: Slot) -> Option<Vec<u8>> {
+    let db = cx.db();
+    for _ in 0..PICKS_MAX {
+        let bytes = cx.random_key(slot, db)?.key().to_vec();
+        let key = cx.key_of(&bytes);
+        if cx.peek(key).is_some() {
+            return Some(bytes);
+        }
+    }
+    first_live(cx, slot)
+}
+
+fn end(_: Args<'_>, state: &mut WalkState, out: &mut Out) {
+    if state.found.is_empty() {
+        out.null();
+    } else {
+        out.append(&mut state.found);
+    }
 }
 
 fn slot_at(index: usize) -> Option<Slot> {

@@ -83,6 +83,7 @@ impl<'a> Options<'a> {
 fn begin(_: &Exec<'_>, args: Args<'_>, state: &mut WalkState) -> Reply {
     let cursor = parse_cursor(args.slice(1)).ok_or(Fault::InvalidCursor)?;
     state.wanted = Options::parse(args)?.count;
+    state.in_order = true;
     // What no scan ever gave lies beyond the last slot, or is a place like any other.
     state.next = usize::try_from(cursor >> SLOT_AT).unwrap_or(SLOTS).min(SLOTS);
     state.resume = Some(cursor as u32).filter(|place| *place != 0);

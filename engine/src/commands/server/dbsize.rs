@@ -1,9 +1,11 @@
 //! DBSIZE.
 
+use swell_ring::Slot;
 use swell_wire::{Args, Out};
 
 use crate::exec::{Exec, Reply};
 use crate::spec::*;
+use crate::walk::{WalkBody, WalkState};
 
 pub static DBSIZE: Spec = Spec {
     name: "dbsize",
@@ -23,8 +25,23 @@ pub static DBSIZE: Spec = Spec {
     body: Body::Whole(dbsize),
 };
 
+/// As DBSIZE, over some slots.
+pub static WALK: WalkBody = WalkBody { begin, slot, end };
+
 /// Keys that have expired count until they are removed, as in Redis.
 fn dbsize(cx: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Reply {
     out.int(cx.db_len(cx.db()) as i64);
     Ok(())
+}
+
+fn begin(_: &Exec<'_>, _: Args<'_>, _: &mut WalkState) -> Reply {
+    Ok(())
+}
+
+fn slot(cx: &mut Exec<'_>, _: Args<'_>, slot: Slot, state: &mut WalkState) {
+    state.found_count += cx.slot_len(slot, cx.db()) as usize;
+}
+
+fn end(_: Args<'_>, state: &mut WalkState, out: &mut Out) {
+    out.int(state.found_count as i64);
 }

@@ -2,7 +2,7 @@
 
 mod command;
 mod config;
-mod dbsize;
+pub(crate) mod dbsize;
 mod debug;
 mod debug_object;
 mod flush;

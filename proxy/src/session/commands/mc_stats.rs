@@ -10,10 +10,13 @@ use swell_wire::{Args, Out};
 use super::info::process;
 use super::mc_version::MEMCACHED_VERSION;
 use crate::memcached::refuse;
-use crate::session::{Flow, SessionCx};
+use crate::session::{Flow, SessionCx, remote};
 use crate::shared::unix_ms;
 
 pub fn stats(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    if !cx.is_informed() {
+        return remote::after_reports(cx, args);
+    }
     match args.opt(1) {
         None => general(cx, out),
         Some(b"settings") => settings(cx, out),
@@ -37,7 +40,8 @@ pub fn stats(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
 fn general(cx: &mut SessionCx<'_>, out: &mut Out) {
     cx.core.report();
     let shared = cx.core.shared.clone();
-    let (engine, stats, counts) = (shared.node.engine(), shared.node.stats(), shared.totals.get());
+    let (figures, counts) = (shared.figures(), shared.totals.get());
+    let stats = &figures.stats;
     let cpu = process::cpu_time();
     stat(out, "pid", std::process::id());
     stat(out, "uptime", shared.started.elapsed().as_secs());
@@ -56,11 +60,11 @@ fn general(cx: &mut SessionCx<'_>, out: &mut Out) {
     }
     stat(out, "bytes_read", counts.bytes_in);
     stat(out, "bytes_written", counts.bytes_out);
-    stat(out, "limit_maxbytes", engine.settings().maxmemory_bytes());
+    stat(out, "limit_maxbytes", figures.maxmemory_bytes);
     stat(out, "accepting_conns", 1);
     stat(out, "threads", shared.workers);
-    stat(out, "bytes", engine.used_bytes());
-    let items = shared.node.databases().first().filter(|db| db.db == 0).map_or(0, |db| db.keys);
+    stat(out, "bytes", figures.used_bytes);
+    let items = figures.databases.first().filter(|db| db.db == 0).map_or(0, |db| db.keys);
     stat(out, "curr_items", items);
     // Data blocks that came, stored or not: items are not counted as they are linked.
     stat(out, "total_items", stats.memcached[McStat::CmdSet.index()]);
@@ -88,7 +92,7 @@ fn settings(cx: &mut SessionCx<'_>, out: &mut Out) {
 }
 
 fn slabs(cx: &mut SessionCx<'_>, out: &mut Out) {
-    let heap = cx.core.handle.engine().heap_stats();
+    let heap = cx.core.shared.figures().heap;
     stat(out, "active_slabs", heap.spans);
     stat(out, "total_malloced", heap.held_bytes);
 }

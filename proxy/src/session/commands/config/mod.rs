@@ -8,7 +8,7 @@ use swell_wire::{Args, Out};
 
 use super::{done, help};
 use crate::error::{ConfigRefusal, ProxyError};
-use crate::session::{Flow, SessionCx};
+use crate::session::{Flow, SessionCx, remote};
 use options::{Change, ConfigOption, OPTIONS};
 
 const HELP_LINES: &[&str] = &[
@@ -48,15 +48,39 @@ pub fn get(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
 }
 
 pub fn set(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
-    let result = changes(args).map(|changes| {
+    let changes = match changes(args) {
+        Ok(changes) => changes,
+        Err(error) => return done(Err(error), out),
+    };
+    let entries: Vec<_> = changes.iter().filter_map(Change::entry).collect();
+    let is_local = entries.is_empty() || cx.core.shared.route.is_alone();
+    if !is_local && cx.session.in_exec {
+        // Other processes have to confirm it, and a transaction does not wait for that.
+        return done(Err(ProxyError::NotInMulti("config|set")), out);
+    }
+    if is_local {
         changes.into_iter().for_each(|change| change.apply(cx.core));
         out.ok();
-    });
-    done(result, out)
+        return Flow::Done;
+    }
+    remote::change_state(
+        cx.core,
+        entries,
+        Box::new(move |core, _, answer, out| {
+            let result = remote::was_changed(answer).map(|()| {
+                changes.into_iter().for_each(|change| change.apply(core));
+                out.ok();
+            });
+            done(result, out)
+        }),
+    )
 }
 
 /// Of what other workers counted in the last tenth of a second, some may still come after it.
-pub fn reset_stat(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
+pub fn reset_stat(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    if !cx.is_informed() {
+        return remote::after_reports(cx, args);
+    }
     cx.core.report();
     cx.core.shared.reset_stats(cx.core.now_ms);
     out.ok();

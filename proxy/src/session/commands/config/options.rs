@@ -23,7 +23,7 @@ pub struct ConfigOption {
 }
 
 /// A value that was read and fits, on its way to its option.
-pub struct Change(Value);
+pub struct Change(&'static str, Value);
 
 enum Kind {
     /// Fixed when the server starts, or by what it is.
@@ -159,33 +159,50 @@ impl ConfigOption {
     /// # Errors
     /// Why the value does not fit.
     pub fn read(&self, text: &[u8]) -> Result<Change, ConfigRefusal> {
-        Ok(Change(match &self.kind {
-            Kind::Fixed(_) => return Err(ConfigRefusal::Immutable),
-            Kind::Constant(value) if value.as_bytes().eq_ignore_ascii_case(text) => Value::Same,
-            Kind::Constant(_) => return Err(ConfigRefusal::Immutable),
-            Kind::Integer { min, max, set, .. } => {
-                Value::Number(*set, value::within(value::integer(text)?, *min, *max)?)
-            }
-            Kind::Memory { min, max, set, .. } => {
-                let bytes = i64::try_from(value::memory(text)?).unwrap_or(i64::MAX);
-                Value::Number(*set, value::within(bytes, *min, *max)?)
-            }
-            Kind::Clients => Value::Number(set_clients, clients(text)?),
-            Kind::Policy => {
-                let name = std::str::from_utf8(text).ok();
-                Value::Policy(name.and_then(|name| name.parse().ok()).ok_or(ConfigRefusal::UnknownPolicy)?)
-            }
-            Kind::Password => {
-                Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
-            }
-        }))
+        Ok(Change(
+            self.name,
+            match &self.kind {
+                Kind::Fixed(_) => return Err(ConfigRefusal::Immutable),
+                Kind::Constant(value) if value.as_bytes().eq_ignore_ascii_case(text) => Value::Same,
+                Kind::Constant(_) => return Err(ConfigRefusal::Immutable),
+                Kind::Integer { min, max, set, .. } => {
+                    Value::Number(*set, value::within(value::integer(text)?, *min, *max)?)
+                }
+                Kind::Memory { min, max, set, .. } => {
+                    let bytes = i64::try_from(value::memory(text)?).unwrap_or(i64::MAX);
+                    Value::Number(*set, value::within(bytes, *min, *max)?)
+                }
+                Kind::Clients => Value::Number(set_clients, clients(text)?),
+                Kind::Policy => {
+                    let name = std::str::from_utf8(text).ok();
+                    Value::Policy(name.and_then(|name| name.parse().ok()).ok_or(ConfigRefusal::UnknownPolicy)?)
+                }
+                Kind::Password => {
+                    Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
+                }
+            },
+        ))
     }
 }
 
+/// Options that the nodes have to know, too: they are part of the cache state.
+const OF_THE_CACHE: [&str; 5] =
+    ["lfu-decay-time", "lfu-log-factor", "maxmemory", "maxmemory-policy", "proto-max-bulk-len"];
+
 impl Change {
+    /// The change as an entry of the cache state, if the nodes have to know it.
+    pub fn entry(&self) -> Option<(String, String)> {
+        let value = match &self.1 {
+            Value::Number(_, number) => number.to_string(),
+            Value::Policy(policy) => policy.name().to_owned(),
+            Value::Same | Value::Password(_) => return None,
+        };
+        OF_THE_CACHE.contains(&self.0).then(|| (self.0.to_owned(), value))
+    }
+
     /// Gives the option its value. A policy that is new makes every worker forget its candidates by itself.
     pub fn apply(self, core: &mut Core) {
-        match self.0 {
+        match self.1 {
             Value::Same => {}
             Value::Number(set, number) => set(core, number),
             Value::Policy(policy) => {

@@ -5,11 +5,10 @@ pub mod process;
 mod sections;
 mod text;
 
-use swell_engine::Stats;
 use swell_wire::{Args, Out};
 
 use crate::core::Core;
-use crate::session::{Flow, SessionCx};
+use crate::session::{Flow, SessionCx, remote};
 use crate::shared::unix_ms;
 use crate::stats::Counts;
 use text::Text;
@@ -35,7 +34,7 @@ struct Section {
 struct Figures<'a> {
     core: &'a Core,
     counts: Counts,
-    stats: Stats,
+    node: swell_node::metrics::Figures,
     now_ms: u64,
 }
 
@@ -57,11 +56,14 @@ static SECTIONS: &[Section] = &[
 ];
 
 pub fn info(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    if !cx.is_informed() {
+        return remote::after_reports(cx, args);
+    }
     cx.core.report();
     let now_ms = unix_ms();
     cx.core.shared.observe_stored(now_ms);
-    let figures =
-        Figures { core: cx.core, counts: cx.core.shared.totals.get(), stats: cx.core.handle.node().stats(), now_ms };
+    let (counts, node) = (cx.core.shared.totals.get(), cx.core.shared.figures());
+    let figures = Figures { core: cx.core, counts, node, now_ms };
     let mut text = Text::default();
     for section in SECTIONS.iter().filter(|section| section.is_wanted(args)) {
         text.title(section.title);

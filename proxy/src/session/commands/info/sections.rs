@@ -61,8 +61,8 @@ pub fn clients(figures: &Figures<'_>, text: &mut Text) {
 
 pub fn memory(figures: &Figures<'_>, text: &mut Text) {
     let engine = figures.core.handle.engine();
-    let (used, heap) = (engine.used_bytes(), engine.heap_stats());
-    let peak = engine.used_peak_bytes().max(used);
+    let (used, heap) = (figures.node.used_bytes, figures.node.heap);
+    let peak = figures.node.used_peak_bytes.max(used);
     let resident = process::resident_bytes().unwrap_or(0);
     text.size("used_memory", used);
     text.size("used_memory_rss", resident);
@@ -107,7 +107,7 @@ pub fn persistence(figures: &Figures<'_>, text: &mut Text) {
 }
 
 pub fn stats(figures: &Figures<'_>, text: &mut Text) {
-    let (counts, keys) = (&figures.counts, &figures.stats);
+    let (counts, keys) = (&figures.counts, &figures.node.stats);
     let rate = figures.core.shared.rates.get();
     text.field("total_connections_received", counts.connections_received);
     text.field("total_commands_processed", counts.commands);
@@ -204,7 +204,7 @@ pub fn cluster(_: &Figures<'_>, text: &mut Text) {
 
 /// Databases that have keys. How long keys have yet to live on average is not kept.
 pub fn keyspace(figures: &Figures<'_>, text: &mut Text) {
-    for db in figures.core.handle.node().databases() {
+    for db in &figures.node.databases {
         let (keys, volatile) = (db.keys, db.volatile);
         text.field(&format!("db{}", db.db), format_args!("keys={keys},expires={volatile},avg_ttl=0"));
     }

@@ -1,5 +1,8 @@
 //! One client's connection: read once, decode all there is, answer all, flush once. The one loop to read first.
 
+mod routed;
+
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::IoSlice;
@@ -7,7 +10,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use swell_engine::commands::table::Found;
 use swell_engine::run::Outcome;
@@ -24,10 +26,10 @@ use crate::error::ProxyError;
 use crate::plan::{InPlace, Source, plan, value_bytes};
 use crate::replies::{Place, Replies};
 use crate::session::{self, Flow, Late, Session};
+use crate::upstream::flights::{Flights, WAIT_MAX};
+use crate::upstream::job;
 use crate::worker::Worker;
 
-/// How long a request waits for a gate before its client reads an error.
-const GATE_WAIT: Duration = Duration::from_secs(2);
 /// Unsent replies are freed in pieces of about this size.
 const UNSENT_PIECE_BYTES: usize = 256 * 1024;
 /// Pieces handed to one `writev` (Linux: `IOV_MAX` is 1024).
@@ -46,6 +48,12 @@ pub struct Client {
     /// Requests behind a late answer (it stands first).
     backlog: VecDeque<Waiting>,
     late: Option<Box<LateAnswer>>,
+    /// Requests under way to other processes, once there was one.
+    flights: Option<Rc<RefCell<Flights>>>,
+    /// The backlog waits for them.
+    hold: Option<Hold>,
+    /// When what was refused has waited too long.
+    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
     replies: Replies,
     /// `unread` may hold complete requests: decoding stopped early.
     undecoded: bool,
@@ -108,13 +116,15 @@ enum LateState {
     /// The step says what it waits for; `Closed` until the deadline.
     Walk(Box<session::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
+    Remote(job::Running, session::remote::Finish),
 }
 
 impl LateState {
-    fn of(late: Late) -> LateState {
+    fn of(late: Late, client: &mut Client) -> LateState {
         match late {
+            Late::Remote(remote) => client.begin_job(*remote),
             Late::Stripe(stripe) => LateState::Stripe(stripe, None),
-            Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(GATE_WAIT))),
+            Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(WAIT_MAX))),
             Late::Walk(walking, step) => LateState::Walk(walking, step, None),
             Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
         }
@@ -124,7 +134,22 @@ impl LateState {
 /// How far a batch came.
 struct Progress {
     /// The first request that did not finish, and why.
-    late: Option<(usize, Late)>,
+    late: Option<(usize, Stop)>,
+}
+
+/// Why a batch stops.
+enum Stop {
+    Late(Late),
+    Hold(Hold),
+}
+
+/// What the backlog waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Room for more requests under way.
+    Room,
+    /// No request under way: the next one runs alone.
+    Quiet,
 }
 
 impl Source for VecDeque<Waiting> {
@@ -142,6 +167,10 @@ impl Source for VecDeque<Waiting> {
 
     fn noreply(&self, index: usize) -> bool {
         self[index].noreply
+    }
+
+    fn verbatim(&self, _index: usize) -> Option<&[u8]> {
+        None
     }
 }
 
@@ -161,6 +190,9 @@ impl Client {
             unsent: None,
             backlog: VecDeque::new(),
             late: None,
+            flights: None,
+            hold: None,
+            deadline: None,
             replies: Replies::default(),
             undecoded: false,
             at_end: false,
@@ -173,7 +205,11 @@ impl Client {
             if self.unsent.is_some() && self.poll_flush(cx).is_err() {
                 return Poll::Ready(());
             }
-            if self.session.closing && self.late.is_none() {
+            let is_quiet = self.poll_flights(cx);
+            if self.is_torn() {
+                return Poll::Ready(());
+            }
+            if self.session.closing && self.late.is_none() && is_quiet {
                 return if self.unsent.is_none() { Poll::Ready(()) } else { Poll::Pending };
             }
             if self.unsent_bytes() > self.worker.shared.settings.output_buffer_bytes_max() {
@@ -185,11 +221,14 @@ impl Client {
                 }
                 ready!(self.poll_late(cx));
             } else if !self.backlog.is_empty() {
+                if !self.may_go_on() {
+                    return Poll::Pending;
+                }
                 self.serve_backlog();
             } else if self.undecoded {
                 self.serve_unread();
-            } else if self.at_end {
-                return if self.unsent.is_none() { Poll::Ready(()) } else { Poll::Pending };
+            } else if self.at_end || self.session.closing {
+                return if self.unsent.is_none() && is_quiet { Poll::Ready(()) } else { Poll::Pending };
             } else if !ready!(self.poll_serve(cx)) {
                 self.at_end = true;
             }
@@ -281,7 +320,7 @@ impl Client {
             if requests.is_empty() {
                 break;
             }
-            let source = InPlace { requests: &requests, buf };
+            let source = InPlace { requests: &requests, buf, is_resp: matches!(self.decoder, Decoder::Resp(_)) };
             let progress = self.run_batch(core, &source, 0, None);
             self.note_last(core, &source, progress.late.as_ref().map_or(source.count() - 1, |(at, _)| *at));
             if let Some((at, late)) = progress.late {
@@ -305,6 +344,9 @@ impl Client {
 
     /// Runs the requests of a batch from `from` on, in order, until one has to wait.
     fn run_batch(&mut self, core: &mut Core, source: &impl Source, from: usize, ticket: Option<Ticket>) -> Progress {
+        if !core.shared.route.is_direct() || self.flights.as_ref().is_some_and(|flights| !flights.borrow().is_empty()) {
+            return self.run_routed(core, source, from, ticket);
+        }
         let mut ticket = ticket;
         let mut index = from;
         while index < source.count() && !self.session.closing {
@@ -318,15 +360,18 @@ impl Client {
                 core.handle.prefetch(self.session.db, &core.keys);
             }
             if let Some((at, late)) = self.run_planned(core, source, index, ticket) {
-                return Progress { late: Some((at, late)) };
+                return Progress { late: Some((at, Stop::Late(late))) };
             }
             ticket = if end > index { None } else { ticket };
             index = end;
             if index < source.count() && core.planned.len() < GROUP {
                 if let Flow::Late(late) = self.run_cut(core, source, index, ticket.take()) {
-                    return Progress { late: Some((index, late)) };
+                    return Progress { late: Some((index, Stop::Late(late))) };
                 }
                 index += 1;
+                if !core.shared.route.is_direct() {
+                    return self.run_routed(core, source, index, None);
+                }
             }
         }
         Progress { late: None }
@@ -385,7 +430,7 @@ impl Client {
     }
 
     /// Keeps request `at` and all behind it until the answer of the first is there.
-    fn put_off(&mut self, requests: &mut Requests, buf: &[u8], at: usize, late: Late) {
+    fn put_off(&mut self, requests: &mut Requests, buf: &[u8], at: usize, stop: Stop) {
         for index in at..requests.len() {
             let item = *requests.item(index);
             let args = match requests.take_owned(index) {
@@ -394,12 +439,18 @@ impl Client {
             };
             self.backlog.push_back(Waiting { args, kind: item.kind, noreply: item.noreply });
         }
-        self.wait_for(late);
+        self.wait_for(stop);
     }
 
-    fn wait_for(&mut self, late: Late) {
-        let place = self.replies.reserve(self.session.proto);
-        self.late = Some(Box::new(LateAnswer { place, state: LateState::of(late) }));
+    fn wait_for(&mut self, stop: Stop) {
+        match stop {
+            Stop::Hold(hold) => self.hold = Some(hold),
+            Stop::Late(late) => {
+                let place = self.replies.reserve(self.session.proto);
+                let state = LateState::of(late, self);
+                self.late = Some(Box::new(LateAnswer { place, state }));
+            }
+        }
     }
 
     /// Looks whether the late answer has come, and writes it.
@@ -427,6 +478,7 @@ impl Client {
             },
             LateState::Gate(stripe, mut deadline) => {
                 engine.stripe(stripe).wait_for_gate(cx.waker());
+                worker.upstreams.wait_for_change(cx.waker());
                 match self.retry(None) {
                     Flow::Late(Late::Gate(_)) if deadline.as_mut().poll(cx).is_ready() => self.give_up(),
                     Flow::Late(Late::Gate(closed)) => {
@@ -451,7 +503,7 @@ impl Client {
                 match self.walk_on(walking) {
                     // The waker was registered before it was tried again: the gate's next change wakes this client.
                     Flow::Late(Late::Walk(walking, Step::Closed(stripe))) if step == Step::Closed(stripe) => {
-                        let mut deadline = deadline.unwrap_or_else(|| Box::pin(tokio::time::sleep(GATE_WAIT)));
+                        let mut deadline = deadline.unwrap_or_else(|| Box::pin(tokio::time::sleep(WAIT_MAX)));
                         if deadline.as_mut().poll(cx).is_pending() {
                             return self.stay(place, LateState::Walk(walking, step, Some(deadline)));
                         }
@@ -463,6 +515,12 @@ impl Client {
                     }
                     flow => flow,
                 }
+            }
+            LateState::Remote(mut running, finish) => {
+                let Poll::Ready(answer) = running.as_mut().poll(cx) else {
+                    return self.stay(place, LateState::Remote(running, finish));
+                };
+                self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| finish(core, session, answer, out))
             }
             LateState::Sleep(mut sleep, mut answer) => {
                 if sleep.as_mut().poll(cx).is_pending() {
@@ -478,7 +536,8 @@ impl Client {
             Flow::Done => self.settle(place),
             Flow::Late(late) => {
                 cx.waker().wake_by_ref();
-                self.stay(place, LateState::of(late))
+                let state = LateState::of(late, self);
+                self.stay(place, state)
             }
         }
     }
@@ -677,10 +736,13 @@ impl Drop for Client {
         let ticket = self.late.take().and_then(|late| match late.state {
             LateState::Stripe(_, ticket) => ticket,
             LateState::Walk(walking, ..) => walking.state.ticket,
-            LateState::Gate(..) | LateState::Sleep(..) => None,
+            LateState::Gate(..) | LateState::Sleep(..) | LateState::Remote(..) => None,
         });
         if let Some(ticket) = ticket {
             self.worker.shared.node.engine().stripe(ticket.stripe()).cancel(ticket);
+        }
+        if let Some(flights) = self.flights.take() {
+            self.worker.upstreams.leave_seat(&flights);
         }
         // Before the stream is closed: see `Registry::kill`.
         self.worker.shared.clients.remove(self.session.info.id);

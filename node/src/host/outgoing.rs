@@ -1,0 +1,258 @@
+//! The source's end of streams: each is pumped in slices, written as fast as the socket and the bound let it, sealed
+//! when the step function says so.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{AbortHandle, spawn_local, yield_now};
+use tokio::time::{Instant, sleep};
+
+use crate::embedded::Node;
+use crate::handover::local::Input;
+use crate::handover::message::{Failure, Group, HandoverId};
+use crate::handover::source;
+use crate::host::bucket::Bucket;
+use crate::host::executor::tell;
+use crate::host::incoming::Begin;
+use crate::host::wire::{LinkError, Wire, Writer};
+use crate::link::frame::{self, CHUNK_BYTES, Kind};
+use crate::link::hello::{Hello, Purpose};
+use crate::link::socket::Address;
+use crate::stream::StreamError;
+use crate::stream::source::{Outgoing, Pumped};
+
+/// Streams out of one node at a time: each may hold a spool.
+pub const STREAMS_MAX: usize = 64;
+/// Keys copied before others get their turn; some hundred microseconds' work.
+const KEYS_PER_SLICE: usize = 512;
+/// Bytes that wait for the socket at most (one record may exceed it), and that are written before others get their turn.
+const SLICE_BYTES_MAX: usize = 256 * 1024;
+/// A bounded stream is written in smaller slices, but not in smaller ones than this.
+const SLICE_BYTES_MIN: usize = 4 * 1024;
+/// A bounded stream's slice is what goes out in this part of a second.
+const SLICES_PER_SECOND: u64 = 20;
+/// A group is sealed once its snapshot is out and no more than this waits to be sent.
+pub const SPOOL_SMALL_BYTES: u64 = 64 * 1024;
+/// Between two reports of how far a copy is.
+const PROGRESS_TICK: Duration = Duration::from_millis(250);
+
+/// What is to be streamed where.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub group: Group,
+    pub target_address: String,
+    /// 0: no bound.
+    pub bytes_per_second_max: u64,
+    pub secret: String,
+}
+
+/// The streams under way.
+#[derive(Default)]
+pub struct Streams(HashMap<HandoverId, Running>);
+
+/// One stream; ends when dropped. The gates are the executor's: the end of a stream never changes them.
+struct Running {
+    /// There once the target has answered.
+    stream: Rc<RefCell<Option<Outgoing>>>,
+    /// All gates are Sealed.
+    sealed: Rc<Notify>,
+    task: AbortHandle,
+}
+
+/// One stream's task.
+struct Pump {
+    id: HandoverId,
+    stream: Rc<RefCell<Option<Outgoing>>>,
+    report: mpsc::Sender<Input>,
+    writer: Writer,
+    bucket: Bucket,
+    slice_bytes: usize,
+    buffer: Vec<u8>,
+    reported: Instant,
+}
+
+impl Streams {
+    /// Begins one.
+    ///
+    /// # Errors
+    /// There are [`STREAMS_MAX`] already.
+    pub fn start(&mut self, job: Job, node: &Arc<Node>, report: &mpsc::Sender<Input>) -> Result<(), Failure> {
+        if self.0.len() >= STREAMS_MAX {
+            return Err(Failure::Stream(format!("{STREAMS_MAX} others are under way")));
+        }
+        let (id, sealed, stream) = (job.group.id, Rc::new(Notify::new()), Rc::default());
+        let task = spawn_local(run(job, node.clone(), report.clone(), sealed.clone(), Rc::clone(&stream)));
+        self.0.insert(id, Running { stream, sealed, task: task.abort_handle() });
+        Ok(())
+    }
+
+    /// Sets the group's gates to Sealed and counts its keys; then its tail and end go out.
+    ///
+    /// # Errors
+    /// The stream has just failed.
+    pub fn seal(&mut self, id: HandoverId) -> Result<(), Failure> {
+        let running = self.0.get(&id).ok_or(StreamError::Over)?;
+        running.stream.borrow_mut().as_mut().ok_or(StreamError::Over)?.seal()?;
+        running.sealed.notify_one();
+        Ok(())
+    }
+
+    /// Ends one, if it is under way.
+    pub fn stop(&mut self, id: HandoverId) {
+        self.0.remove(&id);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Some(stream) = self.stream.borrow_mut().take() {
+            stream.cut();
+        }
+    }
+}
+
+async fn run(
+    job: Job,
+    node: Arc<Node>,
+    report: mpsc::Sender<Input>,
+    sealed: Rc<Notify>,
+    stream: Rc<RefCell<Option<Outgoing>>>,
+) {
+    let id = job.group.id;
+    if let Err(why) = copy(job, node, &report, &sealed, stream).await {
+        tell(&report, source::Input::StreamBroken { id, why }).await;
+    }
+}
+
+async fn copy(
+    job: Job,
+    node: Arc<Node>,
+    report: &mpsc::Sender<Input>,
+    sealed: &Notify,
+    stream: Rc<RefCell<Option<Outgoing>>>,
+) -> Result<(), Failure> {
+    let mut wire = connect(&job).await.map_err(broken)?;
+    *stream.borrow_mut() = Some(Outgoing::begin(&node, &job.group.slots));
+    let now = Instant::now();
+    let mut pump = Pump {
+        id: job.group.id,
+        stream,
+        report: report.clone(),
+        writer: wire.writer(),
+        bucket: Bucket::new(job.bytes_per_second_max, now),
+        slice_bytes: slice_bytes(job.bytes_per_second_max),
+        buffer: Vec::new(),
+        reported: now,
+    };
+    tokio::select! {
+        done = pump.run(sealed) => done?,
+        error = wire.closed() => return Err(broken(error)),
+    }
+    // The target has all of it, or will find out. The link stays until the stream is stopped.
+    Err(broken(wire.closed().await))
+}
+
+impl Pump {
+    /// Copies, waits for the seal, sends the rest.
+    async fn run(&mut self, sealed: &Notify) -> Result<(), Failure> {
+        let id = self.id;
+        loop {
+            let is_small = self.slice()?;
+            let wait = self.send().await?;
+            self.report_progress(false).await;
+            if is_small {
+                break;
+            }
+            match wait {
+                Duration::ZERO => yield_now().await,
+                wait => sleep(wait).await,
+            }
+        }
+        self.report_progress(true).await;
+        tell(&self.report, source::Input::CopyDrained { id }).await;
+        sealed.notified().await;
+        while !self.with_stream(|stream| Ok(stream.is_drained()))? {
+            self.fill()?;
+            self.send().await?;
+        }
+        tell(&self.report, source::Input::StreamSent { id }).await;
+        Ok(())
+    }
+
+    /// Copies a slice, and fills the buffer; whether everything has been copied and little is left to be sent.
+    fn slice(&mut self) -> Result<bool, Failure> {
+        let pumped = self.with_stream(|stream| stream.pump(KEYS_PER_SLICE))?;
+        self.fill()?;
+        let unsent = self.with_stream(|stream| Ok(stream.progress().spool_bytes))?;
+        Ok(pumped == Pumped::Copied && unsent < SPOOL_SMALL_BYTES)
+    }
+
+    /// Frames what there is to be sent.
+    fn fill(&mut self) -> Result<(), Failure> {
+        while self.buffer.len() < self.slice_bytes {
+            let (at, buffer) = (frame::begin(Kind::Stream, &mut self.buffer), &mut self.buffer);
+            let bytes_max = self.slice_bytes.min(CHUNK_BYTES);
+            let taken = match self.stream.borrow_mut().as_mut() {
+                Some(stream) => stream.take(buffer, bytes_max)?,
+                None => return Err(StreamError::Over.into()),
+            };
+            if taken == 0 {
+                buffer.truncate(at);
+                break;
+            }
+            frame::end(at, buffer);
+        }
+        Ok(())
+    }
+
+    /// Writes the buffer; how long to wait before more is copied.
+    async fn send(&mut self) -> Result<Duration, Failure> {
+        self.writer.write(&self.buffer).await.map_err(broken)?;
+        let wait = self.bucket.take(self.buffer.len(), Instant::now());
+        self.buffer.clear();
+        Ok(wait)
+    }
+
+    async fn report_progress(&mut self, at_once: bool) {
+        let now = Instant::now();
+        if !at_once && now.duration_since(self.reported) < PROGRESS_TICK {
+            return;
+        }
+        self.reported = now;
+        let progress = self.with_stream(|stream| Ok(stream.progress())).unwrap_or_default();
+        let input = source::Input::Copied { id: self.id, keys: progress.keys, bytes: progress.bytes_taken };
+        tell(&self.report, input).await;
+    }
+
+    fn with_stream<R>(&self, act: impl FnOnce(&mut Outgoing) -> Result<R, StreamError>) -> Result<R, Failure> {
+        let mut stream = self.stream.borrow_mut();
+        Ok(act(stream.as_mut().ok_or(StreamError::Over)?)?)
+    }
+}
+
+fn slice_bytes(bytes_per_second_max: u64) -> usize {
+    match bytes_per_second_max {
+        0 => SLICE_BYTES_MAX,
+        bound => {
+            usize::try_from(bound / SLICES_PER_SECOND).unwrap_or(usize::MAX).clamp(SLICE_BYTES_MIN, SLICE_BYTES_MAX)
+        }
+    }
+}
+
+async fn connect(job: &Job) -> Result<Wire, LinkError> {
+    let address: Address = job.target_address.parse().map_err(std::io::Error::other)?;
+    let wire = Wire::call(&address, &Hello::new(Purpose::Stream, &job.secret, Some(job.group.to))).await?;
+    let mut bytes = Vec::new();
+    frame::json(Kind::Control, &Begin { id: job.group.id }, &mut bytes);
+    wire.writer().write(&bytes).await?;
+    Ok(wire)
+}
+
+fn broken(error: LinkError) -> Failure {
+    Failure::Stream(error.to_string())
+}

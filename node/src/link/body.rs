@@ -1,0 +1,461 @@
+//! The bodies of frames that cannot be run straight from the read buffer: requests with their own bytes, decoded as they
+//! arrive, and how each kind of frame runs them.
+
+use std::collections::VecDeque;
+
+use swell_engine::admit::Admitted;
+use swell_engine::commands::table::{Found, tables};
+use swell_engine::gate::Refusal;
+use swell_engine::key::KeyHash;
+use swell_engine::number::parse_i64;
+use swell_engine::spec::{Body, Spec};
+use swell_engine::stripe::Ticket;
+use swell_engine::walk::{Step, WalkState, over_slots};
+use swell_engine::{Call, Context, Db, Fault, Outcome};
+use swell_ring::{SLOTS, SlotSet};
+use swell_wire::requests::Kind as ItemKind;
+use swell_wire::{Args, Limits, Out, OwnedArgs, Proto, Requests, memcached, resp};
+
+use crate::Handle;
+use crate::link::frame::{BadFrame, Entry, FRAME_REQUESTS_MAX, Flags, Kind, RequestHead};
+use crate::link::stats::{Counts, report};
+
+/// Bytes of a set of slots in a walk's body.
+pub const SLOTS_BYTES: usize = SLOTS / 8;
+/// Long arguments were admitted by the proxy; what a node could hold is the only other bound.
+const ARG_BYTES_MAX: usize = isize::MAX as usize / 2;
+
+/// A frame of requests that own their bytes.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub kind: Kind,
+    pub head: RequestHead,
+    /// Those that did not run yet, as far as they have arrived.
+    requests: VecDeque<Waiting>,
+    /// Requests that have not arrived.
+    missing: usize,
+    /// Reads a body that is still arriving.
+    intake: Option<Intake>,
+    /// Bytes of its frame, for the bound on what waits.
+    pub bytes: usize,
+    pub entries: Vec<Entry>,
+    pub out: Out,
+    slots: Option<SlotSet>,
+    walk: Option<Box<WalkState>>,
+}
+
+/// A request with its own bytes.
+#[derive(Debug)]
+struct Waiting {
+    spec: &'static Spec,
+    args: OwnedArgs,
+    noreply: bool,
+}
+
+/// How far a frame came.
+pub(super) enum Ran {
+    /// All of it.
+    Done,
+    /// The rest of its body is still to come.
+    Arriving,
+    /// This stripe is taken.
+    Busy(usize),
+    /// A gate of this stripe is closed for a moment.
+    Closed(usize),
+    /// A slot is not served here.
+    Moved,
+    /// Others first.
+    More,
+}
+
+#[derive(Debug)]
+struct Intake {
+    decoder: Decoder,
+    /// The beginning of what is not complete yet.
+    unread: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Decoder {
+    Resp(resp::Decoder),
+    Memcached(memcached::Decoder),
+}
+
+/// What a link's decoders respect: the proxy has checked everything already.
+pub(super) fn limits() -> Limits {
+    Limits {
+        bulk_bytes_max: ARG_BYTES_MAX,
+        item_bytes_max: ARG_BYTES_MAX,
+        requests_max: FRAME_REQUESTS_MAX,
+        ..Limits::default()
+    }
+}
+
+/// Checks what every head must keep to.
+#[inline]
+pub(super) fn check(head: &RequestHead, sessions_max: u32) -> Result<(), BadFrame> {
+    if head.session >= sessions_max {
+        return Err(BadFrame::OutOfPlace("a session's number over the limit"));
+    }
+    if head.cache != 0 || Db::new(head.db.into()).is_none() {
+        return Err(BadFrame::OutOfPlace("a cache or database that there is not"));
+    }
+    if head.count as usize > FRAME_REQUESTS_MAX {
+        return Err(BadFrame::OutOfPlace("too many requests"));
+    }
+    Ok(())
+}
+
+/// The command of a request, if nodes run it and its number of arguments is right.
+#[inline]
+pub(super) fn command(flags: Flags, args: Args<'_>) -> Result<&'static Spec, BadFrame> {
+    let table = if flags.has(Flags::MEMCACHED) { &tables().memcached } else { &tables().resp };
+    match table.find(args) {
+        Found::Command(command) if command.spec.arity_fits(args.len()) => Ok(command.spec),
+        _ => Err(BadFrame::OutOfPlace("a command that there is not")),
+    }
+}
+
+/// What a frame's requests run in.
+#[inline]
+pub(super) fn context(head: &RequestHead, now_ms: u64) -> Context {
+    Context {
+        db: Db::new(head.db.into()).unwrap_or_default(),
+        proto: if head.flags.has(Flags::RESP3) { Proto::Resp3 } else { Proto::Resp2 },
+        no_touch: head.flags.has(Flags::NO_TOUCH),
+        now_ms,
+    }
+}
+
+impl Job {
+    /// A frame whose requests come one by one with [`Job::push`].
+    pub fn new(kind: Kind, head: RequestHead, bytes: usize) -> Job {
+        Job {
+            kind,
+            head,
+            requests: VecDeque::new(),
+            missing: 0,
+            intake: None,
+            bytes,
+            entries: Vec::new(),
+            out: Out::new(context(&head, 0).proto),
+            slots: None,
+            walk: None,
+        }
+    }
+
+    /// A frame with its body, or the first piece of it.
+    pub fn read(kind: Kind, head: RequestHead, body: &[u8], scratch: &mut Requests) -> Result<Job, BadFrame> {
+        let mut job = Job::new(kind, head, body.len());
+        if kind == Kind::Stats {
+            return Ok(job);
+        }
+        let mut body = body;
+        if kind == Kind::Walk {
+            let (set, rest) = body.split_first_chunk::<SLOTS_BYTES>().ok_or(BadFrame::TooShort)?;
+            job.slots = Some(read_slots(set));
+            body = rest;
+        }
+        if head.count == 0 || kind == Kind::Walk && head.count != 1 {
+            return Err(BadFrame::OutOfPlace("a number of requests that does not fit"));
+        }
+        job.missing = head.count as usize;
+        let decoder = match head.flags.has(Flags::TEXT) {
+            true => Decoder::Memcached(memcached::Decoder::new()),
+            false => Decoder::Resp(resp::Decoder::new()),
+        };
+        job.intake = Some(Intake { decoder, unread: Vec::new() });
+        job.feed(body, !head.flags.has(Flags::MORE), scratch)?;
+        Ok(job)
+    }
+
+    /// The next piece of its body.
+    pub fn feed(&mut self, piece: &[u8], is_last: bool, scratch: &mut Requests) -> Result<(), BadFrame> {
+        let Some(mut intake) = self.intake.take() else { return Err(BadFrame::OutOfPlace("a chunk of nothing")) };
+        if intake.unread.is_empty() {
+            let consumed = self.decode(&mut intake.decoder, piece, scratch)?;
+            intake.unread.extend_from_slice(&piece[consumed..]);
+        } else {
+            intake.unread.extend_from_slice(piece);
+            let unread = std::mem::take(&mut intake.unread);
+            let consumed = self.decode(&mut intake.decoder, &unread, scratch)?;
+            intake.unread = unread;
+            intake.unread.drain(..consumed);
+        }
+        if !is_last {
+            self.intake = Some(intake);
+        } else if self.missing > 0 || !intake.unread.is_empty() {
+            return Err(BadFrame::OutOfPlace("a body that does not end with its requests"));
+        }
+        Ok(())
+    }
+
+    /// Adds a request of a frame that came whole.
+    pub fn push(&mut self, spec: &'static Spec, args: OwnedArgs, noreply: bool) {
+        self.requests.push_back(Waiting { spec, args, noreply });
+    }
+
+    /// Whether its body is still arriving.
+    pub fn is_arriving(&self) -> bool {
+        self.intake.is_some()
+    }
+
+    /// Goes on with it. `ticket`: drawn when it found a stripe taken; what is left there was not used.
+    pub fn run(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
+        match self.kind {
+            Kind::Exec if self.is_arriving() => Ran::Arriving,
+            Kind::Exec => self.run_unit(handle, ticket, now_ms, counts),
+            Kind::Walk if self.is_arriving() => Ran::Arriving,
+            Kind::Walk => self.run_walk(handle, ticket, now_ms, counts),
+            Kind::Stats => {
+                self.out.raw(&report(handle));
+                Ran::Done
+            }
+            _ => self.run_requests(handle, ticket, now_ms, counts),
+        }
+    }
+
+    /// All complete requests at the front of `bytes`; returns how many bytes they took.
+    fn decode(&mut self, decoder: &mut Decoder, bytes: &[u8], scratch: &mut Requests) -> Result<usize, BadFrame> {
+        let (limits, mut at) = (limits(), 0);
+        loop {
+            scratch.clear();
+            let rest = &bytes[at..];
+            let consumed = match decoder {
+                Decoder::Resp(decoder) => decoder.decode(rest, &limits, scratch),
+                Decoder::Memcached(decoder) => decoder.decode(rest, &limits, scratch),
+            };
+            for index in 0..scratch.len() {
+                self.take_item(scratch, index, rest)?;
+            }
+            at += consumed;
+            if scratch.is_empty() {
+                return Ok(at);
+            }
+        }
+    }
+
+    fn take_item(&mut self, scratch: &mut Requests, index: usize, bytes: &[u8]) -> Result<(), BadFrame> {
+        let item = *scratch.item(index);
+        if !matches!(item.kind, ItemKind::Plain { .. } | ItemKind::Owned(_)) {
+            return Err(BadFrame::OutOfPlace("a request that cannot be read"));
+        }
+        let owned = match scratch.take_owned(index) {
+            Some(owned) => Some(owned),
+            None => scratch.get(index, bytes).map(|args| args.to_owned(false)),
+        };
+        let Some(args) = owned else { return Err(BadFrame::OutOfPlace("a request that cannot be read")) };
+        let spec = command(self.head.flags, args.as_args())?;
+        let runs = match self.kind {
+            Kind::Walk => over_slots(spec).is_some(),
+            Kind::Exec => !matches!(spec.body, Body::Session | Body::Container) || is_select(spec),
+            _ => matches!(spec.body, Body::Keys(_) | Body::Whole(_)),
+        };
+        if !runs {
+            return Err(BadFrame::OutOfPlace("a command that nodes do not run in such a frame"));
+        }
+        let args = spec.flatten(args.as_args()).unwrap_or(args);
+        self.missing = self.missing.checked_sub(1).ok_or(BadFrame::OutOfPlace("more requests than it says"))?;
+        self.push(spec, args, item.noreply);
+        Ok(())
+    }
+
+    fn run_requests(
+        &mut self,
+        handle: &mut Handle,
+        ticket: &mut Option<Ticket>,
+        now_ms: u64,
+        counts: &mut Counts,
+    ) -> Ran {
+        let context = context(&self.head, now_ms);
+        let mut keys = Vec::new();
+        while let Some(request) = self.requests.front() {
+            keys.clear();
+            let (mark, before) = (self.out.mark(), (self.out.len(), self.out.data_bytes()));
+            let args = request.args.as_args();
+            let outcome = match request.spec.hash_keys(handle.engine(), args, &mut keys) {
+                Ok(()) => {
+                    let call = Admitted::from_link(request.spec, args).call(&keys, context);
+                    handle.execute(&call, *ticket, &mut self.out)
+                }
+                Err(fault) => refuse(&fault, &mut self.out),
+            };
+            let (work, failed) = match outcome {
+                Outcome::Done { work, failed } => (work, failed),
+                Outcome::Busy(stripe) => return Ran::Busy(stripe),
+                Outcome::NotExecuted(Refusal::Paused, stripe) => return Ran::Closed(stripe),
+                Outcome::NotExecuted(Refusal::Moved, _) | Outcome::Walk => return Ran::Moved,
+            };
+            if let Some(ticket) = ticket.take() {
+                // Used, or not needed: the turn passes on before the next request, which may want the same stripe.
+                handle.engine().stripe(ticket.stripe()).cancel(ticket);
+            }
+            let data_bytes = self.out.data_bytes() - before.1;
+            if request.noreply {
+                self.out.truncate(mark);
+            }
+            let reply_bytes = (self.out.len() - before.0) as u64;
+            self.entries.push(Entry { reply_bytes, data_bytes, work, failed });
+            counts.request(&keys, work);
+            self.requests.pop_front();
+        }
+        if self.is_arriving() { Ran::Arriving } else { Ran::Done }
+    }
+
+    fn run_unit(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
+        let mut hashes = Vec::new();
+        let prepared = prepare(&self.requests, context(&self.head, now_ms), handle, &mut hashes);
+        let calls: Vec<Call<'_>> = self
+            .requests
+            .iter()
+            .zip(&prepared)
+            .filter_map(|(request, prepared)| {
+                let Prepared::Call(context, keys) = prepared else { return None };
+                Some(Admitted::from_link(request.spec, request.args.as_args()).call(&hashes[keys.clone()], *context))
+            })
+            .collect();
+        let node = handle.node().clone();
+        let unit = match handle.begin_unit(&node, &calls, *ticket) {
+            Ok(unit) => unit,
+            Err(Outcome::Busy(stripe)) => return Ran::Busy(stripe),
+            Err(Outcome::NotExecuted(Refusal::Paused, stripe)) => return Ran::Closed(stripe),
+            Err(_) => return Ran::Moved,
+        };
+        let mut calls = calls.iter();
+        for prepared in &prepared {
+            let before = (self.out.len(), self.out.data_bytes());
+            let (work, failed) = match prepared {
+                Prepared::Call(_, keys) => {
+                    let Some(call) = calls.next() else { break };
+                    let done = handle.run_in_unit(&unit, call, &mut self.out);
+                    counts.request(&hashes[keys.clone()], done.0);
+                    done
+                }
+                Prepared::Select => {
+                    self.out.ok();
+                    (1, false)
+                }
+                Prepared::Fault(fault) => {
+                    self.out.error(&fault.to_string());
+                    (1, true)
+                }
+            };
+            let (reply_bytes, data_bytes) = ((self.out.len() - before.0) as u64, self.out.data_bytes() - before.1);
+            self.entries.push(Entry { reply_bytes, data_bytes, work, failed });
+        }
+        Ran::Done
+    }
+
+    fn run_walk(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
+        let Some(request) = self.requests.front() else { return Ran::Done };
+        let Some(body) = over_slots(request.spec) else { return Ran::Done };
+        let call = Admitted::from_link(request.spec, request.args.as_args()).call(&[], context(&self.head, now_ms));
+        let mut state = match self.walk.take().map_or_else(|| handle.walk_begin(body, &call).map(Box::new), Ok) {
+            Ok(state) => state,
+            Err(fault) => {
+                // Nothing was covered; the words are the same wherever the proxy asks.
+                self.out.raw(&[0; SLOTS_BYTES]);
+                self.out.error(&fault.to_string());
+                let reply_bytes = self.out.len() as u64;
+                self.entries.push(Entry { reply_bytes, data_bytes: 0, work: 1, failed: true });
+                return Ran::Done;
+            }
+        };
+        if let Some(slots) = self.slots.take() {
+            state.only = Some(slots);
+        }
+        state.ticket = ticket.take();
+        let step = handle.walk_step(body, &mut state, &call);
+        *ticket = state.ticket.take();
+        let ran = match step {
+            Step::More => Ran::More,
+            Step::Busy(stripe) => Ran::Busy(stripe),
+            Step::Closed(stripe) => Ran::Closed(stripe),
+            Step::Done => {
+                write_slots(&state.covered, &mut self.out);
+                let data_before = self.out.data_bytes();
+                (body.end)(request.args.as_args(), &mut state, &mut self.out);
+                let (reply_bytes, data_bytes) = (self.out.len() as u64, self.out.data_bytes() - data_before);
+                self.entries.push(Entry { reply_bytes, data_bytes, work: state.work, failed: false });
+                counts.request(&[], state.work);
+                return Ran::Done;
+            }
+        };
+        self.walk = Some(state);
+        ran
+    }
+}
+
+/// A request of a unit, ready to run.
+enum Prepared {
+    Call(Context, std::ops::Range<usize>),
+    Select,
+    Fault(Fault),
+}
+
+/// Databases and hashes of a unit's requests; SELECT may stand between.
+fn prepare(
+    requests: &VecDeque<Waiting>,
+    mut context: Context,
+    handle: &Handle,
+    hashes: &mut Vec<KeyHash>,
+) -> Vec<Prepared> {
+    let mut prepare = |request: &Waiting| {
+        let args = request.args.as_args();
+        if is_select(request.spec) {
+            return match selected(args.slice(1)) {
+                Ok(db) => {
+                    context.db = db;
+                    Prepared::Select
+                }
+                Err(fault) => Prepared::Fault(fault),
+            };
+        }
+        let from = hashes.len();
+        match request.spec.hash_keys(handle.engine(), args, hashes) {
+            Ok(()) => Prepared::Call(context, from..hashes.len()),
+            Err(fault) => {
+                hashes.truncate(from);
+                Prepared::Fault(fault)
+            }
+        }
+    };
+    requests.iter().map(&mut prepare).collect()
+}
+
+fn is_select(spec: &Spec) -> bool {
+    spec.name == "select"
+}
+
+/// The database that SELECT names. Proxies have checked the number already.
+fn selected(arg: &[u8]) -> Result<Db, Fault> {
+    let number = parse_i64(arg).ok_or(Fault::NotInteger)?;
+    Db::new(number).ok_or(Fault::DbOutOfRange)
+}
+
+/// Answers a request whose keys cannot be told.
+#[cold]
+pub(super) fn bad_keys(spec: &Spec, handle: &Handle, args: Args<'_>, out: &mut Out) -> Outcome {
+    match spec.hash_keys(handle.engine(), args, &mut Vec::new()) {
+        Ok(()) => Outcome::Done { work: 1, failed: false },
+        Err(fault) => refuse(&fault, out),
+    }
+}
+
+/// A request whose keys cannot be told: its error is its reply.
+fn refuse(fault: &Fault, out: &mut Out) -> Outcome {
+    out.error(&fault.to_string());
+    Outcome::Done { work: 1, failed: true }
+}
+
+fn read_slots(bytes: &[u8; SLOTS_BYTES]) -> SlotSet {
+    let mut words = [0; SLOTS / 64];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    SlotSet::from_words(words)
+}
+
+fn write_slots(slots: &SlotSet, out: &mut Out) {
+    slots.words().iter().for_each(|word| out.raw(&word.to_le_bytes()));
+}

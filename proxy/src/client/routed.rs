@@ -1,0 +1,207 @@
+//! A client whose keys are on nodes that are reached over links: its requests go out in frames, and its replies come
+//! back whenever they do.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use swell_engine::spec::Spread;
+use swell_engine::stripe::Ticket;
+
+use super::{Client, Hold, LateState, Progress, Stop};
+use crate::core::Core;
+use crate::plan::{Source, plan, value_bytes};
+use crate::session::{Flow, remote};
+use crate::upstream::encode;
+use crate::upstream::flights::{Flights, Framing, WAIT_MAX};
+use crate::upstream::job;
+
+/// While a client has more unsent than this, its nodes send no more of a long reply.
+const UNSENT_MAX: usize = 1024 * 1024;
+
+impl Client {
+    /// Sends the requests of a batch from `from` on to their nodes; replies come later. What cannot run beside its
+    /// neighbours waits until nothing else is under way.
+    pub(super) fn run_routed(
+        &mut self,
+        core: &mut Core,
+        source: &impl Source,
+        from: usize,
+        mut ticket: Option<Ticket>,
+    ) -> Progress {
+        let flights = self.take_seat();
+        let lines = self.worker.lines();
+        let mut index = from;
+        let mut stop = None;
+        while index < source.count() && !self.session.closing {
+            if !flights.borrow().has_room() {
+                stop = Some((index, Stop::Hold(Hold::Room)));
+                break;
+            }
+            core.planned.clear();
+            core.keys.clear();
+            if plan(core, &self.session, source, index) && self.submit(core, source, index, &flights, &lines) {
+                index += 1;
+                continue;
+            }
+            flights.borrow_mut().close_frames(&lines);
+            if !flights.borrow().is_empty() {
+                stop = Some((index, Stop::Hold(Hold::Quiet)));
+                break;
+            }
+            core.out.append(flights.borrow_mut().ready());
+            if let Flow::Late(late) = self.run_cut(core, source, index, ticket.take()) {
+                stop = Some((index, Stop::Late(late)));
+                break;
+            }
+            index += 1;
+        }
+        flights.borrow_mut().close_frames(&lines);
+        Progress { late: stop }
+    }
+
+    /// Sends one planned request. False: it has to run alone.
+    #[inline]
+    fn submit(
+        &mut self,
+        core: &mut Core,
+        source: &impl Source,
+        index: usize,
+        flights: &Rc<RefCell<Flights>>,
+        lines: &crate::upstream::Lines,
+    ) -> bool {
+        let (Some(planned), Some(args)) = (core.planned.first().copied(), source.args(index)) else { return false };
+        let (command, keys) = (planned.command, &core.keys[..]);
+        let Some(first) = keys.first() else { return false };
+        let is_one = remote::one_slot(keys);
+        if !is_one && (core.shared.route.is_strict() || lines.links().len() > 1) && !is_split(command.spec.spread) {
+            return false;
+        }
+        let framing = self.framing(core, lines);
+        let noreply = source.noreply(index);
+        let bytes_in = value_bytes(command.spec, args);
+        let mut flights = flights.borrow_mut();
+        if is_one || !is_split(command.spec.spread) {
+            let verbatim = source.verbatim(index);
+            flights.submit(lines, &framing, command, bytes_in, noreply, first.slot, |out| match verbatim {
+                Some(bytes) => out.extend_from_slice(bytes),
+                None => encode::args(args, out),
+            });
+            return true;
+        }
+        flights.set_proto(self.session.proto);
+        flights.submit_join(command, bytes_in, noreply, keys.len(), first.slot);
+        for key in keys {
+            flights.submit_part(lines, &framing, command, key.slot, |out| remote::part(args, keys, key, out));
+        }
+        true
+    }
+
+    #[inline]
+    fn framing(&self, core: &Core, lines: &crate::upstream::Lines) -> Framing {
+        Framing { epoch: lines.map().epoch().0, ..remote::framing(core, &self.session) }
+    }
+
+    /// This client's number on the links.
+    fn take_seat(&mut self) -> Rc<RefCell<Flights>> {
+        self.flights.get_or_insert_with(|| self.worker.upstreams.take_seat()).clone()
+    }
+
+    /// Takes what has come, and sends what was refused again. True: nothing is under way.
+    pub(super) fn poll_flights(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(flights) = self.flights.clone() else { return true };
+        flights.borrow_mut().set_waker(cx.waker());
+        self.poll_refused(&flights, cx);
+        if !flights.borrow_mut().ready().is_empty() {
+            self.collect(&flights);
+        }
+        if self.unsent.as_ref().is_none_or(|unsent| unsent.bytes - unsent.sent < UNSENT_MAX) {
+            flights.borrow_mut().grant();
+        }
+        flights.borrow().is_empty()
+    }
+
+    /// Sends what has come to the client.
+    fn collect(&mut self, flights: &Rc<RefCell<Flights>>) {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        core.out.clear();
+        std::mem::swap(&mut core.out, flights.borrow_mut().ready());
+        self.send(&mut core);
+        core.out.clear();
+    }
+
+    /// What was refused goes again once a newer map or a link may help; after two seconds its client reads why not.
+    fn poll_refused(&mut self, flights: &Rc<RefCell<Flights>>, cx: &mut Context<'_>) {
+        loop {
+            let (since, need) = (flights.borrow().stuck_since(), flights.borrow().need());
+            let Some(since) = since else {
+                self.deadline = None;
+                return;
+            };
+            let worker = self.worker.clone();
+            let lines = worker.lines();
+            if since.elapsed() >= WAIT_MAX {
+                flights.borrow_mut().give_up(&mut worker.core.borrow_mut(), &lines);
+                continue;
+            }
+            worker.upstreams.wait_for_change(cx.waker());
+            if worker.shared.route.has_seen(need.epoch, need.state) {
+                let framing = self.framing(&worker.core.borrow(), &lines);
+                flights.borrow_mut().send_again(&lines, &framing);
+                if flights.borrow().stuck_since().is_none() {
+                    continue;
+                }
+            }
+            let deadline = self.deadline.get_or_insert_with(|| {
+                let left = WAIT_MAX.saturating_sub(Instant::now().saturating_duration_since(since));
+                Box::pin(tokio::time::sleep(left))
+            });
+            match deadline.as_mut().poll(cx) {
+                Poll::Ready(()) => self.deadline = None,
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    /// Whether what the backlog waits for is there.
+    pub(super) fn may_go_on(&mut self) -> bool {
+        let Some(hold) = self.hold else { return true };
+        let is_there = self.flights.as_ref().is_none_or(|flights| match hold {
+            Hold::Room => flights.borrow().has_room(),
+            Hold::Quiet => flights.borrow().is_empty(),
+        });
+        if is_there {
+            self.hold = None;
+        }
+        is_there
+    }
+
+    /// Whether a reply broke off in the middle, so that nothing sensible can follow.
+    pub(super) fn is_torn(&self) -> bool {
+        self.flights.as_ref().is_some_and(|flights| flights.borrow().is_torn())
+    }
+
+    /// Begins what the client waits for by itself.
+    pub(super) fn begin_job(&mut self, remote: remote::Remote) -> LateState {
+        let flights = self.take_seat();
+        let framing = {
+            let (worker, mut framing) = (self.worker.clone(), Framing::default());
+            framing.db = self.session.db.number();
+            framing.flags = remote::flags(&self.session);
+            move || {
+                let route = &worker.shared.route;
+                Framing { epoch: worker.lines().map().epoch().0, state: route.state_version(), ..framing }
+            }
+        };
+        let running = job::start(self.worker.clone(), flights, framing, self.session.proto, remote.job);
+        LateState::Remote(running, remote.finish)
+    }
+}
+
+/// Whether a command is sent in parts where its keys lie in several places.
+#[inline]
+fn is_split(spread: Spread) -> bool {
+    matches!(spread, Spread::Split(_))
+}

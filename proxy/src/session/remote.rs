@@ -1,0 +1,330 @@
+//! Requests that run alone, when the keys are on nodes that are reached over links: what goes to whom, and what becomes
+//! of the answers.
+
+use swell_engine::commands::table::Command;
+use swell_engine::key::KeyHash;
+use swell_engine::number::{parse_i64, parse_u64};
+use swell_engine::spec::{Body, Flags as SpecFlags, Merge, Spec, Spread};
+use swell_node::control::{Answer, Ask};
+use swell_node::link::frame::{Flags, Kind};
+use swell_ring::{NodeId, Slot};
+use swell_wire::{Args, Out, OwnedArgs, Proto};
+
+use crate::clients::Door;
+use crate::core::Core;
+use crate::error::ProxyError;
+use crate::plan::value_bytes;
+use crate::session::{Flow, Late, Session, SessionCx, Walk, count_error_at, run_session};
+use crate::upstream::encode;
+use crate::upstream::flights::Framing;
+use crate::upstream::job::{Job, JobAnswer};
+use crate::upstream::merge;
+use crate::upstream::shot::{Payload, Shot, ShotAnswer, Target};
+
+/// A job with what becomes of its answer.
+pub struct Remote {
+    pub job: Job,
+    pub finish: Finish,
+}
+
+/// Writes the reply and charges for it.
+pub type Finish = Box<dyn FnOnce(&mut Core, &mut Session, Result<JobAnswer, ProxyError>, &mut Out) -> Flow>;
+
+impl Remote {
+    /// A job as an answer that is late.
+    pub fn late(job: Job, finish: Finish) -> Flow {
+        Flow::Late(Late::Remote(Box::new(Remote { job, finish })))
+    }
+}
+
+/// What every frame of this client says.
+#[inline]
+pub fn framing(core: &Core, session: &Session) -> Framing {
+    let flags = flags(session);
+    let route = &core.shared.route;
+    Framing { db: session.db.number(), flags, epoch: route.map().epoch().0, state: route.state_version() }
+}
+
+/// What a client's frames are flagged with.
+#[inline]
+pub fn flags(session: &Session) -> Flags {
+    Flags::RESP3
+        .when(session.proto == Proto::Resp3)
+        .and(Flags::MEMCACHED.when(session.info.door == Door::Memcached))
+        .and(Flags::NO_TOUCH.when(session.no_touch))
+}
+
+/// Whether all keys lie in one slot, or in none.
+#[inline]
+pub fn one_slot(keys: &[KeyHash]) -> bool {
+    keys.iter().all(|key| key.slot == keys[0].slot)
+}
+
+/// Whether a command must be refused because its keys lie in several slots: it is atomic, and there may be several nodes.
+#[inline]
+pub fn crosses(core: &Core, spec: &Spec, keys: &[KeyHash]) -> bool {
+    core.shared.route.is_strict() && matches!(spec.spread, Spread::Gather | Spread::One) && !one_slot(keys)
+}
+
+/// Refuses a command whose keys lie in several slots.
+pub fn refuse_crossing(core: &mut Core, spec: &'static Spec, out: &mut Out) {
+    core.counts.cross_slot += 1;
+    core.counts.error(b"CROSSSLOT");
+    ProxyError::CrossSlot.write(spec, out);
+}
+
+/// Runs one command over the nodes.
+pub fn run(core: &mut Core, session: &mut Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
+    match (&command.spec.body, command.spec.spread) {
+        (Body::Walk(_), _) if command.spec.name == "scan" => scan(command, args),
+        (Body::Walk(_), spread) | (Body::Whole(_), spread @ Spread::EveryNode(_)) => {
+            walk(Walk { command, called: command, answer: None }, args, spread)
+        }
+        (_, Spread::Split(merge)) if !one_slot(keys) => in_parts(command, args, keys, merge),
+        _ => one(core, session, command, args, keys),
+    }
+}
+
+/// One frame to the owner of the keys' slot; to any node if there are no keys.
+fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
+    let owned = args.to_owned(false);
+    let repeatable = command.spec.flags.has(SpecFlags::READONLY);
+    let payload = if owned.as_args().has_long() {
+        Payload::Pieces(encode::pieces(&owned))
+    } else {
+        let mut bytes = Vec::new();
+        encode::args(owned.as_args(), &mut bytes);
+        Payload::Bytes(bytes)
+    };
+    let value_bytes = value_bytes(command.spec, args);
+    let target = keys.first().map_or_else(|| anywhere(core), |key| Target::Slot(key.slot));
+    let spec = command.spec;
+    debug_assert!(session.info.door == Door::Resp || spec.group == swell_engine::spec::Group::Memcached);
+    Remote::late(
+        Job::Shots(vec![Shot::new(Kind::Request, target, 1, repeatable, payload)]),
+        Box::new(move |core, _, answer, out| {
+            match answer {
+                Ok(JobAnswer::Shots(answers)) => {
+                    for (entry, bytes) in answers.iter().flat_map(ShotAnswer::replies) {
+                        let at = out.len();
+                        out.raw(bytes);
+                        core.charge(command, value_bytes, entry.data_bytes, entry.work, entry.failed);
+                        if entry.failed {
+                            count_error_at(core, out, at);
+                        }
+                    }
+                }
+                other => give_up(core, command, value_bytes, other.err(), out),
+            }
+            Flow::Done
+        }),
+    )
+}
+
+/// One frame for each key.
+fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> Flow {
+    let repeatable = command.spec.flags.has(SpecFlags::READONLY);
+    let shots = keys.iter().map(|key| {
+        let mut bytes = Vec::new();
+        part(args, keys, key, &mut bytes);
+        Shot::new(Kind::Request, Target::Slot(key.slot), 1, repeatable, Payload::Bytes(bytes))
+    });
+    Remote::late(
+        Job::Shots(shots.collect()),
+        Box::new(move |core, session, answer, out| {
+            match answer {
+                Ok(JobAnswer::Shots(answers)) => {
+                    let parts: Vec<_> = answers.iter().flat_map(ShotAnswer::replies).collect();
+                    let mut merged = Out::new(session.proto);
+                    let failed =
+                        merge::parts(how, parts.iter().map(|(entry, bytes)| (*bytes, entry.failed)), &mut merged);
+                    let data_bytes = parts.iter().map(|(entry, _)| entry.data_bytes).sum();
+                    let work = parts.iter().map(|(entry, _)| entry.work).sum();
+                    core.charge(command, 0, data_bytes, work, failed);
+                    let at = out.len();
+                    out.raw(&merged.to_vec());
+                    if failed {
+                        count_error_at(core, out, at);
+                    }
+                }
+                other => give_up(core, command, 0, other.err(), out),
+            }
+            Flow::Done
+        }),
+    )
+}
+
+/// The part of a split request that is for one of its keys: what stands before the first key, and the key. No command
+/// that is split takes values with its keys.
+pub fn part(args: Args<'_>, keys: &[KeyHash], key: &KeyHash, out: &mut Vec<u8>) {
+    let before = keys.first().map_or(1, |first| first.arg as usize);
+    let words = (0..before).chain([key.arg as usize]).map(|index| args.slice(index));
+    encode::request(words.collect::<Vec<_>>().into_iter(), out);
+}
+
+/// Some node, for commands that any can answer.
+fn anywhere(core: &Core) -> Target {
+    core.shared.route.map().nodes().first().map_or(Target::Node(NodeId(0)), |member| Target::Node(member.id))
+}
+
+/// The error of a request that did not get anywhere, and its price.
+fn give_up(core: &mut Core, command: Command, value_bytes: u64, error: Option<ProxyError>, out: &mut Out) {
+    let at = out.len();
+    error.unwrap_or(ProxyError::Internal).write(command.spec, out);
+    core.charge(command, value_bytes, 0, 1, true);
+    count_error_at(core, out, at);
+}
+
+/// A command over the whole key space.
+pub fn walk(walk: Walk, args: Args<'_>, spread: Spread) -> Flow {
+    let merge = match spread {
+        Spread::EveryNode(merge) => merge,
+        _ => Merge::Any,
+    };
+    let mut request = Vec::new();
+    encode::args(args, &mut request);
+    Remote::late(
+        Job::Walk { request, merge },
+        Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, out)),
+    )
+}
+
+fn finish_walk(core: &mut Core, walk: Walk, answer: Result<JobAnswer, ProxyError>, out: &mut Out) -> Flow {
+    match answer {
+        Ok(JobAnswer::Reply { out: mut reply, data_bytes, work, failed }) => {
+            let at = out.len();
+            match walk.answer {
+                Some(answer) if !failed => out.raw(answer),
+                _ => out.append(&mut reply),
+            }
+            core.charge(walk.called, 0, data_bytes, work, failed);
+            if failed {
+                count_error_at(core, out, at);
+            }
+        }
+        other => give_up(core, walk.called, 0, other.err(), out),
+    }
+    Flow::Done
+}
+
+/// SCAN goes from owner to owner.
+fn scan(command: Command, args: Args<'_>) -> Flow {
+    const COUNT: u64 = 10;
+    let owned = args.to_owned(true);
+    let count_at = (2..args.len()).step_by(2).rfind(|at| args.slice(*at).eq_ignore_ascii_case(b"count"));
+    let count = count_at.and_then(|at| args.opt(at + 1)).and_then(parse_u64).unwrap_or(COUNT);
+    let cursor = parse_u64(args.slice(1));
+    let first = std::cell::Cell::new(true);
+    let request = move |cursor: u64, left: u64| {
+        let mut bytes = Vec::new();
+        // As it came: its mistakes are told by whoever reads it.
+        if first.replace(false) {
+            encode::args(owned.as_args(), &mut bytes);
+            return bytes;
+        }
+        let (cursor, left) = (cursor.to_string(), left.to_string());
+        let words = owned.as_args().iter().enumerate().map(|(at, word)| match at {
+            1 => cursor.as_bytes(),
+            _ if Some(at) == count_at.map(|at| at + 1) => left.as_bytes(),
+            _ => word,
+        });
+        let mut words: Vec<&[u8]> = words.collect();
+        if count_at.is_none() {
+            words.extend([&b"COUNT"[..], left.as_bytes()]);
+        }
+        encode::request(words.into_iter(), &mut bytes);
+        bytes
+    };
+    let walk = Walk { command, called: command, answer: None };
+    Remote::late(
+        Job::Scan { cursor: cursor.unwrap_or(0), count, request: Box::new(request) },
+        Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, out)),
+    )
+}
+
+/// Runs a transaction's requests as one unit at one node. `requests`: each with its database.
+pub fn exec(core: &Core, slot: Option<Slot>, requests: &[(u8, OwnedArgs)], db: u8, finish: Finish) -> Flow {
+    let (mut bytes, mut count, mut at_db) = (Vec::new(), 0, db);
+    for (db, args) in requests {
+        if *db != at_db {
+            at_db = *db;
+            let number = at_db.to_string();
+            encode::request([&b"select"[..], number.as_bytes()].into_iter(), &mut bytes);
+            count += 1;
+        }
+        for piece in encode::pieces(args) {
+            bytes.extend_from_slice(piece.bytes());
+        }
+        count += 1;
+    }
+    let target = slot.map_or_else(|| anywhere(core), Target::Slot);
+    Remote::late(Job::Shots(vec![Shot::new(Kind::Exec, target, count, false, Payload::Bytes(bytes))]), finish)
+}
+
+/// Changes the cache state: at the scaler, which answers when every node and proxy has it.
+pub fn change_state(core: &Core, entries: Vec<(String, String)>, finish: Finish) -> Flow {
+    let base = core.shared.route.state_version();
+    Remote::late(Job::Ask(Ask::ChangeState { base, entries }), finish)
+}
+
+/// Whether a change of state was made; somebody else's that came first is tried again by the client.
+pub fn was_changed(answer: Result<JobAnswer, ProxyError>) -> Result<(), ProxyError> {
+    match answer? {
+        JobAnswer::Asked(Answer::StateChanged(_)) => Ok(()),
+        JobAnswer::Asked(Answer::StateDiffers(_)) => Err(ProxyError::StateChangedMeanwhile),
+        _ => Err(ProxyError::NoScaler),
+    }
+}
+
+/// SWAPDB: the permutation of databases is part of the cache state.
+pub fn swap_databases(core: &Core, command: Command, args: Args<'_>, out: &mut Out) -> Flow {
+    use swell_engine::key::{DATABASES, all_dbs};
+    use swell_engine::{Db, Fault};
+    let number = |at: usize| parse_i64(args.slice(at)).filter(|number| i32::try_from(*number).is_ok());
+    let fault = |fault: Fault, out: &mut Out| {
+        out.error(&fault.to_string());
+        Flow::Done
+    };
+    let Some(one) = number(1) else { return fault(Fault::say("ERR invalid first DB index"), out) };
+    let Some(other) = number(2) else { return fault(Fault::say("ERR invalid second DB index"), out) };
+    let (Some(one), Some(other)) = (Db::new(one), Db::new(other)) else { return fault(Fault::DbOutOfRange, out) };
+    let engine = core.handle.engine();
+    let mut places: Vec<u8> = all_dbs().take(DATABASES).map(|db| engine.map_db(db).number()).collect();
+    places.swap(one.index(), other.index());
+    let text = places.iter().map(u8::to_string).collect::<Vec<_>>().join(",");
+    change_state(
+        core,
+        vec![("databases".to_owned(), text)],
+        Box::new(move |core, _, answer, out| {
+            let result = was_changed(answer);
+            core.charge(command, 0, 0, 1, result.is_err());
+            match result {
+                Ok(()) => out.ok(),
+                Err(error) => {
+                    let at = out.len();
+                    error.write(command.spec, out);
+                    count_error_at(core, out, at);
+                }
+            }
+            Flow::Done
+        }),
+    )
+}
+
+/// Asks every node for its figures, then runs the command again.
+pub fn after_reports(cx: &SessionCx<'_>, args: Args<'_>) -> Flow {
+    let (command, args) = (cx.command, args.to_owned(true));
+    Remote::late(
+        Job::Reports,
+        Box::new(move |core, session, answer, out| {
+            // Nodes that cannot be reached say nothing: the last figures stand.
+            if let Ok(JobAnswer::Reports(reports)) = answer {
+                core.shared.set_reports(reports);
+            }
+            session.is_informed = true;
+            let flow = run_session(core, session, command, args.as_args(), None, out);
+            session.is_informed = false;
+            flow
+        }),
+    )
+}

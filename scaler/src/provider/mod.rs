@@ -1,0 +1,3 @@
+//! Who provides machines to run nodes on.
+
+pub mod process;

@@ -1,0 +1,409 @@
+//! The one writer of the slot map and of the cache state: a task that owns all that changes, and reads one input after
+//! the other. What it decides is durable before anybody acts on it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use swell_node::control::{FromMember, ToMember};
+use swell_node::handover::driver::Input as Step;
+use swell_node::link::socket::Listener;
+use swell_ring::{CacheState, Epoch, Member, NodeId, SlotSet};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, sleep_until};
+
+use crate::ask::Change;
+use crate::drive::Drive;
+use crate::error::{ScalerError, StoreError};
+use crate::events::Events;
+use crate::members::{self, Link, LinkId, encoded};
+use crate::nodes::{Node, Origin, Party, Seen, Who};
+use crate::provider::process::{Did, Process, has_ended};
+use crate::ready::Ready;
+use crate::scaler::ScalerConfig;
+use crate::store::{Kept, Record, Store};
+
+/// A node without a link for so long is told of as lost.
+pub const LOST_AFTER: Duration = Duration::from_secs(10);
+/// How often what cannot announce itself is looked at, while there is such a thing.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What reaches the writer.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Somebody who knows the secret.
+    Linked(Rc<Link>),
+    Said(LinkId, Box<FromMember>),
+    Lost(LinkId, String),
+    /// A child was reaped.
+    ChildEnded {
+        pid: u32,
+        how: String,
+    },
+}
+
+/// Everything.
+pub(crate) struct Writer {
+    pub(crate) hash_seed: u64,
+    pub(crate) virtual_node: String,
+    pub(crate) embedded: Option<Member>,
+    pub(crate) store: Box<dyn Store>,
+    /// As the store has it: the slot map, the cache state.
+    pub(crate) kept: Kept,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) parties: BTreeMap<LinkId, Party>,
+    pub(crate) provider: Option<Process>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) drive: Drive,
+    pub(crate) events: Events,
+    /// The slots that nobody has by the map with this epoch.
+    pub(crate) orphans: (Epoch, SlotSet),
+    /// Slots wait until all children that were asked for have joined for the first time.
+    pub(crate) is_first_spread_due: bool,
+    /// When [`Writer::look_for_lost`] looks again.
+    next_look: Instant,
+    ready: Arc<Ready>,
+    accepting: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Reads the store and makes the first map. Needs the scaler's runtime.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub(crate) fn begin(
+        config: ScalerConfig,
+        store: Box<dyn Store>,
+        listener: Listener,
+        inputs: mpsc::Sender<Input>,
+        ready: Arc<Ready>,
+    ) -> Result<Writer, ScalerError> {
+        let join = listener.address();
+        let accepting = spawn_local(members::serve(listener, config.secret.clone(), inputs.clone()));
+        let is_first_spread_due =
+            config.embedded.is_none() && config.process.as_ref().is_some_and(|process| process.count > 0);
+        let provider = config.process.map(|process| Process::new(process, join, config.secret, inputs));
+        let mut writer = Writer {
+            hash_seed: config.hash_seed,
+            virtual_node: config.virtual_node,
+            embedded: config.embedded,
+            store,
+            kept: Kept::default(),
+            nodes: BTreeMap::new(),
+            parties: BTreeMap::new(),
+            provider,
+            changes: Vec::new(),
+            drive: Drive::new(&Kept::default(), Instant::now()),
+            events: Events::default(),
+            orphans: (Epoch(0), SlotSet::all()),
+            is_first_spread_due,
+            next_look: Instant::now(),
+            ready,
+            accepting,
+        };
+        writer.take_up(config.state)?;
+        Ok(writer)
+    }
+
+    /// Works until it is told to stop, or nobody is left who could.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Input>, mut stop: oneshot::Receiver<()>) {
+        loop {
+            self.tick(Instant::now());
+            let due = self.next_due();
+            tokio::select! {
+                biased;
+                _ = &mut stop => break,
+                input = inbox.recv() => match input {
+                    Some(input) => self.take(input, Instant::now()),
+                    None => break,
+                },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+        }
+        self.accepting.abort();
+        // Children that end report to nobody from here on.
+        drop(inbox);
+        if let Some(provider) = &mut self.provider {
+            provider.stop().await;
+        }
+    }
+
+    /// Makes records durable, and what is kept as they say.
+    ///
+    /// # Errors
+    /// The store failed: nothing has changed.
+    pub(crate) fn keep(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        self.store.append(records)?;
+        records.iter().for_each(|record| self.kept.apply(record));
+        Ok(())
+    }
+
+    /// Sends the cache state to all members.
+    pub(crate) fn push_state(&self) {
+        self.push(&encoded(&ToMember::State(self.kept.state.clone())), &[]);
+    }
+
+    /// The link of a node.
+    pub(crate) fn link_of(&self, id: NodeId) -> Option<&Rc<Link>> {
+        let link = self.nodes.get(&id)?.link?;
+        self.parties.get(&link).map(|party| &party.link)
+    }
+
+    /// Sends bytes to all members, to `first` before anybody else.
+    pub(crate) fn push(&self, bytes: &[u8], first: &[NodeId]) {
+        let first = first.iter().filter_map(|id| self.nodes.get(id)?.link);
+        let members = self.parties.iter().filter(|(_, party)| party.who.is_member()).map(|(id, _)| *id);
+        for party in in_order(first, members).iter().filter_map(|id| self.parties.get(id)) {
+            party.link.send_bytes(bytes);
+        }
+    }
+
+    /// A new start: an incarnation of its own, an epoch that goes on from the last one.
+    fn take_up(&mut self, configured: CacheState) -> Result<(), ScalerError> {
+        self.kept = self.store.load()?;
+        let now = Instant::now();
+        for guest in &self.kept.guests {
+            let Some(member) = self.kept.map.node(guest.id) else { continue };
+            let node = Node::new(member.clone(), Origin::Guest, guest.pid, now);
+            self.nodes.insert(guest.id, node);
+        }
+        let mut next_node = self.kept.next_node;
+        if let Some(member) = &self.embedded {
+            next_node = next_node.max(member.id.0 + 1);
+            let node = Node::new(member.clone(), Origin::Embedded, std::process::id(), now);
+            self.nodes.insert(member.id, node);
+        }
+        let mut records = vec![Record::Incarnation(self.kept.incarnation + 1), Record::NextNode(next_node)];
+        records.extend(self.state_at_start(configured));
+        self.keep(&records)?;
+        let (incarnation, epoch) = (self.kept.incarnation, self.kept.map.epoch());
+        self.events.news(format!("the scaler has started, incarnation {incarnation}, after epoch {epoch}"));
+        self.drive_on(now);
+        match self.drive.is_stuck() {
+            true => Err(ScalerError::NotKept),
+            false => Ok(()),
+        }
+    }
+
+    /// Goes on from what is kept: whoever was a part of the last process is gone, hand-overs between others are taken up.
+    fn drive_on(&mut self, now: Instant) {
+        self.drive = Drive::new(&self.kept, now);
+        let names: Vec<NodeId> = self.kept.map.nodes().iter().map(|member| member.id).collect();
+        let is_guest = |id: &NodeId| self.nodes.get(id).is_some_and(|node| node.origin == Origin::Guest);
+        let gone: Vec<NodeId> = names.into_iter().filter(|id| !is_guest(id)).collect();
+        for node in gone {
+            self.step(Step::Gone { node, keys: 0, bytes: 0 }, now);
+        }
+        if let Some(member) = self.embedded.clone() {
+            self.step(Step::Joined(member), now);
+        }
+        self.place_orphans(now);
+    }
+
+    /// What clients have changed holds over a restart; what was configured anew since, or no longer is, holds over that.
+    fn state_at_start(&self, configured: CacheState) -> Option<Record> {
+        let kept = &self.kept;
+        let mut entries = if kept.state.version == 0 { BTreeMap::new() } else { kept.state.entries.clone() };
+        let is_as_configured = |name: &String, value: &String| kept.configured.get(name) == Some(value);
+        entries.retain(|name, value| configured.entries.contains_key(name) || !is_as_configured(name, value));
+        for (name, value) in &configured.entries {
+            if !is_as_configured(name, value) || !entries.contains_key(name) {
+                entries.insert(name.clone(), value.clone());
+            }
+        }
+        let has_changed = entries != kept.state.entries;
+        let version = kept.state.version + u64::from(has_changed && kept.state.version > 0);
+        let state = CacheState { version: version.max(configured.version), entries };
+        let is_new = state != kept.state || configured.entries != kept.configured;
+        is_new.then_some(Record::State { state, configured: configured.entries })
+    }
+
+    fn take(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Linked(link) => {
+                self.parties.insert(link.id, Party { link, who: Who::Stranger });
+            }
+            Input::Said(id, message) => self.said(id, *message, now),
+            Input::Lost(id, why) => self.lost(id, &why, now),
+            Input::ChildEnded { pid, how } => self.child_ended(pid, how, now),
+        }
+    }
+
+    fn said(&mut self, id: LinkId, message: FromMember, now: Instant) {
+        let Some(who) = self.parties.get(&id).map(|party| party.who) else { return };
+        match (message, who) {
+            (FromMember::Join(join), Who::Stranger) => self.join(id, join, now),
+            (_, Who::Stranger) => self.refuse(id, "the first message must be a join".to_owned()),
+            (FromMember::Join(_), _) => self.refuse(id, "it has joined already".to_owned()),
+            (FromMember::Ask { id: number, ask }, _) => self.asked(id, number, ask, now),
+            (FromMember::Seen { epoch, state }, _) => self.seen(id, Seen { epoch, state }, now),
+            (FromMember::Stats(stats), Who::Node(node)) => {
+                if let Some(node) = self.nodes.get_mut(&node) {
+                    node.stats = *stats;
+                }
+            }
+            (FromMember::Source(message), Who::Node(node)) => self.step(Step::Source { node, message }, now),
+            (FromMember::Target(message), Who::Node(node)) => self.step(Step::Target { node, message }, now),
+            (FromMember::Stats(_) | FromMember::Source(_) | FromMember::Target(_), _) => {
+                self.refuse(id, "only nodes say that".to_owned());
+            }
+        }
+    }
+
+    fn seen(&mut self, id: LinkId, seen: Seen, now: Instant) {
+        let Some(party) = self.parties.get_mut(&id) else { return };
+        match &mut party.who {
+            Who::Proxy(known) => *known = seen,
+            Who::Node(node) => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.seen.epoch = seen.epoch.max(node.seen.epoch);
+                    node.seen.state = seen.state.max(node.seen.state);
+                    let node = node.member.id;
+                    self.step(Step::Seen { node, epoch: seen.epoch }, now);
+                }
+            }
+            Who::Stranger | Who::Person => {}
+        }
+        self.confirm_changes();
+    }
+
+    fn lost(&mut self, id: LinkId, why: &str, now: Instant) {
+        let Some(party) = self.parties.remove(&id) else { return };
+        self.changes.retain(|change| change.asker != id);
+        if let Who::Node(node) = party.who
+            && let Some(node) = self.nodes.get_mut(&node)
+            && node.link == Some(id)
+        {
+            (node.link, node.lost_since) = (None, now);
+            let (node, has_left) = (node.member.id, node.is_leaving && node.origin == Origin::Guest);
+            tracing::info!(%node, why, "the control link is lost");
+            if has_left {
+                self.gone(node, "it was drained", now);
+            }
+        }
+        if let Who::Proxy(_) = party.who {
+            self.events.news(format!("a proxy is lost: {why}"));
+        }
+        // A proxy that is not linked routes by an old state at worst, and newer nodes refuse that.
+        self.confirm_changes();
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.tick_children(now);
+        self.look_for_lost(now);
+        self.expire_changes(now);
+        self.tick_drive(now);
+        self.place_orphans(now);
+        if !self.ready.is() {
+            self.ready.missing(self.missing());
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let look = self.nodes.values().any(is_unclear).then_some(self.next_look);
+        let change = self.changes.iter().map(|change| change.until).min();
+        let child = self.provider.as_ref().and_then(Process::next_due);
+        [look, change, child, self.drive.due()].into_iter().flatten().min()
+    }
+
+    fn tick_children(&mut self, now: Instant) {
+        let Some(provider) = &mut self.provider else { return };
+        for did in provider.tick(now) {
+            match did {
+                Did::Started { pid, address } => {
+                    self.events.news(format!("started a node: process {pid}, {address}"));
+                }
+                Did::NotStarted { why, again_ms } => {
+                    self.events.trouble(format!("cannot start a node: {why}; again in {again_ms} ms"));
+                }
+                Did::Killed { pid } => {
+                    self.events.trouble(format!("the node in process {pid} did not join, or leave, in time: killed"));
+                }
+            }
+        }
+    }
+
+    fn child_ended(&mut self, pid: u32, how: String, now: Instant) {
+        let Some(ended) = self.provider.as_mut().and_then(|provider| provider.ended(pid, how, now)) else { return };
+        let again = match ended.again_ms {
+            Some(again_ms) => format!("; another starts in {again_ms} ms"),
+            None => String::new(),
+        };
+        match ended.node {
+            Some(node) if self.nodes.contains_key(&node) => {
+                self.gone(node, &format!("process {pid} {}{again}", ended.how), now);
+            }
+            _ if ended.again_ms.is_none() => self.events.news(format!("process {pid} {} as it should", ended.how)),
+            _ => self.events.trouble(format!("process {pid} {} and was no node yet{again}", ended.how)),
+        }
+    }
+
+    /// A node without a link keeps its slots, and after a while an event says so. Guests are not ours to reap: those
+    /// whose process is certainly gone are treated as if they were.
+    fn look_for_lost(&mut self, now: Instant) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK_EVERY;
+        let mut ended = Vec::new();
+        for node in self.nodes.values_mut().filter(|node| is_unclear(node)) {
+            if node.origin == Origin::Guest && node.is_pid_certain && has_ended(node.pid) {
+                ended.push(node.member.id);
+            } else if now.duration_since(node.lost_since) >= LOST_AFTER {
+                node.is_told_lost = true;
+                let (id, address) = (node.member.id, &node.member.address);
+                let slots = self.kept.map.slots_of(id).len();
+                self.events.trouble(format!(
+                    "node {id} ({address}) has had no link to the scaler for {LOST_AFTER:?}; it keeps its {slots} slots"
+                ));
+            }
+        }
+        for id in ended {
+            self.gone(id, "its process has ended", now);
+        }
+    }
+
+    /// What is still missing before the scaler is ready, for a person.
+    fn missing(&self) -> String {
+        let Some((wanted, joined)) = self.provider.as_ref().map(Process::counts) else { return String::new() };
+        if joined < wanted || self.is_first_spread_due {
+            return format!("{joined} of {wanted} nodes have joined");
+        }
+        let is_behind = |node: &&Node| node.origin == Origin::Child && node.seen.epoch < self.kept.map.epoch();
+        match self.nodes.values().find(is_behind) {
+            Some(node) => format!("node {} has not seen epoch {}", node.member.id, self.kept.map.epoch()),
+            None => String::new(),
+        }
+    }
+}
+
+/// A node without a link, of which no event has told yet.
+fn is_unclear(node: &Node) -> bool {
+    let is_waited_for = node.has_joined || node.origin == Origin::Guest;
+    node.link.is_none() && !node.is_told_lost && is_waited_for
+}
+
+/// Each of the members once, `first` before the others.
+fn in_order(first: impl Iterator<Item = LinkId>, members: impl Iterator<Item = LinkId>) -> Vec<LinkId> {
+    let mut all: Vec<LinkId> = Vec::new();
+    for id in first.chain(members) {
+        if !all.contains(&id) {
+            all.push(id);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_goes_to_the_first_first_and_to_each_once() {
+        let ids = |ids: &[u64]| ids.iter().copied().map(LinkId).collect::<Vec<_>>().into_iter();
+        assert_eq!(in_order(ids(&[3, 1, 3]), ids(&[1, 2, 3, 4])), ids(&[3, 1, 2, 4]).collect::<Vec<_>>());
+        assert_eq!(in_order(ids(&[]), ids(&[1, 2])), ids(&[1, 2]).collect::<Vec<_>>());
+    }
+}
