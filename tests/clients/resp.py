@@ -88,7 +88,8 @@ assert r.get("k") == "three" and r.swapdb(0, 3) is True
 assert r.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 assert r.config_set("maxmemory-policy", "allkeys-lru") is True and r.config_set("maxmemory-policy", "noeviction") is True
 info = r.info()
-assert info["redis_version"] == "7.2.4" and info["db0"]["keys"] > 1000, info
+# Several nodes count at different moments: what is just being handed over may be missing.
+assert info["redis_version"] == "7.2.4" and info["db0"]["keys"] > (950 if tag else 1000), info
 assert r.info("clients")["connected_clients"] >= 2
 seconds, micros = r.time()
 assert abs(seconds - time.time()) < 5 and 0 <= micros < 1_000_000

@@ -19,7 +19,7 @@ pub use reply::{Reply, extent, frame_len, protocol_lines};
 pub use rng::Rng;
 pub use server::{Dir, LISTENERS, Real, Server, Subject, Swell};
 pub use topology::{Topology, nodes};
-pub(crate) use topology::everywhere;
+pub(crate) use topology::{everywhere, with_one_node};
 
 /// How long any single thing may take before a test gives up on it.
 pub const DEADLINE: Duration = Duration::from_secs(10);

@@ -150,3 +150,18 @@ macro_rules! everywhere {
 }
 
 pub(crate) use everywhere;
+
+/// The same for what holds where one node has everything.
+macro_rules! with_one_node {
+    ($($name:ident)*) => {
+        mod one_embedded_node {
+            $(#[test] fn $name() { super::$name($crate::harness::Topology::Embedded); })*
+        }
+
+        mod the_one_remote_node {
+            $(#[test] fn $name() { super::$name($crate::harness::Topology::Remote1); })*
+        }
+    };
+}
+
+pub(crate) use with_one_node;

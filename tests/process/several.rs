@@ -84,9 +84,8 @@ fn a_node_that_joins_over_tcp_takes_everything_over() {
     let mut conn = server.conn();
     write_all(&mut conn, "before");
     let _guest = guest(&server, TOKEN);
-    let joined = wait_for("the guest to be a node", DEADLINE, || {
-        nodes(&mut asking).into_iter().find(|node| node.id != own)
-    });
+    let joined =
+        wait_for("the guest to be a node", DEADLINE, || nodes(&mut asking).into_iter().find(|node| node.id != own));
     assert!(joined.address.starts_with("127.0.0.1:"), "{joined:?}");
     move_all(&mut asking, joined.id);
     read_all(&mut conn, "before");
