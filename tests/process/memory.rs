@@ -1,6 +1,6 @@
 //! Memory at its limit: refused in Redis's words or evicted by the policy, and never much more than was allowed.
 
-use crate::harness::{Conn, DEADLINE, Reply, Server, Subject, encode, wait_for};
+use crate::harness::{Conn, DEADLINE, Reply, Server, Subject, Topology, encode, everywhere, wait_for};
 
 const LIMIT: usize = 64 << 20;
 
@@ -12,8 +12,21 @@ const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 /// Requests that are sent before their replies are read.
 const PIPELINE: usize = 64;
 
+everywhere! {
+    without_eviction_writes_are_refused_and_the_rest_works
+    a_refused_write_inside_a_transaction_aborts_it
+    keys_are_evicted
+    expired_keys_give_their_memory_back_unasked
+    long_values_give_their_memory_back
+    a_lowered_limit_is_reached_unasked
+}
+
 fn start(policy: &str) -> Server {
-    Subject::resp_with(&["--maxmemory", &LIMIT.to_string(), "--maxmemory-policy", policy])
+    start_in(Topology::Embedded, policy)
+}
+
+fn start_in(place: Topology, policy: &str) -> Server {
+    Subject::resp_with(place, &["--maxmemory", &LIMIT.to_string(), "--maxmemory-policy", policy])
 }
 
 /// A number of `INFO`.
@@ -73,9 +86,8 @@ fn assert_within_limit(server: &Server) {
     assert!(rss_kb <= most_kb, "{rss_kb} KiB resident, {most_kb} allowed");
 }
 
-#[test]
-fn without_eviction_writes_are_refused_and_the_rest_works() {
-    let server = start("noeviction");
+fn without_eviction_writes_are_refused_and_the_rest_works(place: Topology) {
+    let server = start_in(place, "noeviction");
     let mut conn = server.conn();
     assert!(fill(&mut conn, 2, &[]) > 100, "nothing was refused");
     assert_within_limit(&server);
@@ -94,9 +106,8 @@ fn without_eviction_writes_are_refused_and_the_rest_works() {
     assert_eq!(conn.cmd(&["SET", "k", "v"]).text(), "OK");
 }
 
-#[test]
-fn a_refused_write_inside_a_transaction_aborts_it() {
-    let server = start("noeviction");
+fn a_refused_write_inside_a_transaction_aborts_it(place: Topology) {
+    let server = start_in(place, "noeviction");
     let mut conn = server.conn();
     fill(&mut conn, 2, &[]);
     assert_eq!(conn.cmd(&["CONFIG", "SET", "maxmemory", "32mb"]).text(), "OK");
@@ -120,20 +131,26 @@ macro_rules! evicts {
     ($($name:ident $policy:literal $options:expr;)*) => {$(
         #[test]
         fn $name() {
-            let server = start($policy);
-            let mut conn = server.conn();
-            assert_eq!(fill(&mut conn, 4, $options), 0, "writes were refused");
-            assert_within_limit(&server);
-            let evicted = info(&mut conn, "evicted_keys");
-            assert!(evicted > 1000, "{evicted} keys were evicted");
-            let used = info(&mut conn, "used_memory");
-            assert!((LIMIT as u64 / 2..LIMIT as u64 + (1 << 20)).contains(&used), "used_memory is {used}");
+            evicts(&start($policy), $options);
         }
     )*};
 }
 
+fn keys_are_evicted(place: Topology) {
+    evicts(&start_in(place, "allkeys-lru"), &[]);
+}
+
+fn evicts(server: &Server, options: &[&str]) {
+    let mut conn = server.conn();
+    assert_eq!(fill(&mut conn, 4, options), 0, "writes were refused");
+    assert_within_limit(server);
+    let evicted = info(&mut conn, "evicted_keys");
+    assert!(evicted > 1000, "{evicted} keys were evicted");
+    let used = info(&mut conn, "used_memory");
+    assert!((LIMIT as u64 / 2..LIMIT as u64 + (1 << 20)).contains(&used), "used_memory is {used}");
+}
+
 evicts! {
-    allkeys_lru "allkeys-lru" &[];
     allkeys_lfu "allkeys-lfu" &[];
     allkeys_random "allkeys-random" &[];
     volatile_lru "volatile-lru" &["EX", "1000"];
@@ -185,9 +202,8 @@ fn volatile_ttl_takes_what_would_end_first() {
     assert!(long > 1900 && short < 1900, "{long} of the long and {short} of the short ones stayed");
 }
 
-#[test]
-fn expired_keys_give_their_memory_back_unasked() {
-    let server = start("noeviction");
+fn expired_keys_give_their_memory_back_unasked(place: Topology) {
+    let server = start_in(place, "noeviction");
     let mut conn = server.conn();
     let empty = info(&mut conn, "used_memory");
     let value = "v".repeat(1000);
@@ -201,9 +217,8 @@ fn expired_keys_give_their_memory_back_unasked() {
     assert!(used < empty + (1 << 20), "{used} bytes are still used, {empty} when it was empty");
 }
 
-#[test]
-fn long_values_give_their_memory_back() {
-    let server = start("noeviction");
+fn long_values_give_their_memory_back(place: Topology) {
+    let server = start_in(place, "noeviction");
     let mut conn = server.conn();
     assert_eq!(conn.cmd(&["SET", "warm", "up"]).text(), "OK");
     let before_kb = server.proc_status("RssAnon");
@@ -232,9 +247,8 @@ fn long_values_in_place_of_short_ones_stay_within_the_limit() {
     });
 }
 
-#[test]
-fn a_lowered_limit_is_reached_unasked() {
-    let server = start("allkeys-lru");
+fn a_lowered_limit_is_reached_unasked(place: Topology) {
+    let server = start_in(place, "allkeys-lru");
     let mut conn = server.conn();
     fill_with_short_values(&mut conn);
     let lowered = LIMIT as u64 / 4;
