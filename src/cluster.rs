@@ -4,7 +4,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use swell_node::Node;
@@ -50,6 +52,9 @@ pub struct Cluster {
     place: Place,
 }
 
+/// Wakes a thread that waits.
+struct Unpark(Thread);
+
 /// Why scaler and nodes did not start. Each says all there is to say.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
@@ -61,6 +66,12 @@ pub enum ClusterError {
     Program(io::Error),
     #[error("cannot start: {0}")]
     NotReady(ScalerError),
+}
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
 }
 
 impl Embedded {
@@ -133,36 +144,47 @@ impl Cluster {
         self.scaler.address()
     }
 
-    /// Waits until all nodes that were asked for serve. `leaves` is asked now and then; true ends the waiting.
-    /// Returns whether they do.
+    /// Waits until all nodes that were asked for serve, the embedded one by its first map. `leaves` is asked now and
+    /// then; true ends the waiting.
     ///
     /// # Errors
     /// They do not after [`READY_MAX`], or the scaler has ended.
-    pub fn wait_ready(&self, mut leaves: impl FnMut() -> bool) -> Result<bool, ClusterError> {
-        let mut waited = Duration::ZERO;
-        loop {
-            match self.scaler.wait_ready(LOOK_EVERY) {
-                Err(ScalerError::NotReady { missing, .. }) => {
-                    waited += LOOK_EVERY;
-                    if waited >= READY_MAX {
-                        let error = ScalerError::NotReady { after_ms: READY_MAX.as_millis(), missing };
-                        return Err(ClusterError::NotReady(error));
-                    }
+    pub fn wait_ready(&self, mut leaves: impl FnMut() -> bool) -> Result<(), ClusterError> {
+        let until = Instant::now() + READY_MAX;
+        let late = |missing| ScalerError::NotReady { after_ms: READY_MAX.as_millis(), missing };
+        while let Err(error) = self.scaler.wait_ready(LOOK_EVERY) {
+            match error {
+                ScalerError::NotReady { missing, .. } if Instant::now() >= until => {
+                    return Err(ClusterError::NotReady(late(missing)));
                 }
-                done => return done.map(|()| true).map_err(ClusterError::NotReady),
+                ScalerError::NotReady { .. } if leaves() => return Ok(()),
+                ScalerError::NotReady { .. } => {}
+                error => return Err(ClusterError::NotReady(error)),
             }
+        }
+        let Some(view) = self.host.as_ref().map(Host::view) else { return Ok(()) };
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        loop {
+            view.wait(&waker);
+            if view.epoch() > 0 {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(ClusterError::NotReady(late("the embedded node has not joined".to_owned())));
+            }
+            thread::park_timeout(LOOK_EVERY);
             if leaves() {
-                return Ok(false);
+                return Ok(());
             }
         }
     }
 
-    /// Ends the scaler, its child processes, and the embedded node's link.
+    /// Ends the embedded node's link, which would miss its scaler, then the scaler and its child processes.
     pub fn stop(self) {
-        self.scaler.stop();
         if let Some(host) = self.host {
             host.stop();
         }
+        self.scaler.stop();
         self.place.leave();
     }
 }
@@ -263,7 +285,7 @@ mod tests {
 
     fn place(link: &str) -> Place {
         let config = config(&[("link", link), ("token", "t"), ("data_dir", "/d")]);
-        Place::to_make(&config, 6379, &Runtime { bases: Vec::new(), uid: 7 })
+        Place::to_find(&config, &Runtime { bases: Vec::new(), uid: 7 })
     }
 
     #[test]

@@ -66,10 +66,20 @@ impl Runtime {
 }
 
 impl Place {
-    /// Where the Swell with this configuration makes its links. `port`: the first that it listens at, which names the
-    /// folder where there is no data directory.
-    pub fn to_make(config: &Config, port: u16, runtime: &Runtime) -> Place {
-        Place::candidates(config, port, runtime).swap_remove(0)
+    /// Makes the best place that can be had for the links of a Swell with this configuration. `port`: the first that it
+    /// listens at, which names the folder where there is no data directory.
+    ///
+    /// # Errors
+    /// None can be had: why not the best.
+    pub fn make(config: &Config, port: u16, runtime: &Runtime) -> Result<Place, PlaceError> {
+        let mut first_error = None;
+        for place in Place::candidates(config, port, runtime) {
+            match place.make_folder() {
+                Ok(()) => return Ok(place),
+                Err(error) => _ = first_error.get_or_insert(error),
+            }
+        }
+        Err(first_error.expect("there is a candidate"))
     }
 
     /// Where a running Swell with this configuration has its links: the first place with a socket, else the best one.
@@ -84,7 +94,7 @@ impl Place {
     ///
     /// # Errors
     /// It cannot be made, or it is there and somebody else's.
-    pub fn make(&self) -> Result<(), PlaceError> {
+    fn make_folder(&self) -> Result<(), PlaceError> {
         if !self.private {
             return Ok(());
         }
@@ -169,6 +179,10 @@ mod tests {
         Runtime { bases: vec![base.to_owned()], uid: 7 }
     }
 
+    fn best(config: &Config, port: u16, runtime: &Runtime) -> Place {
+        Place::candidates(config, port, runtime).swap_remove(0)
+    }
+
     fn unix(path: &str) -> Address {
         Address::Unix(PathBuf::from(path))
     }
@@ -176,9 +190,9 @@ mod tests {
     #[test]
     fn the_default_is_in_the_data_directory_or_named_by_user_and_port() {
         let base = runtime(Path::new("/run/user/7"));
-        let place = Place::to_make(&config(&[("data_dir", "/var/lib/swell")]), 6379, &base);
+        let place = best(&config(&[("data_dir", "/var/lib/swell")]), 6379, &base);
         assert_eq!((place.link, place.private), (unix("/var/lib/swell/swell-link.sock"), false));
-        let place = Place::to_make(&config(&[]), 6380, &base);
+        let place = best(&config(&[]), 6380, &base);
         assert_eq!((place.link, place.private), (unix("/run/user/7/swell-7-6380/swell-link.sock"), true));
         let place = Place::to_find(&config(&[("resp", "off"), ("memcached", "0.0.0.0:11")]), &base);
         assert_eq!(place.link, unix("/run/user/7/swell-7-11/swell-link.sock"));
@@ -187,19 +201,19 @@ mod tests {
     #[test]
     fn long_directories_are_passed_over_for_short_ones() {
         let long = format!("/{}", "d".repeat(90));
-        let place = Place::to_make(&config(&[("data_dir", &long)]), 6379, &runtime(Path::new("/run")));
+        let place = best(&config(&[("data_dir", &long)]), 6379, &runtime(Path::new("/run")));
         assert_eq!(place.link, unix("/run/swell-7-6379/swell-link.sock"));
-        let place = Place::to_make(&config(&[]), 6379, &runtime(Path::new(&long)));
+        let place = best(&config(&[]), 6379, &runtime(Path::new(&long)));
         assert_eq!(place.link, unix("/tmp/swell-7-6379/swell-link.sock"));
     }
 
     #[test]
     fn what_was_asked_for_is_kept_and_nodes_sockets_are_beside_it() {
         let base = runtime(Path::new("/run"));
-        let place = Place::to_make(&config(&[("link", "unix:/srv/x.sock"), ("data_dir", "/d")]), 1, &base);
+        let place = best(&config(&[("link", "unix:/srv/x.sock"), ("data_dir", "/d")]), 1, &base);
         assert_eq!((place.link, place.folder), (unix("/srv/x.sock"), PathBuf::from("/srv")));
         let tcp = [("link", "0.0.0.0:7000"), ("token", "t"), ("data_dir", "/d")];
-        let place = Place::to_make(&config(&tcp), 1, &base);
+        let place = best(&config(&tcp), 1, &base);
         assert_eq!((place.link, place.folder), (Address::Tcp("0.0.0.0:7000".to_owned()), PathBuf::from("/d")));
     }
 
@@ -212,14 +226,22 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_cannot_be_made_is_passed_over() {
+        let scratch = Scratch::new();
+        let bases = vec![scratch.path().join("missing"), scratch.path().to_owned()];
+        let place = Place::make(&config(&[]), 6379, &Runtime { bases, uid: 7 }).expect("the second can be made");
+        assert_eq!(place.folder, scratch.path().join("swell-7-6379"));
+    }
+
+    #[test]
     fn a_private_folder_is_this_users_alone_and_goes_again() {
         let scratch = Scratch::new();
-        let place = Place::to_make(&config(&[]), 6379, &runtime(scratch.path()));
-        place.make().expect("it can be made");
+        let place = best(&config(&[]), 6379, &runtime(scratch.path()));
+        place.make_folder().expect("it can be made");
         assert_eq!(fs::metadata(&place.folder).expect("it is there").mode() & 0o777, 0o700);
-        place.make().expect("it may be there already");
+        place.make_folder().expect("it may be there already");
         fs::set_permissions(&place.folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
-        assert!(matches!(place.make(), Err(PlaceError::NotOurs(folder)) if folder == place.folder));
+        assert!(matches!(place.make_folder(), Err(PlaceError::NotOurs(folder)) if folder == place.folder));
         place.leave();
         assert!(!place.folder.exists());
         std::os::unix::fs::symlink(scratch.path(), &place.folder).expect("a link can be made");

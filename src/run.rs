@@ -51,17 +51,16 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         embedded: embedded.clone(),
     };
     let start_proxy = || Running::start(&config, identity.clone(), listeners, prices, maxclients, topology);
-    let start_cluster = |place| start_cluster(&config, &identity, place, embedded.as_ref());
+    let start_cluster = |leaving: &mut Leaving| match place {
+        Some(place) => start_cluster(&config, &identity, place, embedded.as_ref(), leaving),
+        None => Ok(None),
+    };
     // Alone, the embedded node serves from the start whatever the scaler may be doing; others have to be waited for.
     let (running, cluster) = if cluster::is_alone(&config) {
-        let running = start_proxy()?;
-        let cluster = place.map(start_cluster).transpose()?.flatten();
-        (running, cluster)
+        (start_proxy()?, start_cluster(&mut leaving)?)
     } else {
-        let cluster = place.map(start_cluster).transpose()?.flatten();
-        if let Some(cluster) = &cluster
-            && !cluster.wait_ready(|| leaving.is_asked())?
-        {
+        let cluster = start_cluster(&mut leaving)?;
+        if leaving.asked.is_some() {
             return Ok(());
         }
         (start_proxy()?, cluster)
@@ -117,22 +116,25 @@ fn open_doors(config: &Config) -> anyhow::Result<(Listeners, usize)> {
 /// Finds and makes the place for links. None: there is none, and nobody has asked for one.
 fn make_place(config: &Config, addresses: &Addresses) -> anyhow::Result<Option<Place>> {
     let first = [addresses.resp, addresses.memcached, addresses.http].into_iter().flatten().next();
-    let place = Place::to_make(config, first.map_or(0, |address| address.port()), &place::Runtime::here());
-    match place.make() {
-        Ok(()) => Ok(Some(place)),
+    match Place::make(config, first.map_or(0, |address| address.port()), &place::Runtime::here()) {
+        Ok(place) => Ok(Some(place)),
         Err(error) => go_without_link(config, error.into()).map(|()| None),
     }
 }
 
-/// Starts scaler and nodes. None: they cannot listen, and nobody has asked for it.
+/// Starts scaler and nodes, and waits for them. None: they cannot listen, and nobody has asked for it.
 fn start_cluster(
     config: &Config,
     identity: &Identity,
     place: Place,
     embedded: Option<&Embedded>,
+    leaving: &mut Leaving,
 ) -> anyhow::Result<Option<Cluster>> {
     match Cluster::start(config, identity, place, embedded) {
-        Ok(cluster) => Ok(Some(cluster)),
+        Ok(cluster) => {
+            cluster.wait_ready(|| leaving.is_asked())?;
+            Ok(Some(cluster))
+        }
         Err(error) if error.is_about_listening() => go_without_link(config, error.into()).map(|()| None),
         Err(error) => Err(error.into()),
     }
@@ -152,6 +154,8 @@ fn go_without_link(config: &Config, error: anyhow::Error) -> anyhow::Result<()> 
 struct Leaving {
     runtime: Runtime,
     signals: Signals,
+    /// The signal that has come already.
+    asked: Option<&'static str>,
 }
 
 impl Leaving {
@@ -162,13 +166,15 @@ impl Leaving {
             let _entered = runtime.enter();
             Signals::take().context("cannot listen for signals")?
         };
-        Ok(Leaving { runtime, signals })
+        Ok(Leaving { runtime, signals, asked: None })
     }
 
     /// Whether somebody has asked to leave already.
     fn is_asked(&mut self) -> bool {
         let next = self.signals.next();
-        self.runtime.block_on(async { tokio::time::timeout(Duration::ZERO, next).await.is_ok() })
+        let asked = self.runtime.block_on(async { tokio::time::timeout(Duration::ZERO, next).await });
+        self.asked = self.asked.or(asked.ok());
+        self.asked.is_some()
     }
 
     /// Tells where everything is, waits for a signal, and stops the proxy.
@@ -178,7 +184,10 @@ impl Leaving {
         if let Some(path) = &config.ready_file {
             ready::write(path, addresses).with_context(|| format!("cannot write the ready file {}", path.display()))?;
         }
-        let signal = self.runtime.block_on(self.signals.next());
+        let signal = match self.asked {
+            Some(signal) => signal,
+            None => self.runtime.block_on(self.signals.next()),
+        };
         tracing::info!(signal, "leaving: finishing what is in flight");
         running.stop();
         if let Some(path) = &config.ready_file {

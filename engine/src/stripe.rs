@@ -18,12 +18,24 @@ use crate::table::Table;
 pub const STRIPE_SLOTS: usize = 64;
 /// Stripes of an engine.
 pub const STRIPES: usize = SLOTS / STRIPE_SLOTS;
-/// How often a taken stripe is tried before a ticket is drawn; a held lock is mostly free again within a microsecond.
-const SPINS: u32 = 48;
+/// How often a taken stripe is looked at before its worker turns to something else: 4 to 10 µs. A command holds its
+/// lock for less than one, so that a lock that is still taken then belongs to a thread that does not run.
+const SPINS: u32 = 200;
+/// How many newcomers may take a free lock before the head of its queue does. From its first try on the head lets
+/// nobody pass; this is for the time until its worker comes round to it, 1 to 2 ms of a hot key's traffic.
+pub const BARGES_MAX: u32 = 4096;
 
+/// No ticket, not locked: nothing is set.
+const FREE: u32 = 0;
 const LOCKED: u32 = 1;
-/// There are tickets: newcomers queue behind them.
+/// There are tickets.
 const WAITING: u32 = 2;
+/// The head of the queue is to be woken by whoever unlocks next. Not set while it is on its way.
+const CALL: u32 = 4;
+/// The head of the queue has come and found the lock taken: no newcomer passes it any more.
+const CLOSED: u32 = 8;
+/// One newcomer that has passed the head; the bits from here on count them.
+const BARGE: u32 = 16;
 
 /// The stripe that a slot belongs to.
 #[inline]
@@ -179,22 +191,27 @@ impl Stripe {
     /// Takes the lock if it is free and nobody queues.
     #[inline]
     pub fn try_lock(&self) -> bool {
-        self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.change(FREE, LOCKED)
     }
 
-    /// Takes the lock, spinning briefly.
+    /// Takes the lock, spinning briefly. A free lock is taken also where others queue for it, but only
+    /// [`BARGES_MAX`] times for each of them, and not once the head of the queue has come: a lock that waits for a
+    /// thread to wake up serves nobody.
     #[inline]
     pub fn lock_briefly(&self) -> bool {
-        self.try_lock() || self.spin()
+        self.try_lock() || self.contend()
     }
 
     #[cold]
-    fn spin(&self) -> bool {
+    fn contend(&self) -> bool {
         for _ in 0..SPINS {
-            std::hint::spin_loop();
-            if self.state.load(Ordering::Relaxed) == 0 && self.try_lock() {
+            let state = self.state.load(Ordering::Relaxed);
+            if let Some(taken) = taken_by_newcomer(state)
+                && self.change(state, taken)
+            {
                 return true;
             }
+            std::hint::spin_loop();
         }
         false
     }
@@ -204,9 +221,7 @@ impl Stripe {
     pub fn lock_patiently(&self) {
         loop {
             let state = self.state.load(Ordering::Relaxed);
-            let free = state & LOCKED == 0;
-            let wanted = state | LOCKED;
-            if free && self.state.compare_exchange(state, wanted, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            if state & LOCKED == 0 && self.change(state, state | LOCKED) {
                 return;
             }
             std::thread::yield_now();
@@ -235,36 +250,57 @@ impl Stripe {
         Held { stripe: self }
     }
 
-    /// Takes the lock for the holder of a ticket; the ticket is used up when this succeeds.
+    /// Takes the lock for the holder of a ticket; the ticket is used up when this succeeds. If it is the head of the
+    /// queue and the lock is taken, nobody passes it any more, and it is woken by whoever unlocks: once its worker has
+    /// come round to it, the head waits for one holder only.
     pub fn lock_with(&self, ticket: Ticket) -> bool {
+        self.spin_while_locked();
         let mut waiting = self.waiting();
-        if waiting.tickets.front().is_none_or(|(number, _)| *number != ticket.number) {
+        if !waiting.is_head(ticket) {
             return false;
         }
-        let free = self.state.compare_exchange(WAITING, WAITING | LOCKED, Ordering::Acquire, Ordering::Relaxed);
-        if free.is_err() {
-            return false;
+        let rest = if waiting.tickets.len() > 1 { WAITING | CALL } else { FREE };
+        loop {
+            let state = self.state.load(Ordering::Relaxed);
+            if state & LOCKED == 0 {
+                if self.change(state, LOCKED | rest) {
+                    waiting.tickets.pop_front();
+                    return true;
+                }
+            } else if self.change(state, state | CALL | CLOSED) {
+                return false;
+            }
         }
-        waiting.tickets.pop_front();
-        if waiting.tickets.is_empty() {
-            self.state.fetch_and(!WAITING, Ordering::Relaxed);
-        }
-        true
     }
 
-    /// Gives the lock back and wakes the head of the queue.
+    fn spin_while_locked(&self) {
+        for _ in 0..SPINS {
+            if self.state.load(Ordering::Relaxed) & LOCKED == 0 {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Gives the lock back and wakes the head of the queue, unless it is on its way.
     #[inline]
     pub fn unlock(&self) {
         let before = self.state.fetch_sub(LOCKED, Ordering::Release);
         debug_assert!(before & LOCKED != 0);
-        if before & WAITING != 0 {
-            self.wake_head();
+        if before & CALL != 0 {
+            self.call_head();
         }
     }
 
+    /// Wakes the head of the queue if nobody has done so since it came to the head or was last turned away.
     #[cold]
-    fn wake_head(&self) {
-        let waker = self.waiting().tickets.front().map(|(_, waker)| waker.clone());
+    fn call_head(&self) {
+        let waiting = self.waiting();
+        if self.state.fetch_and(!CALL, Ordering::Relaxed) & CALL == 0 {
+            return;
+        }
+        let waker = waiting.tickets.front().map(|(_, waker)| waker.clone());
+        drop(waiting);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -273,31 +309,41 @@ impl Stripe {
     /// Draws a ticket: `waker` is woken when it is this ticket's turn (at once, if the lock is free by now).
     pub fn draw(&self, index: usize, waker: &Waker) -> Ticket {
         let mut waiting = self.waiting();
-        let number = waiting.next;
+        let ticket = Ticket { stripe: index as u16, number: waiting.next };
         waiting.next += 1;
-        waiting.tickets.push_back((number, waker.clone()));
-        let before = self.state.fetch_or(WAITING, Ordering::Relaxed);
-        let is_head = waiting.tickets.len() == 1;
+        waiting.tickets.push_back((ticket.number, waker.clone()));
+        let is_first = waiting.tickets.len() == 1;
+        let before = if is_first { self.state.fetch_or(WAITING | CALL, Ordering::Relaxed) } else { LOCKED };
         drop(waiting);
-        if before & LOCKED == 0 && is_head {
-            waker.wake_by_ref();
+        if before & LOCKED == 0 {
+            self.call_head();
         }
-        Ticket { stripe: index as u16, number }
+        ticket
     }
 
-    /// Gives a ticket up (its connection has gone) and passes the turn on.
+    /// Gives a ticket up (its connection has gone) and passes the turn on. Does nothing for one that is used up.
     pub fn cancel(&self, ticket: Ticket) {
         let mut waiting = self.waiting();
-        waiting.tickets.retain(|(number, _)| *number != ticket.number);
-        let state = if waiting.tickets.is_empty() {
-            self.state.fetch_and(!WAITING, Ordering::Relaxed)
-        } else {
-            self.state.load(Ordering::Relaxed)
-        };
+        let Ok(at) = waiting.tickets.binary_search_by_key(&ticket.number, |(number, _)| *number) else { return };
+        waiting.tickets.remove(at);
+        if at > 0 {
+            return;
+        }
+        let rest = if waiting.tickets.is_empty() { FREE } else { WAITING | CALL };
+        let mut state = self.state.load(Ordering::Relaxed);
+        while !self.change(state, (state & LOCKED) | rest) {
+            state = self.state.load(Ordering::Relaxed);
+        }
         drop(waiting);
         if state & LOCKED == 0 {
-            self.wake_head();
+            self.call_head();
         }
+    }
+
+    /// Changes the lock's word if it still is what it was.
+    #[inline]
+    fn change(&self, from: u32, to: u32) -> bool {
+        self.state.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Keys that count (or those with an expiry) of all databases, as of a moment ago.
@@ -439,6 +485,22 @@ impl Stripe {
     }
 }
 
+impl Waiting {
+    fn is_head(&self, ticket: Ticket) -> bool {
+        self.tickets.front().is_some_and(|(number, _)| *number == ticket.number)
+    }
+}
+
+/// The lock's word once a newcomer has taken it, if one may.
+#[inline]
+fn taken_by_newcomer(state: u32) -> Option<u32> {
+    match state {
+        FREE => Some(LOCKED),
+        closed if closed & (LOCKED | CLOSED) != 0 => None,
+        queued => (queued / BARGE < BARGES_MAX).then_some(queued + BARGE + LOCKED),
+    }
+}
+
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
@@ -466,98 +528,4 @@ impl Ticket {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
-    use std::task::Wake;
-
-    #[derive(Default)]
-    struct Counter(AtomicUsize);
-
-    impl Wake for Counter {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    impl Counter {
-        fn count(&self) -> usize {
-            self.0.load(Ordering::SeqCst)
-        }
-    }
-
-    #[test]
-    fn tickets_are_served_in_order_and_newcomers_wait() {
-        let stripe = Stripe::default();
-        let (a, b) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
-        assert!(stripe.try_lock());
-        let first = stripe.draw(0, &a.clone().into());
-        let second = stripe.draw(0, &b.clone().into());
-        stripe.unlock();
-        assert_eq!((a.count(), b.count()), (1, 0));
-        assert!(!stripe.try_lock(), "a newcomer queues behind tickets");
-        assert!(!stripe.lock_with(second), "not its turn");
-        assert!(stripe.lock_with(first));
-        stripe.unlock();
-        assert_eq!(b.count(), 1);
-        assert!(stripe.lock_with(second));
-        stripe.unlock();
-        assert!(stripe.try_lock());
-    }
-
-    #[test]
-    fn a_ticket_on_a_free_lock_is_called_at_once_and_a_cancelled_one_passes_the_turn_on() {
-        let stripe = Stripe::default();
-        let (a, b) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
-        let first = stripe.draw(0, &a.clone().into());
-        let second = stripe.draw(0, &b.clone().into());
-        assert_eq!((a.count(), b.count()), (1, 0));
-        stripe.cancel(first);
-        assert_eq!(b.count(), 1);
-        stripe.cancel(second);
-        assert!(stripe.try_lock());
-    }
-
-    #[test]
-    fn one_gate_speaks_for_all_until_one_differs() {
-        let mut data = StripeData::default();
-        let slot = Slot::new(70).unwrap();
-        data.set_gate(slot, Gate::Sealed);
-        assert_eq!(data.gate_of(slot), Gate::Sealed);
-        assert_eq!(data.gate_of(Slot::new(71).unwrap()), Gate::Serving);
-        data.set_gate(slot, Gate::Serving);
-        assert!(data.gates.is_none());
-    }
-
-    #[test]
-    fn a_guard_is_made_only_for_a_lock_that_was_taken() {
-        let stripe = Stripe::default();
-        let held = stripe.hold_briefly();
-        assert!(held.is_some());
-        assert!(stripe.hold_briefly().is_none());
-        assert!(!stripe.try_lock(), "the first guard still holds it");
-        drop(held);
-        assert!(stripe.try_lock());
-    }
-
-    #[test]
-    fn threads_exclude_each_other() {
-        let stripe = Stripe::default();
-        let mut count = 0u64;
-        let shared = ptr::from_mut(&mut count) as usize;
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..10_000 {
-                        stripe.lock_patiently();
-                        // SAFETY: the lock is what is being tested.
-                        unsafe { *(shared as *mut u64) += 1 };
-                        stripe.unlock();
-                    }
-                });
-            }
-        });
-        assert_eq!(count, 40_000);
-    }
-}
+mod tests;

@@ -404,6 +404,37 @@ fn what_threads_write_meanwhile_arrives() {
     });
 }
 
+/// A few keys that are written all the time, copied again and again.
+#[test]
+fn no_write_is_lost_at_the_moment_its_key_is_copied() {
+    let (from, to) = nodes();
+    let (stop, group) = (AtomicBool::new(false), slots_of(&[b"t", b"u"]));
+    let mut target = Client::new(&to, 4);
+    std::thread::scope(|scope| {
+        for tag in ["t", "u"] {
+            let (from, stop) = (&from, &stop);
+            scope.spawn(move || {
+                let mut client = Client::new(from, 1);
+                while !stop.load(Ordering::Relaxed) {
+                    for n in 0..4 {
+                        client.run(&["incr", &format!("{{{tag}}}{n}")]);
+                    }
+                }
+            });
+        }
+        let moved = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..300 {
+                let mut outgoing = Outgoing::begin(&from, &group);
+                let mut incoming = Incoming::prepare(&mut target.handle, &group);
+                move_all(&mut outgoing, &mut incoming, &mut target.handle).unwrap();
+                check_moved(&outgoing, &from, &to);
+            }
+        }));
+        stop.store(true, Ordering::Relaxed);
+        moved.unwrap();
+    });
+}
+
 #[test]
 fn a_full_spool_ends_the_stream_and_no_writer() {
     let (from, to) = nodes();

@@ -38,7 +38,8 @@ impl Cluster {
     fn start(nodes: &str, args: &[&str]) -> Cluster {
         let server = Swell::start(&[&["--nodes-min", nodes], args].concat());
         let log = server.log();
-        let link = log.lines().next().and_then(|line| line.split_once(", link ")).map(|(_, link)| link.to_owned());
+        let banner = log.lines().find(|line| line.starts_with("Swell "));
+        let link = banner.and_then(|line| line.split_once(", link ")).map(|(_, link)| link.to_owned());
         let link = link.unwrap_or_else(|| panic!("the banner tells the link: {log}"));
         let token = args.iter().position(|arg| *arg == "--token").map_or("", |_| "geheim");
         Cluster { server, link, token }

@@ -299,3 +299,82 @@ impl Attempt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swell_ring::NodeId;
+
+    const ID: HandoverId = HandoverId(1);
+    const EPOCH: Epoch = Epoch(5);
+
+    fn step(source: &mut Source, now_ms: u64, input: Input) -> Vec<Action> {
+        source.step(now_ms, EPOCH, &SlotSet::all(), input)
+    }
+
+    fn copy(id: HandoverId) -> Input {
+        let group = Group { id, slots: slots(), from: NodeId(1), to: NodeId(2) };
+        Input::Message(ToSource::Copy { group, target_address: String::new(), bytes_per_second_max: 0 })
+    }
+
+    fn slots() -> SlotSet {
+        "3-4".parse().unwrap()
+    }
+
+    fn is(phase: SourcePhase) -> Action {
+        Action::Source(FromSource::Is { id: ID, phase, keys: 0, bytes: 0 })
+    }
+
+    fn sealed() -> Source {
+        let mut source = Source::new();
+        step(&mut source, 0, copy(ID));
+        let actions = step(&mut source, 10, Input::CopyDrained { id: ID });
+        assert_eq!(actions, [Action::Seal { id: ID, slots: slots() }, is(SourcePhase::Sealed)]);
+        source
+    }
+
+    #[test]
+    fn sealed_ends_by_itself_and_a_late_release_finds_nothing() {
+        let mut source = sealed();
+        assert_eq!(source.deadline_ms(), Some(10 + SEALED_MS_MAX));
+        assert!(step(&mut source, 9 + SEALED_MS_MAX, Input::Tick).is_empty());
+        let actions = step(&mut source, 10 + SEALED_MS_MAX, Input::Tick);
+        let failed = Action::Source(FromSource::Failed { id: ID, why: Failure::SealedTooLong });
+        assert_eq!(actions, [Action::Serve { slots: slots() }, Action::StopStream { id: ID }, failed]);
+        let late = step(&mut source, 40, Input::Message(ToSource::Release { id: ID }));
+        assert_eq!(late, [is(SourcePhase::Unknown)]);
+    }
+
+    #[test]
+    fn released_is_not_ended_by_time_cancel_a_broken_stream_or_any_newer_map() {
+        let mut source = sealed();
+        let released = step(&mut source, 11, Input::Message(ToSource::Release { id: ID }));
+        assert_eq!(released, [Action::Release { slots: slots() }, is(SourcePhase::Released)]);
+        assert!(step(&mut source, 10_000, Input::Tick).is_empty());
+        let why = Failure::Stream("reset".to_owned());
+        assert!(step(&mut source, 10_000, Input::StreamBroken { id: ID, why }).is_empty());
+        let cancel = Input::Message(ToSource::Cancel { id: ID });
+        assert_eq!(step(&mut source, 10_000, cancel), [is(SourcePhase::Released)]);
+        assert!(source.on_map(Epoch(6), &SlotSet::new()).is_empty());
+        // Given back by the map with epoch 7: not before it was seen.
+        let back = Input::Message(ToSource::Return { id: ID, epoch: Epoch(7) });
+        assert!(source.step(10_000, Epoch(6), &SlotSet::all(), back).is_empty());
+        assert_eq!(source.on_map(Epoch(7), &SlotSet::new())[0], Action::Serve { slots: slots() });
+    }
+
+    #[test]
+    fn what_was_called_unknown_never_begins() {
+        let mut source = Source::new();
+        assert_eq!(step(&mut source, 0, Input::Message(ToSource::Query { id: ID })), [is(SourcePhase::Unknown)]);
+        assert_eq!(step(&mut source, 1, copy(ID)), [is(SourcePhase::Unknown)]);
+        assert!(source.is_idle());
+    }
+
+    #[test]
+    fn a_map_that_gives_the_slots_away_ends_it() {
+        let mut source = sealed();
+        step(&mut source, 11, Input::Message(ToSource::Release { id: ID }));
+        assert_eq!(source.on_map(Epoch(6), &slots()), [Action::StopStream { id: ID }]);
+        assert!(source.is_idle());
+    }
+}

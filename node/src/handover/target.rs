@@ -3,10 +3,10 @@
 //! A target that is Ready stays so (Dark) until a map decides:
 //! - the map gives it the slots: it serves them with what came. The driver makes such a map only when the source has
 //!   released them or is dead, and never gives slots to a node that may still hold another attempt's copy of them;
-//! - the map names the source still, or nobody: that says nothing. Several hand-overs run at once, and each commit is a
-//!   newer map in which the others' sources still own their slots. Were the target to forget, a released group would
-//!   be lost; to stay costs memory until the driver's `Cancel`, which is repeated until it is answered;
-//! - the map names a third node: there is nothing left to be handed over, and it forgets.
+//! - the map names anybody else, or nobody: that says nothing. Several hand-overs run at once, and each commit is a newer
+//!   map in which the others' sources still own their slots; and a map that comes late, though newer than what the target
+//!   has seen, may be older than the attempt, and name an owner before the source. Were the target to forget, a released
+//!   group would be lost; to stay costs memory until the driver's `Cancel`, which is repeated until it is answered.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,6 @@ pub struct Target {
 #[derive(Clone, Debug)]
 struct Attempt {
     slots: SlotSet,
-    from: NodeId,
     phase: Phase,
 }
 
@@ -125,7 +124,7 @@ impl Target {
             return self.fail(id, Failure::Busy(group.slots));
         }
         let mut actions: Vec<Action> = rivals.into_iter().flat_map(|old| self.fail(old, Failure::Cancelled)).collect();
-        let attempt = Attempt { slots: group.slots.clone(), from: group.from, phase: Phase::Preparing };
+        let attempt = Attempt { slots: group.slots.clone(), phase: Phase::Preparing };
         self.attempts.insert(id, attempt);
         actions.push(Action::Prepare { group });
         actions
@@ -173,18 +172,16 @@ impl Target {
     }
 
     fn judge(&mut self, id: HandoverId, me: NodeId, map: &SlotMap) -> Vec<Action> {
-        let Some(attempt) = self.attempts.get_mut(&id) else { return Vec::new() };
-        let owners: Vec<Option<NodeId>> = attempt.slots.iter().map(|slot| map.owner(slot)).collect();
-        let from = attempt.from;
-        if owners.iter().all(|owner| owner.is_none_or(|owner| owner == from)) {
+        let Some(attempt) = self.attempts.get(&id) else { return Vec::new() };
+        let mine: SlotSet = attempt.slots.iter().filter(|slot| map.owner(*slot) == Some(me)).collect();
+        if mine.is_empty() {
             return Vec::new();
         }
-        if attempt.phase != Phase::Ready || !owners.contains(&Some(me)) {
-            let slots = attempt.slots.clone();
-            return self.fail(id, Failure::NotOwner(slots));
+        if attempt.phase != Phase::Ready {
+            return self.fail(id, Failure::Busy(mine));
         }
         let mut rest = attempt.slots.clone();
-        rest.subtract(&attempt.slots.iter().filter(|slot| map.owner(*slot) == Some(me)).collect());
+        rest.subtract(&mine);
         self.attempts.remove(&id);
         self.ended.insert(id);
         let abandon = (!rest.is_empty()).then_some(Action::Abandon { id, slots: rest });

@@ -108,17 +108,23 @@ async fn read(
             return Err(BadFrame::OutOfPlace("a stream carries stream frames only").into());
         }
         applied += frame.bytes;
-        let mut handle = handle.borrow_mut();
-        if let Err(error) = incoming.apply(&mut handle, frame.rest) {
-            return Ok(Err(error));
+        match apply(&mut incoming, &mut handle.borrow_mut(), frame.rest) {
+            Ok(false) => {}
+            Ok(true) => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
         }
-        if incoming.is_complete() {
-            return Ok(incoming.end(&handle));
-        }
-        drop(handle);
         if applied >= SLICE_BYTES {
             applied = 0;
             yield_now().await;
         }
     }
+}
+
+/// Applies one frame; whether it was the last, and everything has come.
+fn apply(incoming: &mut Incoming, handle: &mut Handle, bytes: &[u8]) -> Result<bool, StreamError> {
+    incoming.apply(handle, bytes)?;
+    if incoming.is_complete() {
+        incoming.end(handle)?;
+    }
+    Ok(incoming.is_complete())
 }

@@ -3,6 +3,7 @@
 
 mod body;
 pub mod frame;
+mod group;
 pub mod hello;
 pub mod outbox;
 pub mod serve;

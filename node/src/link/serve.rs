@@ -5,13 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
+use swell_engine::Outcome;
 use swell_engine::admit::Admitted;
-use swell_engine::key::KeyHash;
-use swell_engine::spec::{Body, Spec};
 use swell_engine::stripe::Ticket;
-use swell_engine::{Db, Outcome};
 use swell_wire::requests::Kind as ItemKind;
-use swell_wire::{Limits, Out, Requests, memcached, resp};
+use swell_wire::{Out, Requests, memcached, resp};
 
 use crate::embedded::{Handle, Node};
 use crate::link::body::{self, Job, Ran};
@@ -19,15 +17,13 @@ use crate::link::frame::{
     self, BadFrame, CHUNK_BYTES, CREDIT_BYTES, ChunkHead, CreditHead, Entry, Flags, Frame, Kind, PREFIX_BYTES,
     ReplyHead, RequestHead, Status,
 };
-use crate::link::outbox::{OpenReply, Outbox};
+use crate::link::group::{GROUP, Group, Open};
+use crate::link::outbox::Outbox;
 use crate::link::session::{
     GATE_WAIT_MS, Incoming, PARKED_BYTES_MAX, Ready, SESSIONS_MAX, Slow, UNSENT_BYTES_MAX, Wait,
 };
 use crate::link::stats::Counts;
 use crate::view::View;
-
-/// Requests whose memory is asked for before the first of them runs.
-const GROUP: usize = 32;
 
 /// All sessions of one link.
 pub struct Sessions {
@@ -50,44 +46,6 @@ pub struct Sessions {
     timed: Vec<u32>,
     /// The first of these deadlines, or one before it, unix milliseconds.
     deadline_ms: Option<u64>,
-}
-
-/// Requests that run together, in the order they came.
-#[derive(Debug)]
-struct Group {
-    limits: Limits,
-    requests: Requests,
-    frames: Vec<Open>,
-    planned: Vec<Planned>,
-    keys: Vec<KeyHash>,
-}
-
-/// A frame of the group.
-#[derive(Debug)]
-struct Open {
-    head: RequestHead,
-    /// Its body in the buffer.
-    from: usize,
-    to: usize,
-    /// Its first request in the group's table.
-    first: usize,
-    /// Requests that ran.
-    done: usize,
-    reply: Option<OpenReply>,
-    /// It has to wait, and is kept by its session.
-    is_kept: bool,
-}
-
-/// One request of the group.
-#[derive(Clone, Copy, Debug)]
-struct Planned {
-    spec: &'static Spec,
-    frame: u32,
-    item: u32,
-    keys_from: u32,
-    keys_to: u32,
-    /// Its keys cannot be told: an error is its reply.
-    is_bad: bool,
 }
 
 /// What a call works with.
@@ -622,57 +580,6 @@ enum Stop {
     More,
     /// With the epoch and state to wait for.
     Refused(Status, u64, u64),
-}
-
-impl Group {
-    fn new() -> Group {
-        Group {
-            limits: body::limits(),
-            requests: Requests::new(),
-            frames: Vec::with_capacity(GROUP),
-            planned: Vec::with_capacity(GROUP),
-            keys: Vec::with_capacity(GROUP),
-        }
-    }
-
-    /// Looks a request's command up and hashes its keys.
-    #[inline]
-    fn plan(&mut self, handle: &Handle, frame: usize, item: usize, body: &[u8], flags: Flags) -> Result<(), BadFrame> {
-        let Some(args) = self.requests.get(item, body) else { return Ok(()) };
-        let spec = body::command(flags, args)?;
-        if !matches!(spec.body, Body::Keys(_) | Body::Whole(_)) {
-            return Err(BadFrame::OutOfPlace("a command that nodes do not run in such a frame"));
-        }
-        let keys_from = self.keys.len();
-        let is_bad = spec.hash_keys(handle.engine(), args, &mut self.keys).is_err();
-        if is_bad {
-            self.keys.truncate(keys_from);
-        }
-        self.planned.push(Planned {
-            spec,
-            frame: frame as u32,
-            item: item as u32,
-            keys_from: keys_from as u32,
-            keys_to: self.keys.len() as u32,
-            is_bad,
-        });
-        Ok(())
-    }
-
-    /// Asks the memory for what is planned.
-    #[inline]
-    fn prefetch(&self, handle: &Handle) {
-        if self.planned.len() < 2 {
-            return;
-        }
-        let db_of = |planned: &Planned| self.frames[planned.frame as usize].head.db;
-        let same_db = self.planned.chunk_by(|one, other| db_of(one) == db_of(other));
-        for run in same_db {
-            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-            let db = Db::new(db_of(first).into()).unwrap_or_default();
-            handle.prefetch(db, &self.keys[first.keys_from as usize..last.keys_to as usize]);
-        }
-    }
 }
 
 /// The lowest epoch that can help a request for a slot that is not served here.

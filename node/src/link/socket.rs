@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
@@ -158,7 +159,8 @@ impl Detached {
 }
 
 impl Listener {
-    /// Listens. A Unix socket's file that nobody listens at any more is replaced; its folder must exist.
+    /// Listens. A Unix socket is this user's alone. Its file is replaced where nobody listens at it any more; its folder
+    /// must exist.
     ///
     /// # Errors
     /// As the system says; `AddrInUse` where somebody listens already.
@@ -168,7 +170,10 @@ impl Listener {
                 if path.exists() && UnixStream::connect(path).await.is_err() {
                     std::fs::remove_file(path)?;
                 }
-                Ok(Listener::Unix(UnixListener::bind(path)?, path.clone()))
+                let listener = Listener::Unix(UnixListener::bind(path)?, path.clone());
+                // Whatever the umask: the socket stands in for a secret where there is none.
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+                Ok(listener)
             }
             Address::Tcp(text) => Ok(Listener::Tcp(TcpListener::bind(text).await?)),
         }

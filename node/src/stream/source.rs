@@ -7,6 +7,7 @@ use swell_engine::Db;
 use swell_engine::effect::{Effect, Observer, ObserverId};
 use swell_engine::entry::Entry;
 use swell_engine::gate::Gate;
+use swell_engine::import::Export;
 use swell_engine::key::{DATABASES, Hasher};
 use swell_engine::stripe::stripe_of;
 use swell_ring::{Slot, SlotSet};
@@ -296,11 +297,8 @@ impl Outgoing {
             };
         }
         self.keys += keys as u64;
+        self.shared.pass(&export, next, queue);
         self.next = next;
-        // Both before the lock goes: whoever changes one of these keys next finds it passed, and comes behind it.
-        self.shared.passed.store(next.map_or(u64::MAX, Place::number), Relaxed);
-        self.shared.spool().append(queue);
-        drop(export);
     }
 
     fn unsent(&self) -> usize {
@@ -361,6 +359,13 @@ impl Shared {
             return Some(Place { db: place.db + 1, rank: 0, ..place });
         }
         self.slots.next_from(place.slot.index() + 1).map(Place::start)
+    }
+
+    /// The walk has come to `next`, and this is what it found on the way. While the lock is held: whoever changes one
+    /// of these keys next finds it passed, and comes behind it.
+    fn pass(&self, _locked: &Export<'_>, next: Option<Place>, found: Queue) {
+        self.passed.store(next.map_or(u64::MAX, Place::number), Relaxed);
+        self.spool().append(found);
     }
 
     /// Whether the walk has begun with a slot's database.

@@ -1,5 +1,7 @@
 //! Hand-overs between two hosts, driven by hand.
 
+use std::sync::Arc;
+
 use swell_engine::Outcome;
 use swell_engine::gate::Refusal;
 use swell_engine::stripe::stripe_of;
@@ -14,6 +16,7 @@ use swell_node::link::hello::{Answer, Hello, Purpose};
 use swell_node::link::socket::{Address, Listener, Socket};
 use swell_ring::{Epoch, Member, NodeId, SlotMap, SlotSet, slot_of};
 use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::data::run;
@@ -217,14 +220,15 @@ async fn a_group_goes_over_with_all_it_holds() {
     pair.to_target.stats(|stats| stats.keys == 3000).await;
 }
 
-/// Increments a counter until it is told where the slot has gone; how often it was acknowledged.
-fn count_up(node: &std::sync::Arc<Node>, key: &str) -> u64 {
-    let mut acknowledged = 0;
+/// Increments a counter until it is told that the slot has gone; how often it was acknowledged. Says when it has begun.
+fn count_up(node: &Arc<Node>, key: &str, begun: oneshot::Sender<()>) -> u64 {
+    let (mut acknowledged, mut begun) = (0, Some(begun));
     loop {
         match run(node, &format!("incr {key}")) {
             Ok(reply) => {
                 acknowledged += 1;
                 assert_eq!(reply, format!(":{acknowledged}\r\n"));
+                begun.take().map(|begun| begun.send(()));
             }
             Err(Outcome::NotExecuted(Refusal::Moved, _)) => return acknowledged,
             Err(_) => std::thread::yield_now(),
@@ -239,17 +243,16 @@ async fn what_is_written_meanwhile_goes_over_too() {
     for key in &keys {
         run(pair.source.node(), &format!("set {key} 0")).unwrap();
     }
-    let counting: Vec<_> = keys[..2]
-        .iter()
-        .map(|key| {
-            let (node, key) = (pair.source.node().clone(), key.clone());
-            run(&node, &format!("del {key}")).unwrap();
-            tokio::task::spawn_blocking(move || count_up(&node, &key))
-        })
-        .collect();
+    let mut counters = Vec::new();
+    for key in &keys[..2] {
+        let (node, key, (say, begun)) = (pair.source.node().clone(), key.clone(), oneshot::channel());
+        run(&node, &format!("del {key}")).unwrap();
+        counters.push(tokio::task::spawn_blocking(move || count_up(&node, &key, say)));
+        timeout(PATIENCE, begun).await.unwrap().unwrap();
+    }
     pair.release().await;
     pair.commit().await;
-    for (key, counting) in keys.iter().zip(counting) {
+    for (key, counting) in keys.iter().zip(counters) {
         let acknowledged = timeout(PATIENCE, counting).await.unwrap().unwrap().to_string();
         let reply = format!("${}\r\n{acknowledged}\r\n", acknowledged.len());
         assert_eq!(run(pair.target.node(), &format!("get {key}")).unwrap(), reply);
@@ -269,7 +272,9 @@ async fn cancelled_while_copying_the_source_serves_on() {
     // A thousand bytes a second: it would take minutes.
     pair.copy(&target, 1000).await;
     assert_eq!(pair.cancel_source().await, Failure::Cancelled);
-    assert_eq!(pair.cancel_target().await, Failure::Cancelled);
+    // The target may have seen the end of the stream first.
+    let why = pair.cancel_target().await;
+    assert!(matches!(why, Failure::Cancelled | Failure::Stream(_)), "{why}");
     assert_eq!(run(pair.source.node(), &format!("set {} w", keys[0])).unwrap(), "+OK\r\n");
     pair.to_target.stats(|stats| stats.keys == 0 && stats.used_bytes < 100_000).await;
     // The next attempt takes all of it over.
@@ -292,7 +297,8 @@ async fn cancelled_while_sealed_the_source_serves_again() {
     // A machine that is too busy to bring the cancel over in 20 ms sees it unsealed for that.
     assert!(matches!(why, Failure::Cancelled | Failure::SealedTooLong), "{why}");
     assert_eq!(run(pair.source.node(), &format!("set {key} w")).unwrap(), "+OK\r\n");
-    assert_eq!(pair.cancel_target().await, Failure::Cancelled);
+    let why = pair.cancel_target().await;
+    assert!(matches!(why, Failure::Cancelled | Failure::Stream(_)), "{why}");
 }
 
 #[tokio::test]

@@ -165,10 +165,9 @@ impl Member {
     pub async fn stats(&mut self, is_it: impl Fn(&NodeStats) -> bool) -> NodeStats {
         let hearing = async {
             loop {
-                if let FromMember::Stats(stats) = self.hear().await.expect("it has closed") {
-                    if is_it(&stats) {
-                        return *stats;
-                    }
+                match self.hear().await.expect("it has closed") {
+                    FromMember::Stats(stats) if is_it(&stats) => return *stats,
+                    _ => {}
                 }
             }
         };

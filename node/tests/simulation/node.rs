@@ -370,12 +370,8 @@ impl World {
     /// A released source that serves again.
     pub fn reopen(&mut self, id: NodeId, slots: &SlotSet) {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| node.alive) else { return };
-        let owned = node.local.ownership().owned().clone();
-        let still: SlotSet = slots.iter().filter(|slot| owned.contains(*slot)).collect();
-        let still: SlotSet = match node.local.source().is_idle() {
-            true => SlotSet::new(),
-            false => still,
-        };
+        let mut still = slots.clone();
+        still.intersect(node.local.ownership().owned());
         for at in used_of(&still) {
             if node.gates[at] == Gate::Released {
                 node.gates[at] = Gate::Serving;

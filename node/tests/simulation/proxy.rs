@@ -140,10 +140,9 @@ impl World {
     /// Deadlines; and the link to the scaler, which brings the newest map sooner or later.
     pub fn proxy_tick(&mut self, proxy: usize) {
         self.later(TICK_US, Event::ProxyTick { proxy });
-        if let Some(map) = self.scaler.driver.as_ref().map(|driver| driver.map().clone()) {
-            if map.epoch() > self.proxies[proxy].map.epoch() {
-                self.send(Event::ProxyMap { proxy, map });
-            }
+        let newest = self.scaler.driver.as_ref().map(|driver| driver.map().clone());
+        if let Some(map) = newest.filter(|map| map.epoch() > self.proxies[proxy].map.epoch()) {
+            self.send(Event::ProxyMap { proxy, map });
         }
         self.pump_all(proxy);
     }

@@ -18,7 +18,7 @@ use super::scaler::Scaler;
 pub const SLOTS_USED: usize = 6;
 const FAULTS_END_US: u64 = 3_000_000;
 const CLIENTS_END_US: u64 = 4_000_000;
-const RUN_END_US: u64 = 14_000_000;
+const RUN_END_US: u64 = 11_000_000;
 const NODES: u32 = 3;
 const NODES_EVER: u32 = 6;
 pub const PROXIES: usize = 2;
@@ -126,7 +126,7 @@ pub fn used() -> impl Iterator<Item = Slot> {
 /// Where a used slot stands among the used ones.
 pub fn index_of(slot: Slot) -> Option<usize> {
     let at = slot.index() / 2048;
-    (slot.index() % 2048 == 0 && at < SLOTS_USED).then_some(at)
+    (slot.index().is_multiple_of(2048) && at < SLOTS_USED).then_some(at)
 }
 
 /// The used slots of a set.

@@ -39,6 +39,11 @@ impl Client {
                 stop = Some((index, Stop::Hold(Hold::Room)));
                 break;
             }
+            if !flights.borrow_mut().may_follow(lines.map().epoch()) {
+                flights.borrow_mut().close_frames(&lines);
+                stop = Some((index, Stop::Hold(Hold::Quiet)));
+                break;
+            }
             core.planned.clear();
             core.keys.clear();
             if plan(core, &self.session, source, index) && self.submit(core, source, index, &flights, &lines) {

@@ -56,6 +56,8 @@ pub struct Flights {
     /// Before refused requests go again.
     need: Need,
     refused_since: Option<Instant>,
+    /// The slot map that what is under way was routed by.
+    epoch: Epoch,
     /// Nodes that have refused something: the next frame to them is flagged.
     restart: Vec<NodeId>,
     /// Chunks that were taken and not acknowledged, by link.
@@ -157,6 +159,7 @@ impl Flights {
             refused: 0,
             need: Need::default(),
             refused_since: None,
+            epoch: Epoch(0),
             restart: Vec::new(),
             owed: Vec::new(),
             shots: Vec::new(),
@@ -185,6 +188,16 @@ impl Flights {
     #[inline]
     pub fn has_room(&self) -> bool {
         self.requests.len() < FLIGHTS_MAX && self.kept.len() < FLIGHT_BYTES_MAX && self.refused == 0
+    }
+
+    /// Whether a request may go by this map: while something is under way by an older one, a slot that has moved since
+    /// might see a later request first.
+    #[inline]
+    pub fn may_follow(&mut self, epoch: Epoch) -> bool {
+        if self.requests.is_empty() {
+            self.epoch = epoch;
+        }
+        self.epoch == epoch
     }
 
     /// Since when something refused has been waiting, if nothing else is under way: it may go again.
@@ -349,6 +362,7 @@ impl Flights {
     /// Sends what was refused again, in the order of the requests.
     pub fn send_again(&mut self, lines: &Lines, framing: &Framing) {
         self.refused = 0;
+        self.epoch = lines.map().epoch();
         let since = self.refused_since;
         for index in 0..self.requests.len() {
             if self.requests[index].state == State::Refused {

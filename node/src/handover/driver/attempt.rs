@@ -157,3 +157,37 @@ impl Attempt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCES: [SourceFact; 6] = [
+        SourceFact::Unheard,
+        SourceFact::Copying,
+        SourceFact::Sealed,
+        SourceFact::Released,
+        SourceFact::Over,
+        SourceFact::Gone,
+    ];
+    const TARGETS: [TargetFact; 5] =
+        [TargetFact::Unheard, TargetFact::Prepared, TargetFact::Ready, TargetFact::Over, TargetFact::Gone];
+
+    #[test]
+    fn nothing_is_committed_or_forgotten_that_could_be_the_only_copy() {
+        for source in SOURCES {
+            for target in TARGETS {
+                for cancelled in [false, true] {
+                    let need = need(source, target, cancelled);
+                    let case = format!("{source:?} {target:?} {cancelled}: {need:?}");
+                    let settled = matches!(source, SourceFact::Released | SourceFact::Gone);
+                    assert_eq!(need == Need::Commit, settled && target == TargetFact::Ready, "{case}");
+                    let source_has_it = source == SourceFact::Over || source == SourceFact::Gone;
+                    assert!(need != Need::CancelTarget || source_has_it, "{case}");
+                    assert!(need != Need::Release || target == TargetFact::Ready && !cancelled, "{case}");
+                    assert!(need != Need::Return || source == SourceFact::Released, "{case}");
+                }
+            }
+        }
+    }
+}

@@ -201,8 +201,8 @@ impl Driver {
         match input {
             Input::Begin { ticket, slots, to } => self.begin(now_us, ticket, slots, to),
             Input::Cancel { ticket } => self.cancel(now_us, ticket, &mut out),
-            Input::Source { node, message } => self.from_source(now_us, node, message, &mut out),
-            Input::Target { node, message } => self.from_target(now_us, node, message, &mut out),
+            Input::Source { node, message } => self.hear_source(now_us, node, message, &mut out),
+            Input::Target { node, message } => self.hear_target(now_us, node, message, &mut out),
             Input::Seen { node, epoch } => self.seen(now_us, node, epoch),
             Input::Joined(member) => self.maps.join(member),
             Input::Gone { node, keys, bytes } => self.gone(now_us, node, keys, bytes, &mut out),
@@ -230,7 +230,7 @@ impl Driver {
         }
     }
 
-    fn from_source(&mut self, now_us: u64, node: NodeId, message: FromSource, out: &mut Vec<Action>) {
+    fn hear_source(&mut self, now_us: u64, node: NodeId, message: FromSource, out: &mut Vec<Action>) {
         let (id, fact, why) = match message {
             FromSource::Failed { id, why } => (id, SourceFact::Over, Some(why)),
             FromSource::Is { id, phase, keys, bytes } => {
@@ -254,7 +254,7 @@ impl Driver {
         }
     }
 
-    fn from_target(&mut self, now_us: u64, node: NodeId, message: FromTarget, out: &mut Vec<Action>) {
+    fn hear_target(&mut self, now_us: u64, node: NodeId, message: FromTarget, out: &mut Vec<Action>) {
         let (id, fact, why) = match message {
             FromTarget::Failed { id, why } => (id, TargetFact::Over, Some(why)),
             FromTarget::Is { id, phase: TargetPhase::Serving } => return self.jobs.serving(now_us, id),
@@ -465,5 +465,44 @@ impl From<TargetPhase> for TargetFact {
             TargetPhase::Prepared => TargetFact::Prepared,
             TargetPhase::Ready => TargetFact::Ready,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: u32) -> Member {
+        Member { id: NodeId(id), address: format!("n{id}"), zone: String::new() }
+    }
+
+    /// A driver over two nodes, the first of which owns everything.
+    fn two_nodes() -> Driver {
+        let map = SlotMap::single(Epoch(1), member(1)).with_member(member(2));
+        Driver::recover(map, Vec::new(), 1, Bounds::default())
+    }
+
+    #[test]
+    fn nothing_goes_out_before_its_intent_is_durable() {
+        let mut driver = two_nodes();
+        let slots: SlotSet = "0-511".parse().unwrap();
+        let actions = driver.step(0, Input::Begin { ticket: 1, slots, to: NodeId(2) });
+        let Action::Persist { number, records } = &actions[0] else { panic!("{actions:?}") };
+        assert!(matches!(&records[1], Record::Intent(group) if group.slots.len() == 256), "{records:?}");
+        assert!(!actions.iter().any(|action| matches!(action, Action::ToTarget(..) | Action::ToSource(..))));
+        let actions = driver.step(1, Input::Persisted { number: *number });
+        assert!(matches!(&actions[0], Action::ToTarget(NodeId(2), ToTarget::Prepare { .. })), "{actions:?}");
+    }
+
+    #[test]
+    fn a_dead_nodes_slots_go_to_the_living_and_an_event_says_what_was_lost() {
+        let mut driver = two_nodes();
+        let actions = driver.step(0, Input::Gone { node: NodeId(1), keys: 12, bytes: 345 });
+        let Action::Persist { number, .. } = &actions[0] else { panic!("{actions:?}") };
+        let actions = driver.step(1, Input::Persisted { number: *number });
+        let Action::Push { map, .. } = &actions[0] else { panic!("{actions:?}") };
+        assert_eq!((map.slots_of(NodeId(2)).len(), map.nodes().len()), (16384, 1));
+        let lost = "node 1 is gone: what it held of 16384 slots is lost, by its last report 12 keys, 345 bytes";
+        assert_eq!(actions[1], Action::Event(lost.to_owned()));
     }
 }
