@@ -8,7 +8,7 @@ use std::time::Instant;
 use swell_ring::Slot;
 
 use super::clients::{Client, slowest};
-use super::history::{Event, Key, Kind};
+use super::history::{Death, Event, Key, Kind};
 use super::linear;
 use super::run::{self, Watch};
 use crate::harness::DEADLINE;
@@ -64,7 +64,7 @@ impl Cells {
     ///
     /// # Panics
     /// When one's history is not linearizable.
-    pub fn conclude(&self, what: &str, events: &[Event], deaths: &[Instant]) {
+    pub fn conclude(&self, what: &str, events: &[Event], deaths: &[Death]) {
         let mut by_key: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
         for event in events {
             by_key.entry(event.key).or_default().push(event.clone());

@@ -39,7 +39,7 @@ pub struct Moves {
 
 impl Cluster {
     pub fn start() -> Cluster {
-        Cluster { server: Topology::Remote3.start(&[]) }
+        Cluster { server: Topology::Remote3.start(&["--log-level", "debug"]) }
     }
 
     /// A new link to the scaler.

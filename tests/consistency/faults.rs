@@ -154,7 +154,7 @@ fn a_client_finds_what_it_has_set() {
 fn the_tester_tells_what_is_linearizable() {
     let get = |client, value, from, to| event(client, Op::Get, got(value), from, to);
     let add = |client, number, from, to| event(client, Op::Add, done(number), from, to);
-    let linearizable = |events: &[Event], deaths: &[Instant]| linear::check(events, deaths).is_ok();
+    let linearizable = |events: &[Event], deaths: &[Death]| linear::check(events, deaths).is_ok();
     // Old and new may both be seen while a SET is under way, but not the old one after the new.
     let under_way = set(0, 5, 10, 20);
     assert!(linearizable(&[under_way.clone(), get(1, None, 11, 12), get(1, Some(5), 13, 14)], &[]));
@@ -172,7 +172,9 @@ fn the_tester_tells_what_is_linearizable() {
     assert!(!linearizable(&[open, add(0, 2, 2, 3), add(0, 4, 4, 5)], &[]));
     assert!(!linearizable(&[event(0, Op::Add, refused(), 0, 1), add(0, 2, 2, 3)], &[]));
     // A death takes what there is, once, and not before its time.
-    assert!(linearizable(&[add(0, 1, 0, 1), add(0, 1, 12, 13)], &[at(10)]));
-    assert!(!linearizable(&[add(0, 1, 0, 1), add(0, 1, 2, 3)], &[at(10)]));
-    assert!(!linearizable(&[add(0, 1, 0, 1), add(0, 1, 12, 13), add(0, 1, 14, 15)], &[at(10)]));
+    let death = [Death { before: at(10), after: at(11), is_certain: true }];
+    assert!(linearizable(&[add(0, 1, 0, 1), add(0, 1, 12, 13)], &death));
+    assert!(!linearizable(&[add(0, 1, 0, 1), add(0, 1, 2, 3)], &death));
+    assert!(!linearizable(&[add(0, 1, 0, 1), add(0, 1, 12, 13), add(0, 1, 14, 15)], &death));
+    assert!(!linearizable(&[add(0, 1, 12, 13), add(0, 1, 14, 15)], &death));
 }

@@ -165,7 +165,7 @@ fn histories_are_linearizable_but_for_what_dies_with_its_node() {
         let (mut rng, mut deaths) = (Rng::new(seed), Vec::new());
         while goes_on(began, cells.watch()) {
             cells.watch().progress(REQUESTS);
-            deaths.push(kill_node(&cluster, &victim(&cluster, &mut rng), true).death.before);
+            deaths.push(kill_node(&cluster, &victim(&cluster, &mut rng), true).death);
             cells.watch().progress(REQUESTS);
             cluster.spread();
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester, SequentialSpec};
 
-use super::history::{Answer, Event, Op, Outcome};
+use super::history::{Answer, Death, Event, Op, Outcome};
 
 /// The number of "threads" that are deaths of nodes: above those of clients.
 const DEATHS: usize = 1 << 32;
@@ -51,11 +51,11 @@ impl SequentialSpec for Cell {
     }
 }
 
-/// Checks one key's events; nodes died at `deaths`.
+/// Checks one key's events; `deaths` may have taken what it held.
 ///
 /// # Errors
 /// There is no order in which they could have happened one by one: prints them.
-pub fn check(events: &[Event], deaths: &[Instant]) -> Result<(), String> {
+pub fn check(events: &[Event], deaths: &[Death]) -> Result<(), String> {
     let mut steps: Vec<(Instant, bool, usize)> = Vec::new();
     for (index, event) in events.iter().enumerate() {
         match event.outcome {
@@ -64,9 +64,12 @@ pub fn check(events: &[Event], deaths: &[Instant]) -> Result<(), String> {
             Outcome::Done(_) => steps.extend([(event.invoked, false, index), (event.returned, true, index)]),
         }
     }
-    let end = events.iter().map(|event| event.returned).max();
-    let deaths = deaths.iter().filter(|death| Some(**death) <= end).enumerate();
-    steps.extend(deaths.map(|(number, death)| (*death, false, DEATHS + number)));
+    // A death before the first request took nothing, and one after the last does not matter: the tester's work doubles
+    // with each.
+    let (first, last) =
+        (events.iter().map(|event| event.invoked).min(), events.iter().map(|event| event.returned).max());
+    let deaths = deaths.iter().filter(|death| Some(death.before) <= last && Some(death.after) >= first);
+    steps.extend(deaths.enumerate().map(|(number, death)| (death.before, false, DEATHS + number)));
     // At the same instant nothing is known: beginnings first allow most.
     steps.sort();
     let mut tester = LinearizabilityTester::new(Cell::default());
