@@ -39,6 +39,7 @@ pub struct Moves {
 
 impl Cluster {
     pub fn start() -> Cluster {
+        // Its log tells then why a link was lost.
         Cluster { server: Topology::Remote3.start(&["--log-level", "debug"]) }
     }
 
