@@ -8,6 +8,7 @@
 //! | line | meaning |
 //! | --- | --- |
 //! | `resp3` | HELLO 3 first |
+//! | `same-slot a b` | where the data is on several nodes, these words in requests become `{s}a`, `{s}b`: what is atomic works within a slot only |
 //! | `> SET k "a\r\nb"` | a request, split into words as redis-cli does; memcached: the line with its escapes |
 //! | `2> GET k` | the same on a second connection; the replies that follow are read there |
 //! | `>- *1\r\n$4\r\nPI` | bytes with their escapes and nothing behind them |
@@ -187,6 +188,6 @@ mod memcached_text {
 
     #[test]
     fn memcached() {
-        memcached::run(FILE, "memcached", Mode::Plain, &Real::memcached(&[]));
+        memcached::run_on_new_ones(FILE, "memcached", Mode::Plain, || Real::memcached(&[]));
     }
 }

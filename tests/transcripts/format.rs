@@ -19,6 +19,8 @@ pub struct Case {
     /// It holds for several nodes only.
     pub only_several: bool,
     pub resp3: bool,
+    /// Keys that share a slot where the data is on several nodes.
+    pub same_slot: Vec<String>,
     pub steps: Vec<Step>,
 }
 
@@ -118,12 +120,16 @@ fn start_case(title: &str, line: usize) -> Case {
     let (tags, words): (Vec<&str>, Vec<&str>) = title.split_whitespace().partition(is_tag);
     let not = tags.iter().filter_map(|tag| tag.strip_prefix("@not-")).map(str::to_owned).collect();
     let only_several = tags.contains(&ONLY_SEVERAL);
-    Case { name: words.join(" "), line, not, only_several, resp3: false, steps: Vec::new() }
+    Case { name: words.join(" "), line, not, only_several, resp3: false, same_slot: Vec::new(), steps: Vec::new() }
 }
 
 fn add_line(case: &mut Case, text: &str, line: usize) -> Result<(), String> {
     if text.trim() == "resp3" {
         case.resp3 = true;
+        return Ok(());
+    }
+    if let Some(keys) = text.strip_prefix("same-slot ") {
+        case.same_slot = keys.split_whitespace().map(str::to_owned).collect();
         return Ok(());
     }
     if let Some(expected) = text.strip_prefix('<') {
@@ -161,9 +167,10 @@ fn expectation(text: &str) -> Result<What, String> {
 #[test]
 fn a_case_is_read() {
     let mut case = start_case("a name @not-redis", 1);
-    for line in ["resp3", "> GET k", "< $1", "<", "<~ :(?<n>[0-9]+)", "<* 2", "2>- x", "<eof"] {
+    for line in ["resp3", "same-slot a b", "> GET k", "< $1", "<", "<~ :(?<n>[0-9]+)", "<* 2", "2>- x", "<eof"] {
         add_line(&mut case, line, 2).unwrap();
     }
+    assert_eq!(case.same_slot, ["a", "b"]);
     assert!(case.resp3 && !case.holds_for("redis", false) && case.holds_for("valkey", true) && case.name == "a name");
     let (one, more) = (start_case("a @not-several", 1), start_case("a @several", 1));
     assert!(one.holds_for("swell", false) && !one.holds_for("swell", true));

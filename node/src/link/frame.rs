@@ -96,6 +96,12 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// These but for `other`.
+    #[inline]
+    pub const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+
     /// These, if `yes`.
     #[inline]
     pub const fn when(self, yes: bool) -> Flags {
