@@ -519,6 +519,7 @@ impl Flights {
             self.advance(core);
             return Ok(());
         }
+        check_body(&head, body)?;
         self.scatter(core, at, head, body)?;
         self.advance(core);
         Ok(())
@@ -590,12 +591,13 @@ impl Flights {
     }
 
     fn take_shot(&mut self, at: usize, head: ReplyHead, body: &[u8]) -> Result<(), BadFrame> {
+        let id = self.frames[at].id;
+        if let Some(shot) = self.shots.iter_mut().find(|shot| shot.is_frame(id)) {
+            shot.answer(&head, body)?;
+        }
         let frame = self.frames.remove(at);
         if head.status != Status::Done {
             self.note_refusal(&frame.link, &head);
-        }
-        if let Some(shot) = self.shots.iter_mut().find(|shot| shot.is_frame(frame.id)) {
-            shot.answer(&head, body)?;
         }
         Ok(())
     }
@@ -755,6 +757,17 @@ impl Flights {
     }
 }
 
+/// Checks that a body is what its head says, before anything is done by it: what is wrong ends the link, and the
+/// requests are lost with it.
+fn check_body(head: &ReplyHead, body: &[u8]) -> Result<(), BadFrame> {
+    let count = head.done as usize;
+    let mut bytes = (count * Entry::BYTES) as u64;
+    for index in 0..count {
+        bytes = bytes.saturating_add(Entry::read(body, index)?.reply_bytes);
+    }
+    if bytes == body.len() as u64 { Ok(()) } else { Err(BadFrame::TooShort) }
+}
+
 /// Answers a request with an error of the proxy.
 fn answer_with(request: &mut Request, stash: &mut Vec<u8>, core: &mut Core, error: &ProxyError) {
     let mut out = Out::new(Proto::Resp2);
@@ -770,3 +783,6 @@ fn answer_with(request: &mut Request, stash: &mut Vec<u8>, core: &mut Core, erro
     let entry = Answer { data_bytes: 0, work: 1, failed: true };
     request.state = State::Answered { at, len: bytes.len(), entry };
 }
+
+#[cfg(test)]
+mod tests;
