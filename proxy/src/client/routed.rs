@@ -109,7 +109,7 @@ impl Client {
     }
 
     /// This client's number on the links.
-    fn take_seat(&mut self) -> Rc<RefCell<Flights>> {
+    pub(super) fn take_seat(&mut self) -> Rc<RefCell<Flights>> {
         self.flights.get_or_insert_with(|| self.worker.upstreams.take_seat()).clone()
     }
 
@@ -151,7 +151,7 @@ impl Client {
                 flights.borrow_mut().give_up(&mut worker.core.borrow_mut(), &lines);
                 continue;
             }
-            worker.upstreams.wait_for_change(cx.waker());
+            worker.upstreams.wait_for_change(flights.borrow().session(), cx.waker());
             if worker.shared.route.has_seen(need.epoch, need.state) {
                 let framing = self.framing(&worker.core.borrow(), &lines);
                 flights.borrow_mut().send_again(&lines, &framing);

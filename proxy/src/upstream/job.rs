@@ -152,7 +152,7 @@ impl Desk {
         let change = poll_fn(|cx| {
             let has_seen = self.worker.shared.route.has_seen(need.epoch, need.state);
             if std::mem::take(&mut first) {
-                self.worker.upstreams.wait_for_change(cx.waker());
+                self.worker.upstreams.wait_for_change(self.flights.borrow().session(), cx.waker());
                 return if has_seen && self.can_send() { Poll::Ready(()) } else { Poll::Pending };
             }
             Poll::Ready(())
@@ -215,7 +215,7 @@ impl Desk {
         let mut first = true;
         let change = poll_fn(|cx| {
             if std::mem::take(&mut first) {
-                self.worker.upstreams.wait_for_change(cx.waker());
+                self.worker.upstreams.wait_for_change(self.flights.borrow().session(), cx.waker());
                 return Poll::Pending;
             }
             Poll::Ready(())
