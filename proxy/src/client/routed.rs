@@ -132,7 +132,7 @@ impl Client {
         let worker = self.worker.clone();
         let mut core = worker.core.borrow_mut();
         core.out.clear();
-        std::mem::swap(&mut core.out, flights.borrow_mut().ready());
+        flights.borrow_mut().take_ready(&mut core.out);
         self.send(&mut core);
         core.out.clear();
     }
