@@ -35,7 +35,7 @@ pub async fn watch_nodes(worker: Rc<Worker>) {
 pub async fn flush(worker: Rc<Worker>) {
     let mut request = Vec::new();
     encode::args(OwnedArgs::from_slices(&["flushdb"]).as_args(), &mut request);
-    if let Err(error) = run(&worker, Job::Walk { request, merge: Merge::Ok }).await {
+    if let Err(error) = run(&worker, Job::Walk { request, merge: Merge::Ok, repeatable: false }).await {
         tracing::error!(%error, "a delayed flush_all did not reach every slot");
     }
 }

@@ -183,8 +183,10 @@ pub fn walk(walk: Walk, args: Args<'_>, spread: Spread) -> Flow {
     };
     let mut request = Vec::new();
     encode::args(args, &mut request);
+    // Over a lost link a flush must not go again: it may have run, and others may have written since.
+    let repeatable = walk.command.spec.flags.has(SpecFlags::READONLY);
     Remote::late(
-        Job::Walk { request, merge },
+        Job::Walk { request, merge, repeatable },
         Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, out)),
     )
 }

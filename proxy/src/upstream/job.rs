@@ -32,7 +32,8 @@ pub enum Job {
     /// These frames; answers in their order.
     Shots(Vec<Shot>),
     /// A command over the whole key space, by slot: every slot is covered exactly once, whoever owns it meanwhile.
-    Walk { request: Vec<u8>, merge: Merge },
+    /// `repeatable`: it changes nothing.
+    Walk { request: Vec<u8>, merge: Merge, repeatable: bool },
     /// SCAN: from owner to owner until enough keys were looked at. The request is made anew for each, from the cursor
     /// and the number of keys still to be looked at.
     Scan { cursor: u64, count: u64, request: Box<dyn Fn(u64, u64) -> Vec<u8>> },
@@ -72,7 +73,7 @@ pub fn start(
     Box::pin(async move {
         match job {
             Job::Shots(shots) => desk.fire(shots).await.map(JobAnswer::Shots),
-            Job::Walk { request, merge } => desk.walk(&request, merge, proto).await,
+            Job::Walk { request, merge, repeatable } => desk.walk(&request, merge, repeatable, proto).await,
             Job::Scan { cursor, count, request } => desk.scan(cursor, count, &*request, proto).await,
             Job::Reports => desk.reports().await,
             Job::Ask(ask) => desk.worker.shared.asking.ask(ask).await.map(JobAnswer::Asked),
@@ -172,13 +173,19 @@ impl Desk {
     }
 
     /// Sends a request to each owner for its slots, until every slot was covered.
-    async fn walk(&mut self, request: &[u8], how: Merge, proto: Proto) -> Result<JobAnswer, ProxyError> {
+    async fn walk(
+        &mut self,
+        request: &[u8],
+        how: Merge,
+        repeatable: bool,
+        proto: Proto,
+    ) -> Result<JobAnswer, ProxyError> {
         let mut missing = SlotSet::all();
         let (mut replies, mut work, mut data_bytes) = (Vec::new(), 1, 0);
         let mut began: Option<Instant> = None;
         while !missing.is_empty() {
             let lines = self.worker.lines();
-            let shots = shots_for(&lines, &missing, request);
+            let shots = shots_for(&lines, &missing, request, repeatable);
             let before = missing.len();
             if !shots.is_empty() {
                 for answer in self.fire(shots).await? {
@@ -289,7 +296,7 @@ fn failed(bytes: &[u8], work: u64, proto: Proto) -> JobAnswer {
 }
 
 /// One frame for each owner of missing slots that can be reached.
-fn shots_for(lines: &Lines, missing: &SlotSet, request: &[u8]) -> Vec<Shot> {
+fn shots_for(lines: &Lines, missing: &SlotSet, request: &[u8], repeatable: bool) -> Vec<Shot> {
     let shot = |link: &Rc<Link>| {
         let mut slots = lines.map().slots_of(link.node());
         slots.intersect(missing);
@@ -298,7 +305,7 @@ fn shots_for(lines: &Lines, missing: &SlotSet, request: &[u8]) -> Vec<Shot> {
         }
         let mut body = words(&slots);
         body.extend_from_slice(request);
-        Some(Shot::new(Kind::Walk, Target::Node(link.node()), 1, true, Payload::Bytes(body)))
+        Some(Shot::new(Kind::Walk, Target::Node(link.node()), 1, repeatable, Payload::Bytes(body)))
     };
     lines.links().iter().filter(|link| link.is_up()).filter_map(shot).collect()
 }
