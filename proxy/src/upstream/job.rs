@@ -91,7 +91,7 @@ struct Desk {
 }
 
 impl Desk {
-    /// Sends frames until all are answered.
+    /// Sends frames until all are answered, so many at a time; one that goes in chunks goes alone.
     async fn fire(&mut self, shots: Vec<Shot>) -> Result<Vec<ShotAnswer>, ProxyError> {
         self.flights.borrow_mut().shots = shots;
         loop {
@@ -238,7 +238,8 @@ impl Desk {
         request: &dyn Fn(u64, u64) -> Vec<u8>,
         proto: Proto,
     ) -> Result<JobAnswer, ProxyError> {
-        let (mut cursor, mut visited, mut found, mut elements, mut data_bytes) = (cursor, 0, 0, Vec::new(), 0);
+        let (mut cursor, mut visited, mut found, mut elements, mut data_bytes) = (cursor, 0, 0, Vec::new(), 0u64);
+        let mut began: Option<Instant> = None;
         for _ in 0..SCAN_HOPS_MAX {
             let slot = (cursor >> CURSOR_SLOT_AT).min(SLOTS as u64 - 1) as u16;
             let slot = Slot::new(slot).ok_or(ProxyError::Internal)?;
@@ -246,19 +247,25 @@ impl Desk {
             body.extend_from_slice(&request(cursor, count - visited));
             let shot = Shot::new(Kind::Walk, Target::Slot(slot), 1, true, Payload::Bytes(body));
             let answers = self.fire(vec![shot]).await?;
-            let (_, entry, bytes) = answers.first().and_then(covered).ok_or(ProxyError::Internal)?;
+            let (seen, entry, bytes) = answers.first().and_then(covered).ok_or(ProxyError::Internal)?;
             if entry.failed {
                 return Ok(failed(bytes, entry.work, proto));
             }
             let (next, more, keys) = scanned(bytes).ok_or(ProxyError::Internal)?;
             visited += entry.work.saturating_sub(1);
             found += more;
-            data_bytes += entry.data_bytes - next.to_string().len() as u64;
+            data_bytes += entry.data_bytes.saturating_sub(next.to_string().len() as u64);
             elements.extend_from_slice(keys);
-            if next == cursor && next != 0 {
-                // The owner does not serve this slot any more: a newer map will say who does.
+            if next == cursor && !seen.contains(slot) {
+                // The owner does not serve this slot any more: a newer map will say who does. At the first slot this
+                // must not be taken for the end, which is the same cursor.
+                if began.get_or_insert_with(Instant::now).elapsed() > WAIT_MAX {
+                    return Err(ProxyError::SlotNotServed);
+                }
                 self.pause(WAIT_MAX).await;
+                continue;
             }
+            began = None;
             cursor = next;
             if cursor == 0 || visited >= count {
                 break;
