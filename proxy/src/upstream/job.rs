@@ -16,6 +16,7 @@ use swell_ring::{NodeId, SLOTS, Slot, SlotSet};
 use swell_wire::{Out, Proto};
 
 use crate::error::ProxyError;
+use crate::shared::random_u64;
 use crate::upstream::flights::{Flights, Framing, WAIT_MAX};
 use crate::upstream::link::Link;
 use crate::upstream::shot::{Payload, Shot, ShotAnswer, Target};
@@ -196,7 +197,7 @@ impl Desk {
                     missing.subtract(&covered);
                     work += entry.work.saturating_sub(1);
                     data_bytes += entry.data_bytes;
-                    replies.push(bytes.to_vec());
+                    replies.push((covered.len(), bytes.to_vec()));
                 }
             }
             if missing.len() == before {
@@ -213,7 +214,7 @@ impl Desk {
             }
         }
         let mut out = Out::new(proto);
-        merge_walk(how, &replies, &mut out);
+        merge_walk(how, &replies, random_u64(), &mut out);
         Ok(JobAnswer::Reply { out, data_bytes, work, failed: false })
     }
 
@@ -341,15 +342,38 @@ fn scanned(reply: &[u8]) -> Option<(u64, usize, &[u8])> {
     Some((cursor, count, keys))
 }
 
-/// Merges what the nodes found. `Any`: the first that found something.
-fn merge_walk(how: Merge, replies: &[Vec<u8>], out: &mut Out) {
-    match how {
-        Merge::Any => {
-            let found = replies.iter().find(|bytes| !reply::is_null(bytes)).or(replies.first());
-            out.raw(found.map_or(b"", |bytes| &bytes[..]));
-        }
-        how => {
-            merge::parts(how, replies.iter().map(|bytes| (&bytes[..], false)), out);
-        }
+/// Merges what the nodes found, each in so many slots. `Any`: one that found something, by lot, the more likely the more
+/// slots it looked at; `lot` is any number.
+fn merge_walk(how: Merge, replies: &[(usize, Vec<u8>)], lot: u64, out: &mut Out) {
+    if how != Merge::Any {
+        merge::parts(how, replies.iter().map(|(_, bytes)| (&bytes[..], false)), out);
+        return;
+    }
+    let found = || replies.iter().filter(|(_, bytes)| !reply::is_null(bytes));
+    let mut lot = lot % found().map(|(slots, _)| *slots as u64).sum::<u64>().max(1);
+    let drawn = found().find(|(slots, _)| {
+        let is_drawn = lot < *slots as u64;
+        lot = lot.saturating_sub(*slots as u64);
+        is_drawn
+    });
+    out.raw(drawn.or(replies.first()).map_or(b"", |(_, bytes)| &bytes[..]));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_is_drawn_by_lot_among_those_that_found_something() {
+        let replies = [(2, b"$1\r\na\r\n".to_vec()), (9, b"$-1\r\n".to_vec()), (1, b"$1\r\nb\r\n".to_vec())];
+        let drawn = |lot| {
+            let mut out = Out::new(Proto::Resp2);
+            merge_walk(Merge::Any, &replies, lot, &mut out);
+            out.to_vec()[4]
+        };
+        assert_eq!((0..6).map(drawn).collect::<Vec<_>>(), b"aabaab");
+        let mut out = Out::new(Proto::Resp2);
+        merge_walk(Merge::Any, &replies[1..2], 5, &mut out);
+        assert_eq!(out.to_vec(), b"$-1\r\n");
     }
 }
