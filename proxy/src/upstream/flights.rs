@@ -610,6 +610,10 @@ impl Flights {
         if head.status != Status::Done {
             self.note_refusal(&frame.link, &head);
         }
+        if refused > 0 && head.status == Status::Paused {
+            // It has waited at the node for as long as anything may.
+            self.refused_since = Instant::now().checked_sub(WAIT_MAX);
+        }
         if refused > 0 {
             self.refused += refused;
             self.refused_since.get_or_insert_with(Instant::now);
@@ -620,10 +624,6 @@ impl Flights {
     fn note_refusal(&mut self, link: &Rc<Link>, head: &ReplyHead) {
         if !self.restart.contains(&link.node()) {
             self.restart.push(link.node());
-        }
-        if head.status == Status::Paused {
-            // It has waited at the node for as long as anything may.
-            self.refused_since = Instant::now().checked_sub(WAIT_MAX);
         }
         if head.status == Status::Moved {
             self.need.epoch = self.need.epoch.max(Epoch(head.epoch));

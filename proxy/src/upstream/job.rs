@@ -104,14 +104,18 @@ impl Desk {
                 if flights.shots.iter().any(Shot::is_sent) { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
-            let (unknown, waiting) = {
-                let flights = self.flights.borrow();
-                (flights.shots.iter().any(Shot::is_unknown), flights.shots.iter().any(Shot::is_waiting))
+            let (unknown, paused, waiting) = {
+                let any = |is: fn(&Shot) -> bool| self.flights.borrow().shots.iter().any(is);
+                (any(Shot::is_unknown), any(Shot::is_paused), any(Shot::is_waiting))
             };
             if unknown {
                 self.flights.borrow_mut().drop_shots();
                 self.worker.core.borrow_mut().counts.unknown_outcomes += 1;
                 return Err(ProxyError::OutcomeUnknown);
+            }
+            if paused {
+                self.flights.borrow_mut().drop_shots();
+                return Err(ProxyError::GateTimeout);
             }
             if !waiting {
                 self.since = None;

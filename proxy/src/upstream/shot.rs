@@ -40,6 +40,8 @@ enum ShotState {
     /// Not sent yet, or refused, or lost and repeatable.
     Waiting,
     Sent(u32),
+    /// It has waited at its node for as long as anything may, and did not run.
+    Paused,
     /// It may have run; nobody knows.
     Unknown,
     Done(ShotAnswer),
@@ -98,7 +100,7 @@ impl Shot {
     /// A body that is not what its head says.
     pub fn answer(&mut self, head: &ReplyHead, body: &[u8]) -> Result<(), BadFrame> {
         if head.status != Status::Done {
-            self.state = ShotState::Waiting;
+            self.state = if head.status == Status::Paused { ShotState::Paused } else { ShotState::Waiting };
             return Ok(());
         }
         let entries = (0..head.done as usize).map(|index| Entry::read(body, index)).collect::<Result<Vec<_>, _>>()?;
@@ -160,7 +162,9 @@ mod tests {
         one.sent(7);
         assert!(one.is_frame(7) && !one.is_frame(8));
         one.answer(&head(Status::Moved, 0), b"").unwrap();
-        assert!(one.is_waiting());
+        assert!(one.is_waiting() && !one.is_paused());
+        one.answer(&head(Status::Paused, 0), b"").unwrap();
+        assert!(!one.is_waiting() && one.is_paused());
         let mut body = vec![0; Entry::BYTES];
         Entry { reply_bytes: 5, data_bytes: 0, work: 3, failed: false }.overwrite(0, &mut body);
         body.extend_from_slice(b"+OK\r\n");
