@@ -638,6 +638,7 @@ impl Flights {
         }
         let frame = self.frames.remove(at);
         if head.status != Status::Done {
+            frame.link.stop_upload(self.session, id);
             self.note_refusal(&frame.link, &head);
         }
         Ok(())

@@ -23,6 +23,8 @@ use crate::upstream::shot::{Payload, Shot, ShotAnswer, Target};
 use crate::upstream::{Lines, head, merge, reply};
 use crate::worker::Worker;
 
+/// Frames of one job under way at once.
+const SHOTS_MAX: usize = 256;
 /// Nodes that one SCAN visits on its way to the keys it wants.
 const SCAN_HOPS_MAX: usize = 512;
 /// Where a SCAN cursor's slot stands (engine: `commands/generic/scan.rs`).
@@ -94,6 +96,19 @@ struct Desk {
 impl Desk {
     /// Sends frames until all are answered, so many at a time; one that goes in chunks goes alone.
     async fn fire(&mut self, shots: Vec<Shot>) -> Result<Vec<ShotAnswer>, ProxyError> {
+        let mut answers = Vec::with_capacity(shots.len());
+        let mut left = shots.into_iter().peekable();
+        while let Some(first) = left.next() {
+            let (is_alone, mut round) = (first.is_long(), vec![first]);
+            while let Some(next) = left.next_if(|next| !is_alone && !next.is_long() && round.len() < SHOTS_MAX) {
+                round.push(next);
+            }
+            answers.extend(self.fire_round(round).await?);
+        }
+        Ok(answers)
+    }
+
+    async fn fire_round(&mut self, shots: Vec<Shot>) -> Result<Vec<ShotAnswer>, ProxyError> {
         self.flights.borrow_mut().shots = shots;
         loop {
             let lines = self.worker.lines();
@@ -141,7 +156,7 @@ impl Desk {
             head.flags = head.flags.and(Flags::RESTART.when(restarts));
             let end_at = match &shot.payload {
                 Payload::Bytes(bytes) => link.send(shot.kind, head, bytes),
-                Payload::Pieces(pieces) => link.upload(head, pieces.clone()),
+                Payload::Pieces(pieces) => link.upload(shot.kind, head, pieces.clone()),
             };
             flights.end_shot(id, end_at);
             shot.sent(id);

@@ -1,7 +1,9 @@
 //! A frame of a job: something that a client waits for by itself (a transaction, a walk over the key space, a long value,
 //! a node's figures).
 
-use swell_node::link::frame::{BadFrame, Entry, Kind, ReplyHead, Status};
+use std::sync::Arc;
+
+use swell_node::link::frame::{BadFrame, CHUNK_BYTES, Entry, Kind, ReplyHead, Status};
 use swell_ring::{NodeId, Slot};
 
 use crate::upstream::encode::Piece;
@@ -56,8 +58,14 @@ pub struct ShotAnswer {
 }
 
 impl Shot {
-    /// A frame to be sent.
+    /// A frame to be sent; a long one goes in chunks.
     pub fn new(kind: Kind, target: Target, count: u16, repeatable: bool, payload: Payload) -> Shot {
+        let payload = match payload {
+            Payload::Bytes(bytes) if bytes.len() > CHUNK_BYTES => {
+                Payload::Pieces(vec![Piece::Segment(Arc::new(bytes))])
+            }
+            payload => payload,
+        };
         Shot { kind, target, count, repeatable, payload, state: ShotState::Waiting }
     }
 
@@ -74,6 +82,16 @@ impl Shot {
     /// Whether it is on its way.
     pub fn is_sent(&self) -> bool {
         matches!(self.state, ShotState::Sent(_))
+    }
+
+    /// Whether it goes in chunks: no other frame of its session may stand between them.
+    pub fn is_long(&self) -> bool {
+        matches!(self.payload, Payload::Pieces(_))
+    }
+
+    /// Whether it has waited at its node for too long.
+    pub fn is_paused(&self) -> bool {
+        matches!(self.state, ShotState::Paused)
     }
 
     /// Whether it has to go (again).
