@@ -36,7 +36,8 @@ pub async fn watch_nodes(worker: Rc<Worker>) {
 pub async fn flush(worker: Rc<Worker>) {
     let mut request = Vec::new();
     encode::args(OwnedArgs::from_slices(&["flushdb"]).as_args(), &mut request);
-    if let Err(error) = run(&worker, Job::Walk { request, merge: Merge::Ok, slots: SlotSet::all() }).await {
+    let job = Job::Walk { request, merge: Merge::Ok, slots: SlotSet::all(), repeatable: false };
+    if let Err(error) = run(&worker, job).await {
         tracing::error!(%error, "a delayed flush_all did not reach every slot");
     }
 }

@@ -32,6 +32,8 @@ pub enum ProxyError {
     NotInMulti(&'static str),
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAborted,
+    #[error("ERR more than {0} commands in one transaction")]
+    TransactionTooLong(usize),
     #[error("EXECABORT Transaction discarded because of: {0}")]
     ExecRefused(String),
     #[error(

@@ -10,7 +10,7 @@ use swell_node::link::frame::{self, Frame, Kind};
 use swell_node::link::hello::{Answer as Greeting, Hello, Purpose};
 use swell_node::link::socket::{Address, Socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
 use crate::error::ProxyError;
@@ -37,13 +37,13 @@ type Question = (Ask, oneshot::Sender<Answer>);
 
 /// Where workers put their questions to the scaler.
 pub struct Asking {
-    sender: UnboundedSender<Question>,
-    receiver: Mutex<Option<UnboundedReceiver<Question>>>,
+    sender: Sender<Question>,
+    receiver: Mutex<Option<Receiver<Question>>>,
 }
 
 impl Default for Asking {
     fn default() -> Asking {
-        let (sender, receiver) = unbounded_channel();
+        let (sender, receiver) = channel(ASKS_MAX);
         Asking { sender, receiver: Mutex::new(Some(receiver)) }
     }
 }
@@ -55,7 +55,7 @@ impl Asking {
     /// It cannot be reached, or does not answer in time.
     pub async fn ask(&self, ask: Ask) -> Result<Answer, ProxyError> {
         let (sender, receiver) = oneshot::channel();
-        self.sender.send((ask, sender)).map_err(|_| ProxyError::NoScaler)?;
+        self.sender.try_send((ask, sender)).map_err(|_| ProxyError::NoScaler)?;
         match tokio::time::timeout(ASK_MAX, receiver).await {
             Ok(Ok(Answer::Refused { why })) => {
                 tracing::warn!(why, "the scaler has refused");
@@ -66,7 +66,7 @@ impl Asking {
         }
     }
 
-    fn take_receiver(&self) -> Option<UnboundedReceiver<Question>> {
+    fn take_receiver(&self) -> Option<Receiver<Question>> {
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -107,11 +107,7 @@ async fn connect(control: &Control) -> std::io::Result<Socket> {
 }
 
 /// Reads what the scaler says and passes questions on, until the link is lost.
-async fn attend(
-    worker: &Rc<Worker>,
-    mut socket: Socket,
-    questions: &mut UnboundedReceiver<Question>,
-) -> std::io::Error {
+async fn attend(worker: &Rc<Worker>, mut socket: Socket, questions: &mut Receiver<Question>) -> std::io::Error {
     let (mut buffer, mut asked, mut next) = (Vec::new(), HashMap::new(), 0u64);
     loop {
         let mut answer = Vec::new();
@@ -125,7 +121,9 @@ async fn attend(
                 Err(error) => return error,
             },
             Some((ask, sender)) = questions.recv() => {
-                if asked.len() < ASKS_MAX {
+                asked.retain(|_, sender: &mut oneshot::Sender<Answer>| !sender.is_closed());
+                // Who has stopped waiting was told that nothing was changed.
+                if asked.len() < ASKS_MAX && !sender.is_closed() {
                     next += 1;
                     asked.insert(next, sender);
                     frame::json(Kind::Control, &FromMember::Ask { id: next, ask }, &mut answer);
@@ -192,7 +190,7 @@ fn hear(
         ToMember::Refused { why } => return Err(std::io::Error::other(why)),
         ToMember::Source(_) | ToMember::Target(_) | ToMember::Leave => return Ok(false),
     };
-    if let Some(state) = state {
+    if let Some(state) = state.filter(|state| state.version == 0 || state.version >= shared.route.state_version()) {
         if let Err(error) = shared.node.engine().apply_state(&state) {
             tracing::error!(%error, "a cache state that cannot be read");
         }

@@ -132,3 +132,66 @@ fn a_slot_without_a_node_that_can_be_reached_is_waited_for_and_others_are_untouc
     assert!(waited >= Duration::from_millis(1900) && waited < Duration::from_secs(4), "{waited:?}");
     ask(&mut client, b"GET b\r\n", b"$1\r\n1\r\n");
 }
+
+#[test]
+fn requests_longer_than_a_frame_do_not_end_the_link() {
+    let running = Running::start(16000);
+    let mut client = running.connect();
+    let word = |bytes: &[u8]| [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+    // Nine megabytes in short arguments of one slot.
+    let (pairs, value) = (150, vec![b'v'; 60_000]);
+    let mut mset = format!("*{}\r\n$4\r\nMSET\r\n", 1 + 2 * pairs).into_bytes();
+    for n in 0..pairs {
+        mset.extend(word(format!("{{b}}{n}").as_bytes()));
+        mset.extend(word(&value));
+    }
+    ask(&mut client, &mset, b"+OK\r\n");
+    // A long key, alone and beside another one.
+    let key = vec![b'k'; 5_000_000];
+    let is_here = swell_ring::slot_of(&key).number() < 16000;
+    assert!(is_here);
+    ask(&mut client, &[b"*2\r\n$3\r\nGET\r\n", &word(&key)[..]].concat(), b"$-1\r\n");
+    ask(&mut client, &[b"*4\r\n$3\r\nDEL\r\n", &word(&key)[..], &word(b"b"), &word(&key)].concat(), b":0\r\n");
+    // A long pattern. Slots of the node that is not there are waited for, in vain.
+    ask(&mut client, &[b"*2\r\n$4\r\nKEYS\r\n", &word(&key)[..]].concat(), b"-CLUSTERDOWN Hash slot not served\r\n");
+    ask(&mut client, b"GET {b}0x\r\n", b"$-1\r\n");
+}
+
+#[test]
+fn a_long_transaction_is_one_unit() {
+    let running = Running::start(16000);
+    let mut client = running.connect();
+    let value = "v".repeat(5_000);
+    let (mut requests, mut replies) = (b"MULTI\r\n".to_vec(), b"+OK\r\n".to_vec());
+    let count = 3_000;
+    for _ in 0..count {
+        requests.extend_from_slice(format!("SET b {value}\r\n").as_bytes());
+        replies.extend_from_slice(b"+QUEUED\r\n");
+    }
+    requests.extend_from_slice(b"EXEC\r\n");
+    replies.extend_from_slice(format!("*{count}\r\n{}", "+OK\r\n".repeat(count)).as_bytes());
+    ask(&mut client, &requests, &replies);
+    // More than a frame can count.
+    let count = 40_000;
+    let requests = format!("MULTI\r\n{}EXEC\r\n", "GET b\r\n".repeat(count));
+    let replies = format!("+OK\r\n{}", "+QUEUED\r\n".repeat(count));
+    ask(&mut client, requests.as_bytes(), replies.as_bytes());
+    let error = b"-EXECABORT Transaction discarded because of: more than 32767 commands in one transaction\r\n";
+    ask(&mut client, b"", error);
+    ask(&mut client, b"DEL b\r\n", b":1\r\n");
+}
+
+#[test]
+fn a_request_with_very_many_keys_goes_in_parts_a_few_at_a_time() {
+    let running = Running::start(16000);
+    let mut client = running.connect();
+    let keys: Vec<String> = (0..)
+        .map(|n| format!("k{n}"))
+        .filter(|key| swell_ring::slot_of(key.as_bytes()).number() < 16000)
+        .take(5_000)
+        .collect();
+    let mut exists = format!("*{}\r\n$6\r\nEXISTS\r\n", keys.len() + 1);
+    keys.iter().for_each(|key| exists += &format!("${}\r\n{key}\r\n", key.len()));
+    ask(&mut client, b"SET k0 1\r\n", b"+OK\r\n");
+    ask(&mut client, format!("{exists}PING\r\n").as_bytes(), b":1\r\n+PONG\r\n");
+}

@@ -100,9 +100,6 @@ pub(super) fn check(head: &RequestHead, sessions_max: u32) -> Result<(), BadFram
     if head.cache != 0 || Db::new(head.db.into()).is_none() {
         return Err(BadFrame::OutOfPlace("a cache or database that there is not"));
     }
-    if head.count as usize > FRAME_REQUESTS_MAX {
-        return Err(BadFrame::OutOfPlace("too many requests"));
-    }
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub const PROTOCOL_MIN: u32 = 1;
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Bytes of chunks that may be under way for one session and direction before the reader has asked for more.
 pub const CREDIT_BYTES: usize = 16 * CHUNK_BYTES;
-/// Requests in one frame.
+/// Requests in one frame; a transaction, which is one frame, may have as many as its head can count.
 pub const FRAME_REQUESTS_MAX: usize = 1024;
 /// Bytes of the length and the kind.
 pub const PREFIX_BYTES: usize = 5;

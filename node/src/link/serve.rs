@@ -14,8 +14,8 @@ use swell_wire::{Out, Requests, memcached, resp};
 use crate::embedded::{Handle, Node};
 use crate::link::body::{self, Job, Ran};
 use crate::link::frame::{
-    self, BadFrame, CHUNK_BYTES, CREDIT_BYTES, ChunkHead, CreditHead, Entry, Flags, Frame, Kind, PREFIX_BYTES,
-    ReplyHead, RequestHead, Status,
+    self, BadFrame, CHUNK_BYTES, CREDIT_BYTES, ChunkHead, CreditHead, Entry, FRAME_REQUESTS_MAX, Flags, Frame, Kind,
+    PREFIX_BYTES, ReplyHead, RequestHead, Status,
 };
 use crate::link::group::{GROUP, Group, Open};
 use crate::link::outbox::Outbox;
@@ -111,6 +111,9 @@ impl Sessions {
             if frame.kind == Kind::Request {
                 let (head, _) = RequestHead::read(frame.rest)?;
                 body::check(&head, SESSIONS_MAX)?;
+                if head.count as usize > FRAME_REQUESTS_MAX {
+                    return Err(BadFrame::OutOfPlace("too many requests"));
+                }
                 let is_plain = head.epoch <= epoch
                     && head.state == state
                     && !head.flags.has(Flags::MORE)
@@ -365,7 +368,8 @@ impl Sessions {
             _ => return Err(BadFrame::OutOfPlace("a chunk of another frame")),
         }
         slow.owed += piece.len();
-        if slow.owed > CREDIT_BYTES + CHUNK_BYTES {
+        // Credit for a session's chunks may still reach the next client that has its number.
+        if slow.owed > 2 * CREDIT_BYTES + CHUNK_BYTES {
             return Err(BadFrame::OutOfPlace("more chunks than there was credit for"));
         }
         if head.last {

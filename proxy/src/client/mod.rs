@@ -478,7 +478,8 @@ impl Client {
             },
             LateState::Gate(stripe, mut deadline) => {
                 engine.stripe(stripe).wait_for_gate(cx.waker());
-                worker.upstreams.wait_for_change(cx.waker());
+                let session = self.take_seat().borrow().session();
+                worker.upstreams.wait_for_change(session, cx.waker());
                 match self.retry(None) {
                     Flow::Late(Late::Gate(_)) if deadline.as_mut().poll(cx).is_ready() => self.give_up(),
                     Flow::Late(Late::Gate(closed)) => {

@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use swell_engine::spec::Spread;
 use swell_engine::stripe::Ticket;
+use swell_node::link::frame::{CHUNK_BYTES, FRAME_REQUESTS_MAX};
+use swell_wire::Args;
 
 use super::{Client, Hold, LateState, Progress, Stop};
 use crate::core::Core;
@@ -19,6 +21,8 @@ use crate::upstream::job;
 
 /// While a client has more unsent than this, its nodes send no more of a long reply.
 const UNSENT_MAX: usize = 1024 * 1024;
+/// More than what an argument takes in a frame besides its bytes: `$65536` and two line ends.
+const ARG_OVERHEAD_BYTES: usize = 16;
 
 impl Client {
     /// Sends the requests of a batch from `from` on to their nodes; replies come later. What cannot run beside its
@@ -83,12 +87,17 @@ impl Client {
         if !is_one && (core.shared.route.is_strict() || lines.links().len() > 1) && !is_split(command.spec.spread) {
             return false;
         }
+        let verbatim = source.verbatim(index);
+        // What is longer than a chunk goes alone, in chunks; a split into many parts goes alone, some at a time.
+        let bytes = verbatim.map_or_else(|| frame_bytes(args), <[u8]>::len);
+        if bytes > CHUNK_BYTES || !is_one && keys.len() > FRAME_REQUESTS_MAX {
+            return false;
+        }
         let framing = self.framing(core, lines);
         let noreply = source.noreply(index);
         let bytes_in = value_bytes(command.spec, args);
         let mut flights = flights.borrow_mut();
         if is_one || !is_split(command.spec.spread) {
-            let verbatim = source.verbatim(index);
             flights.submit(lines, &framing, command, bytes_in, noreply, first.slot, |out| match verbatim {
                 Some(bytes) => out.extend_from_slice(bytes),
                 None => encode::args(args, out),
@@ -109,7 +118,7 @@ impl Client {
     }
 
     /// This client's number on the links.
-    fn take_seat(&mut self) -> Rc<RefCell<Flights>> {
+    pub(super) fn take_seat(&mut self) -> Rc<RefCell<Flights>> {
         self.flights.get_or_insert_with(|| self.worker.upstreams.take_seat()).clone()
     }
 
@@ -132,7 +141,7 @@ impl Client {
         let worker = self.worker.clone();
         let mut core = worker.core.borrow_mut();
         core.out.clear();
-        std::mem::swap(&mut core.out, flights.borrow_mut().ready());
+        flights.borrow_mut().take_ready(&mut core.out);
         self.send(&mut core);
         core.out.clear();
     }
@@ -151,7 +160,7 @@ impl Client {
                 flights.borrow_mut().give_up(&mut worker.core.borrow_mut(), &lines);
                 continue;
             }
-            worker.upstreams.wait_for_change(cx.waker());
+            worker.upstreams.wait_for_change(flights.borrow().session(), cx.waker());
             if worker.shared.route.has_seen(need.epoch, need.state) {
                 let framing = self.framing(&worker.core.borrow(), &lines);
                 flights.borrow_mut().send_again(&lines, &framing);
@@ -203,6 +212,11 @@ impl Client {
         let running = job::start(self.worker.clone(), flights, framing, self.session.proto, remote.job);
         LateState::Remote(running, remote.finish)
     }
+}
+
+/// Most bytes that a request takes in a frame.
+fn frame_bytes(args: Args<'_>) -> usize {
+    args.payload_bytes() + args.len() * ARG_OVERHEAD_BYTES
 }
 
 /// Whether a command is sent in parts where its keys lie in several places.

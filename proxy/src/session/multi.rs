@@ -16,6 +16,10 @@ use crate::plan::value_bytes;
 use crate::session::{Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, remote, run_session};
 use crate::upstream::job::JobAnswer;
 
+/// Requests of one transaction that goes to another process: its frame counts them in 16 bits, and each may need its
+/// database selected first.
+const REMOTE_REQUESTS_MAX: usize = u16::MAX as usize / 2;
+
 /// Requests queued since MULTI.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
@@ -123,6 +127,11 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
                 remote::refuse_crossing(core, command.spec, out);
                 return Flow::Done;
             }
+            Route::TooLong => {
+                core.charge(command, 0, 0, 1, true);
+                let why = ProxyError::TransactionTooLong(REMOTE_REQUESTS_MAX).to_string();
+                return refuse_exec(core, session, &why, out);
+            }
             Route::There(flow) => return flow,
         }
     }
@@ -155,6 +164,8 @@ enum Route {
     Here,
     /// Nowhere: it touches several slots, and there may be several nodes.
     Refused,
+    /// Nowhere: it has too many requests.
+    TooLong,
     There(Flow),
 }
 
@@ -179,6 +190,9 @@ fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Que
         .collect();
     if core.shared.route.is_direct() || requests.is_empty() {
         return Route::Here;
+    }
+    if requests.len() > REMOTE_REQUESTS_MAX {
+        return Route::TooLong;
     }
     let queue = queue.clone();
     let db = session.db.number();

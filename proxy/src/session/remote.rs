@@ -76,7 +76,6 @@ pub fn refuse_crossing(core: &mut Core, spec: &'static Spec, out: &mut Out) {
 /// Runs one command over the nodes.
 pub fn run(core: &mut Core, session: &mut Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
     match (&command.spec.body, command.spec.spread) {
-        (Body::Walk(_), _) if command.spec.name == "scan" => scan(command, args),
         (Body::Walk(_), spread) | (Body::Whole(_), spread @ Spread::EveryNode(_)) => {
             walk(Walk { command, called: command, answer: None }, args, spread)
         }
@@ -177,14 +176,19 @@ fn give_up(core: &mut Core, command: Command, value_bytes: u64, error: Option<Pr
 
 /// A command over the whole key space.
 pub fn walk(walk: Walk, args: Args<'_>, spread: Spread) -> Flow {
+    if walk.command.spec.name == "scan" {
+        return scan(walk.command, args);
+    }
     let merge = match spread {
         Spread::EveryNode(merge) => merge,
         _ => Merge::Any,
     };
     let mut request = Vec::new();
     encode::args(args, &mut request);
+    // Over a lost link a flush must not go again: it may have run, and others may have written since.
+    let repeatable = walk.command.spec.flags.has(SpecFlags::READONLY);
     Remote::late(
-        Job::Walk { request, merge, slots: wanted(walk.command.spec, args) },
+        Job::Walk { request, merge, slots: wanted(walk.command.spec, args), repeatable },
         Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, out)),
     )
 }

@@ -23,6 +23,10 @@ use crate::upstream::{Lines, merge, reply};
 pub const FLIGHTS_MAX: usize = 4096;
 /// Bytes of requests of one client that may be under way.
 pub const FLIGHT_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of answers of one client that cannot leave yet, over which nothing more is sent.
+pub const STASH_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of answers that have left and are not forgotten yet.
+const STASH_SLACK_BYTES: usize = 64 * 1024;
 /// How long a request waits for its slot to be served before its client reads an error.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);
 /// Buffers of a client with nothing under way keep no more than this.
@@ -48,7 +52,7 @@ pub struct Flights {
     /// The requests' bytes, for going again.
     kept: Vec<u8>,
     /// Answers that cannot leave yet.
-    stash: Vec<u8>,
+    stash: Stash,
     /// Replies in order, ready to be sent.
     ready: Out,
     under_way: usize,
@@ -67,6 +71,30 @@ pub struct Flights {
     /// A reply broke off in the middle.
     torn: bool,
     waker: Option<Waker>,
+}
+
+/// Answers that cannot leave yet, and those that have left since it was tidied.
+#[derive(Default)]
+struct Stash {
+    bytes: Vec<u8>,
+    /// Bytes of those that have not left.
+    live: usize,
+}
+
+impl Stash {
+    /// Keeps an answer; returns where.
+    #[inline]
+    fn push(&mut self, answer: &[u8]) -> usize {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(answer);
+        self.live += answer.len();
+        at
+    }
+
+    #[inline]
+    fn get(&self, at: usize, len: usize) -> &[u8] {
+        &self.bytes[at..at + len]
+    }
 }
 
 /// A request on its way.
@@ -153,7 +181,7 @@ impl Flights {
             requests: VecDeque::new(),
             frames: Vec::new(),
             kept: Vec::new(),
-            stash: Vec::new(),
+            stash: Stash::default(),
             ready: Out::new(Proto::Resp2),
             under_way: 0,
             refused: 0,
@@ -187,7 +215,10 @@ impl Flights {
     /// Whether another request may be sent now.
     #[inline]
     pub fn has_room(&self) -> bool {
-        self.requests.len() < FLIGHTS_MAX && self.kept.len() < FLIGHT_BYTES_MAX && self.refused == 0
+        self.requests.len() < FLIGHTS_MAX
+            && self.kept.len() < FLIGHT_BYTES_MAX
+            && self.stash.live < STASH_BYTES_MAX
+            && self.refused == 0
     }
 
     /// Whether a request may go by this map: while something is under way by an older one, a slot that has moved since
@@ -214,6 +245,17 @@ impl Flights {
     #[inline]
     pub fn ready(&mut self) -> &mut Out {
         &mut self.ready
+    }
+
+    /// Moves them to the end of `out`. Long ones take their buffer with them, so that no client keeps a large one.
+    #[inline]
+    pub fn take_ready(&mut self, out: &mut Out) {
+        if out.is_empty() && self.ready.len() > KEPT_BYTES {
+            let proto = self.ready.proto();
+            *out = std::mem::replace(&mut self.ready, Out::new(proto));
+        } else {
+            out.append(&mut self.ready);
+        }
     }
 
     /// Wakes the client when something has come.
@@ -554,8 +596,7 @@ impl Flights {
             let to = from.saturating_add(entry.reply_bytes as usize);
             let bytes = body.get(from..to).ok_or(BadFrame::TooShort)?;
             from = to;
-            let at = self.stash.len();
-            self.stash.extend_from_slice(bytes);
+            let at = self.stash.push(bytes);
             let answer = Answer { data_bytes: entry.data_bytes, work: entry.work, failed: entry.failed };
             request.state = State::Answered { at, len: bytes.len(), entry: answer };
             if request.role == Role::Plain {
@@ -569,6 +610,10 @@ impl Flights {
         if head.status != Status::Done {
             self.note_refusal(&frame.link, &head);
         }
+        if refused > 0 && head.status == Status::Paused {
+            // It has waited at the node for as long as anything may.
+            self.refused_since = Instant::now().checked_sub(WAIT_MAX);
+        }
         if refused > 0 {
             self.refused += refused;
             self.refused_since.get_or_insert_with(Instant::now);
@@ -579,10 +624,6 @@ impl Flights {
     fn note_refusal(&mut self, link: &Rc<Link>, head: &ReplyHead) {
         if !self.restart.contains(&link.node()) {
             self.restart.push(link.node());
-        }
-        if head.status == Status::Paused {
-            // It has waited at the node for as long as anything may.
-            self.refused_since = Instant::now().checked_sub(WAIT_MAX);
         }
         if head.status == Status::Moved {
             self.need.epoch = self.need.epoch.max(Epoch(head.epoch));
@@ -597,6 +638,7 @@ impl Flights {
         }
         let frame = self.frames.remove(at);
         if head.status != Status::Done {
+            frame.link.stop_upload(self.session, id);
             self.note_refusal(&frame.link, &head);
         }
         Ok(())
@@ -614,8 +656,9 @@ impl Flights {
                 }
                 (_, State::Answered { at, len, .. }) => {
                     if !front.noreply {
-                        self.ready.raw(&self.stash[at..at + len]);
+                        self.ready.raw(self.stash.get(at, len));
                     }
+                    self.stash.live -= len;
                     self.requests.pop_front();
                     self.first += 1;
                 }
@@ -624,6 +667,8 @@ impl Flights {
         }
         if self.requests.is_empty() {
             self.rest();
+        } else if self.stash.bytes.len() > 2 * self.stash.live + STASH_SLACK_BYTES {
+            self.tidy_stash();
         }
         if self.refused == 0 {
             self.refused_since = None;
@@ -637,7 +682,7 @@ impl Flights {
             _ => None,
         });
         let Some(answers) = answers.collect::<Option<Vec<_>>>() else { return false };
-        let replies = answers.iter().map(|(at, len, entry)| (&self.stash[*at..at + len], entry.failed));
+        let replies = answers.iter().map(|(at, len, entry)| (self.stash.get(*at, *len), entry.failed));
         let mut out = Out::new(self.ready.proto());
         let failed = merge::parts(merge, replies, &mut out);
         let request = &self.requests[0];
@@ -651,21 +696,33 @@ impl Flights {
         if !request.noreply {
             self.ready.append(&mut out);
         }
+        self.stash.live -= answers.iter().map(|(_, len, _)| len).sum::<usize>();
         self.requests.drain(..=parts);
         self.first += 1 + parts as u64;
         true
+    }
+
+    /// Forgets the answers that have left: a client that always has something under way would gather all it ever read.
+    #[cold]
+    fn tidy_stash(&mut self) {
+        let old = std::mem::take(&mut self.stash);
+        for request in &mut self.requests {
+            if let State::Answered { at, len, .. } = &mut request.state {
+                *at = self.stash.push(old.get(*at, *len));
+            }
+        }
     }
 
     /// Nothing is under way: buffers are forgotten, and given back where they have grown.
     #[inline]
     fn rest(&mut self) {
         self.kept.clear();
-        self.stash.clear();
+        self.stash.bytes.clear();
         if self.kept.capacity() > KEPT_BYTES {
             self.kept.shrink_to(KEPT_BYTES);
         }
-        if self.stash.capacity() > KEPT_BYTES {
-            self.stash.shrink_to(KEPT_BYTES);
+        if self.stash.bytes.capacity() > KEPT_BYTES {
+            self.stash.bytes.shrink_to(KEPT_BYTES);
         }
         self.need = Need::default();
     }
@@ -769,7 +826,7 @@ fn check_body(head: &ReplyHead, body: &[u8]) -> Result<(), BadFrame> {
 }
 
 /// Answers a request with an error of the proxy.
-fn answer_with(request: &mut Request, stash: &mut Vec<u8>, core: &mut Core, error: &ProxyError) {
+fn answer_with(request: &mut Request, stash: &mut Stash, core: &mut Core, error: &ProxyError) {
     let mut out = Out::new(Proto::Resp2);
     error.write(request.command.spec, &mut out);
     let bytes = out.to_vec();
@@ -778,8 +835,7 @@ fn answer_with(request: &mut Request, stash: &mut Vec<u8>, core: &mut Core, erro
         core.charge(request.command, request.value_bytes, 0, 1, true);
         core.counts.commands += 1;
     }
-    let at = stash.len();
-    stash.extend_from_slice(&bytes);
+    let at = stash.push(&bytes);
     let entry = Answer { data_bytes: 0, work: 1, failed: true };
     request.state = State::Answered { at, len: bytes.len(), entry };
 }

@@ -16,12 +16,15 @@ use swell_ring::{NodeId, SLOTS, Slot, SlotSet};
 use swell_wire::{Out, Proto};
 
 use crate::error::ProxyError;
+use crate::shared::random_u64;
 use crate::upstream::flights::{Flights, Framing, WAIT_MAX};
 use crate::upstream::link::Link;
 use crate::upstream::shot::{Payload, Shot, ShotAnswer, Target};
 use crate::upstream::{Lines, head, merge, reply};
 use crate::worker::Worker;
 
+/// Frames of one job under way at once.
+const SHOTS_MAX: usize = 256;
 /// Nodes that one SCAN visits on its way to the keys it wants.
 const SCAN_HOPS_MAX: usize = 512;
 /// Where a SCAN cursor's slot stands (engine: `commands/generic/scan.rs`).
@@ -31,8 +34,9 @@ const CURSOR_SLOT_AT: u32 = 32;
 pub enum Job {
     /// These frames; answers in their order.
     Shots(Vec<Shot>),
-    /// A command over these slots: each is covered exactly once, whoever owns it meanwhile.
-    Walk { request: Vec<u8>, merge: Merge, slots: SlotSet },
+    /// A command over these slots: each is covered exactly once, whoever owns it meanwhile. `repeatable`: it changes
+    /// nothing.
+    Walk { request: Vec<u8>, merge: Merge, slots: SlotSet, repeatable: bool },
     /// SCAN: from owner to owner until enough keys were looked at. The request is made anew for each, from the cursor
     /// and the number of keys still to be looked at.
     Scan { cursor: u64, count: u64, request: Box<dyn Fn(u64, u64) -> Vec<u8>> },
@@ -72,7 +76,9 @@ pub fn start(
     Box::pin(async move {
         match job {
             Job::Shots(shots) => desk.fire(shots).await.map(JobAnswer::Shots),
-            Job::Walk { request, merge, slots } => desk.walk(&request, merge, slots, proto).await,
+            Job::Walk { request, merge, slots, repeatable } => {
+                desk.walk(&request, merge, slots, repeatable, proto).await
+            }
             Job::Scan { cursor, count, request } => desk.scan(cursor, count, &*request, proto).await,
             Job::Reports => desk.reports().await,
             Job::Ask(ask) => desk.worker.shared.asking.ask(ask).await.map(JobAnswer::Asked),
@@ -90,8 +96,21 @@ struct Desk {
 }
 
 impl Desk {
-    /// Sends frames until all are answered.
+    /// Sends frames until all are answered, so many at a time; one that goes in chunks goes alone.
     async fn fire(&mut self, shots: Vec<Shot>) -> Result<Vec<ShotAnswer>, ProxyError> {
+        let mut answers = Vec::with_capacity(shots.len());
+        let mut left = shots.into_iter().peekable();
+        while let Some(first) = left.next() {
+            let (is_alone, mut round) = (first.is_long(), vec![first]);
+            while let Some(next) = left.next_if(|next| !is_alone && !next.is_long() && round.len() < SHOTS_MAX) {
+                round.push(next);
+            }
+            answers.extend(self.fire_round(round).await?);
+        }
+        Ok(answers)
+    }
+
+    async fn fire_round(&mut self, shots: Vec<Shot>) -> Result<Vec<ShotAnswer>, ProxyError> {
         self.flights.borrow_mut().shots = shots;
         loop {
             let lines = self.worker.lines();
@@ -102,14 +121,18 @@ impl Desk {
                 if flights.shots.iter().any(Shot::is_sent) { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
-            let (unknown, waiting) = {
-                let flights = self.flights.borrow();
-                (flights.shots.iter().any(Shot::is_unknown), flights.shots.iter().any(Shot::is_waiting))
+            let (unknown, paused, waiting) = {
+                let any = |is: fn(&Shot) -> bool| self.flights.borrow().shots.iter().any(is);
+                (any(Shot::is_unknown), any(Shot::is_paused), any(Shot::is_waiting))
             };
             if unknown {
                 self.flights.borrow_mut().drop_shots();
                 self.worker.core.borrow_mut().counts.unknown_outcomes += 1;
                 return Err(ProxyError::OutcomeUnknown);
+            }
+            if paused {
+                self.flights.borrow_mut().drop_shots();
+                return Err(ProxyError::GateTimeout);
             }
             if !waiting {
                 self.since = None;
@@ -139,7 +162,7 @@ impl Desk {
             }
             let end_at = match &shot.payload {
                 Payload::Bytes(bytes) => link.send(shot.kind, head, bytes),
-                Payload::Pieces(pieces) => link.upload(head, pieces.clone()),
+                Payload::Pieces(pieces) => link.upload(shot.kind, head, pieces.clone()),
             };
             flights.end_shot(id, end_at);
             shot.sent(id);
@@ -156,7 +179,7 @@ impl Desk {
         let change = poll_fn(|cx| {
             let has_seen = self.worker.shared.route.has_seen(need.epoch, need.state);
             if std::mem::take(&mut first) {
-                self.worker.upstreams.wait_for_change(cx.waker());
+                self.worker.upstreams.wait_for_change(self.flights.borrow().session(), cx.waker());
                 return if has_seen && self.can_send() { Poll::Ready(()) } else { Poll::Pending };
             }
             Poll::Ready(())
@@ -181,13 +204,14 @@ impl Desk {
         request: &[u8],
         how: Merge,
         mut missing: SlotSet,
+        repeatable: bool,
         proto: Proto,
     ) -> Result<JobAnswer, ProxyError> {
         let (mut replies, mut work, mut data_bytes) = (Vec::new(), 1, 0);
         let mut began: Option<Instant> = None;
         while !missing.is_empty() {
             let lines = self.worker.lines();
-            let shots = shots_for(&lines, &missing, request);
+            let shots = shots_for(&lines, &missing, request, repeatable);
             let before = missing.len();
             if !shots.is_empty() {
                 for answer in self.fire(shots).await? {
@@ -198,7 +222,7 @@ impl Desk {
                     missing.subtract(&covered);
                     work += entry.work.saturating_sub(1);
                     data_bytes += entry.data_bytes;
-                    replies.push(bytes.to_vec());
+                    replies.push((covered.len(), bytes.to_vec()));
                 }
             }
             if missing.len() == before {
@@ -215,7 +239,7 @@ impl Desk {
             }
         }
         let mut out = Out::new(proto);
-        merge_walk(how, &replies, &mut out);
+        merge_walk(how, &replies, random_u64(), &mut out);
         Ok(JobAnswer::Reply { out, data_bytes, work, failed: false })
     }
 
@@ -224,7 +248,7 @@ impl Desk {
         let mut first = true;
         let change = poll_fn(|cx| {
             if std::mem::take(&mut first) {
-                self.worker.upstreams.wait_for_change(cx.waker());
+                self.worker.upstreams.wait_for_change(self.flights.borrow().session(), cx.waker());
                 return Poll::Pending;
             }
             Poll::Ready(())
@@ -240,7 +264,8 @@ impl Desk {
         request: &dyn Fn(u64, u64) -> Vec<u8>,
         proto: Proto,
     ) -> Result<JobAnswer, ProxyError> {
-        let (mut cursor, mut visited, mut found, mut elements, mut data_bytes) = (cursor, 0, 0, Vec::new(), 0);
+        let (mut cursor, mut visited, mut found, mut elements, mut data_bytes) = (cursor, 0, 0, Vec::new(), 0u64);
+        let mut began: Option<Instant> = None;
         for _ in 0..SCAN_HOPS_MAX {
             let slot = (cursor >> CURSOR_SLOT_AT).min(SLOTS as u64 - 1) as u16;
             let slot = Slot::new(slot).ok_or(ProxyError::Internal)?;
@@ -248,19 +273,25 @@ impl Desk {
             body.extend_from_slice(&request(cursor, count - visited));
             let shot = Shot::new(Kind::Walk, Target::Slot(slot), 1, true, Payload::Bytes(body));
             let answers = self.fire(vec![shot]).await?;
-            let (_, entry, bytes) = answers.first().and_then(covered).ok_or(ProxyError::Internal)?;
+            let (seen, entry, bytes) = answers.first().and_then(covered).ok_or(ProxyError::Internal)?;
             if entry.failed {
                 return Ok(failed(bytes, entry.work, proto));
             }
             let (next, more, keys) = scanned(bytes).ok_or(ProxyError::Internal)?;
             visited += entry.work.saturating_sub(1);
             found += more;
-            data_bytes += entry.data_bytes - next.to_string().len() as u64;
+            data_bytes += entry.data_bytes.saturating_sub(next.to_string().len() as u64);
             elements.extend_from_slice(keys);
-            if next == cursor && next != 0 {
-                // The owner does not serve this slot any more: a newer map will say who does.
+            if next == cursor && !seen.contains(slot) {
+                // The owner does not serve this slot any more: a newer map will say who does. At the first slot this
+                // must not be taken for the end, which is the same cursor.
+                if began.get_or_insert_with(Instant::now).elapsed() > WAIT_MAX {
+                    return Err(ProxyError::SlotNotServed);
+                }
                 self.pause(WAIT_MAX).await;
+                continue;
             }
+            began = None;
             cursor = next;
             if cursor == 0 || visited >= count {
                 break;
@@ -298,7 +329,7 @@ fn failed(bytes: &[u8], work: u64, proto: Proto) -> JobAnswer {
 }
 
 /// One frame for each owner of missing slots that can be reached.
-fn shots_for(lines: &Lines, missing: &SlotSet, request: &[u8]) -> Vec<Shot> {
+fn shots_for(lines: &Lines, missing: &SlotSet, request: &[u8], repeatable: bool) -> Vec<Shot> {
     let shot = |link: &Rc<Link>| {
         let mut slots = lines.map().slots_of(link.node());
         slots.intersect(missing);
@@ -307,7 +338,7 @@ fn shots_for(lines: &Lines, missing: &SlotSet, request: &[u8]) -> Vec<Shot> {
         }
         let mut body = words(&slots);
         body.extend_from_slice(request);
-        Some(Shot::new(Kind::Walk, Target::Node(link.node()), 1, true, Payload::Bytes(body)))
+        Some(Shot::new(Kind::Walk, Target::Node(link.node()), 1, repeatable, Payload::Bytes(body)))
     };
     lines.links().iter().filter(|link| link.is_up()).filter_map(shot).collect()
 }
@@ -336,15 +367,38 @@ fn scanned(reply: &[u8]) -> Option<(u64, usize, &[u8])> {
     Some((cursor, count, keys))
 }
 
-/// Merges what the nodes found. `Any`: the first that found something.
-fn merge_walk(how: Merge, replies: &[Vec<u8>], out: &mut Out) {
-    match how {
-        Merge::Any => {
-            let found = replies.iter().find(|bytes| !reply::is_null(bytes)).or(replies.first());
-            out.raw(found.map_or(b"", |bytes| &bytes[..]));
-        }
-        how => {
-            merge::parts(how, replies.iter().map(|bytes| (&bytes[..], false)), out);
-        }
+/// Merges what the nodes found, each in so many slots. `Any`: one that found something, by lot, the more likely the more
+/// slots it looked at; `lot` is any number.
+fn merge_walk(how: Merge, replies: &[(usize, Vec<u8>)], lot: u64, out: &mut Out) {
+    if how != Merge::Any {
+        merge::parts(how, replies.iter().map(|(_, bytes)| (&bytes[..], false)), out);
+        return;
+    }
+    let found = || replies.iter().filter(|(_, bytes)| !reply::is_null(bytes));
+    let mut lot = lot % found().map(|(slots, _)| *slots as u64).sum::<u64>().max(1);
+    let drawn = found().find(|(slots, _)| {
+        let is_drawn = lot < *slots as u64;
+        lot = lot.saturating_sub(*slots as u64);
+        is_drawn
+    });
+    out.raw(drawn.or(replies.first()).map_or(b"", |(_, bytes)| &bytes[..]));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_is_drawn_by_lot_among_those_that_found_something() {
+        let replies = [(2, b"$1\r\na\r\n".to_vec()), (9, b"$-1\r\n".to_vec()), (1, b"$1\r\nb\r\n".to_vec())];
+        let drawn = |lot| {
+            let mut out = Out::new(Proto::Resp2);
+            merge_walk(Merge::Any, &replies, lot, &mut out);
+            out.to_vec()[4]
+        };
+        assert_eq!((0..6).map(drawn).collect::<Vec<_>>(), b"aabaab");
+        let mut out = Out::new(Proto::Resp2);
+        merge_walk(Merge::Any, &replies[1..2], 5, &mut out);
+        assert_eq!(out.to_vec(), b"$-1\r\n");
     }
 }

@@ -2,7 +2,7 @@
 //! to whoever waits for them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::task::Waker;
 
 use swell_node::link::frame::{self, CHUNK_BYTES, CREDIT_BYTES, ChunkHead, CreditHead, Flags, Kind, RequestHead};
@@ -12,6 +12,8 @@ use crate::upstream::encode::Piece;
 
 /// Bytes waiting to be written above which long requests wait: others' frames stand behind one chunk at most.
 const UPLOAD_ABOVE_MAX: usize = CHUNK_BYTES;
+/// Of a long request so much goes with its head: the slots of a walk.
+const FIRST_BYTES: usize = swell_ring::SLOTS / 8;
 
 /// How a node is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Link {
     is_retired: Cell<bool>,
     open: Cell<Option<Open>>,
     uploads: RefCell<VecDeque<Upload>>,
+    /// Bytes of chunks that a session may send before the node says that it has taken some; all, if it is not here.
+    credits: RefCell<HashMap<u32, usize>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -55,8 +59,6 @@ struct Upload {
     pieces: VecDeque<Piece>,
     /// Bytes of the first piece that are out.
     at: usize,
-    /// Bytes that may go before the node asks for more.
-    credit: usize,
 }
 
 impl Link {
@@ -73,6 +75,7 @@ impl Link {
             is_retired: Cell::new(false),
             open: Cell::new(None),
             uploads: RefCell::default(),
+            credits: RefCell::default(),
             waker: RefCell::default(),
         }
     }
@@ -180,12 +183,27 @@ impl Link {
     }
 
     /// Sends a request in chunks, between other frames. It counts as sent from its first byte on.
-    pub fn upload(&self, head: RequestHead, pieces: Vec<Piece>) -> u64 {
-        let end_at = self.send(Kind::Request, RequestHead { flags: head.flags.and(Flags::MORE), ..head }, &[]);
+    pub fn upload(&self, kind: Kind, head: RequestHead, pieces: Vec<Piece>) -> u64 {
+        let first = pieces.first().map_or(&[][..], Piece::bytes);
+        let at = first.len().min(FIRST_BYTES);
+        let end_at = self.send(kind, RequestHead { flags: head.flags.and(Flags::MORE), ..head }, &first[..at]);
         let (session, id) = (head.session, head.id);
-        let upload = Upload { session, id, pieces: pieces.into(), at: 0, credit: CREDIT_BYTES };
-        self.uploads.borrow_mut().push_back(upload);
+        self.uploads.borrow_mut().push_back(Upload { session, id, pieces: pieces.into(), at });
         end_at
+    }
+
+    /// The node has refused a long request: what is left of it does not go out, and its chunks end here, so that
+    /// another frame of the session may follow.
+    pub fn stop_upload(&self, session: u32, id: u32) {
+        let mut uploads = self.uploads.borrow_mut();
+        let Some(at) = uploads.iter().position(|upload| upload.session == session && upload.id == id) else { return };
+        uploads.remove(at);
+        let mut out = self.out.borrow_mut();
+        let at = frame::begin(Kind::Chunk, &mut out);
+        ChunkHead { session, id, last: true }.write(&mut out);
+        frame::end(at, &mut out);
+        drop(out);
+        self.schedule();
     }
 
     /// The node may send so many more bytes of long replies to this session.
@@ -197,6 +215,7 @@ impl Link {
     /// The session has ended.
     pub fn close_session(&self, session: u32) {
         self.uploads.borrow_mut().retain(|upload| upload.session != session);
+        self.credits.borrow_mut().remove(&session);
         if self.is_up() {
             frame::close(session, &mut self.out.borrow_mut());
             self.schedule();
@@ -205,8 +224,11 @@ impl Link {
 
     /// The node has room for more of a session's long request.
     pub fn on_credit(&self, head: CreditHead) {
-        for upload in self.uploads.borrow_mut().iter_mut().filter(|upload| upload.session == head.session) {
-            upload.credit += head.bytes as usize;
+        let mut credits = self.credits.borrow_mut();
+        let Some(credit) = credits.get_mut(&head.session) else { return };
+        *credit = credit.saturating_add(head.bytes as usize);
+        if *credit >= CREDIT_BYTES {
+            credits.remove(&head.session);
         }
     }
 
@@ -260,15 +282,17 @@ impl Link {
 
     /// Puts the next chunk of each long request behind what is waiting, while that is little.
     fn fill_from_uploads(&self) {
-        let mut uploads = self.uploads.borrow_mut();
+        let (mut uploads, mut credits) = (self.uploads.borrow_mut(), self.credits.borrow_mut());
         let mut out = self.out.borrow_mut();
         for _ in 0..uploads.len() {
             if out.len() > UPLOAD_ABOVE_MAX {
                 return;
             }
             let Some(mut upload) = uploads.pop_front() else { return };
-            if upload.credit > 0 {
-                upload.chunk(&mut out);
+            let credit = credits.get(&upload.session).copied().unwrap_or(CREDIT_BYTES);
+            if credit > 0 {
+                let sent = upload.chunk(credit, &mut out);
+                credits.insert(upload.session, credit - sent);
             }
             if !upload.pieces.is_empty() {
                 uploads.push_back(upload);
@@ -288,6 +312,7 @@ impl Link {
         self.is_up.set(false);
         self.open.set(None);
         self.uploads.borrow_mut().clear();
+        self.credits.borrow_mut().clear();
         let mut out = self.out.borrow_mut();
         // Frames of the next connection lie behind all that were lost.
         self.written.set(lost.1 + out.len() as u64);
@@ -298,13 +323,13 @@ impl Link {
 }
 
 impl Upload {
-    /// Writes one chunk frame.
-    fn chunk(&mut self, out: &mut Vec<u8>) {
+    /// Writes one chunk frame; returns the bytes of the request in it.
+    fn chunk(&mut self, credit: usize, out: &mut Vec<u8>) -> usize {
         let at = frame::begin(Kind::Chunk, out);
         let head_at = out.len();
         ChunkHead { session: self.session, id: self.id, last: false }.write(out);
-        let mut room = CHUNK_BYTES.min(self.credit);
-        self.credit -= room;
+        let most = CHUNK_BYTES.min(credit);
+        let mut room = most;
         while room > 0 {
             let Some(piece) = self.pieces.front() else { break };
             let left = &piece.bytes()[self.at..];
@@ -317,11 +342,11 @@ impl Upload {
                 self.at = 0;
             }
         }
-        self.credit += room;
         if self.pieces.is_empty() {
             out[head_at + ChunkHead::BYTES - 1] = 1;
         }
         frame::end(at, out);
+        most - room
     }
 }
 
@@ -380,8 +405,8 @@ mod tests {
     #[test]
     fn a_long_request_goes_in_chunks_and_stops_without_credit() {
         let link = link();
-        let value = vec![1; CREDIT_BYTES + 10];
-        link.upload(RequestHead { session: 3, ..RequestHead::default() }, vec![Piece::Bytes(value)]);
+        let value = || vec![Piece::Bytes(vec![1; FIRST_BYTES + CREDIT_BYTES + 10])];
+        link.upload(Kind::Request, RequestHead { session: 3, ..RequestHead::default() }, value());
         let chunks = |bytes: &[u8]| {
             let (mut at, mut sum, mut last) = (0, 0, false);
             while let Some(frame) = Frame::first(&bytes[at..]).unwrap() {
@@ -399,5 +424,16 @@ mod tests {
         link.on_credit(CreditHead { session: 3, bytes: 100 });
         assert_eq!(chunks(&drained(&link)), (10, true));
         assert!(drained(&link).is_empty());
+        // The next one has what the node has room for, no more.
+        link.upload(Kind::Request, RequestHead { session: 3, id: 1, ..RequestHead::default() }, value());
+        assert_eq!(chunks(&drained(&link)), (90, false));
+        // It was refused: its chunks end before another frame of the session begins.
+        link.stop_upload(3, 1);
+        link.send(Kind::Request, RequestHead { session: 3, id: 2, ..RequestHead::default() }, b"");
+        link.on_credit(CreditHead { session: 3, bytes: 1000 });
+        let bytes = drained(&link);
+        assert_eq!(chunks(&bytes), (0, true));
+        let end = Frame::first(&bytes).unwrap().unwrap();
+        assert_eq!((end.kind, ChunkHead::read(end.rest).unwrap().0.id), (Kind::Chunk, 1));
     }
 }

@@ -11,6 +11,7 @@ pub mod run;
 pub mod shot;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -40,8 +41,8 @@ pub struct Upstreams {
     lines: RefCell<Rc<Lines>>,
     sessions: RefCell<Vec<Seat>>,
     free: RefCell<Vec<u32>>,
-    /// Clients that wait for a newer map, state or link.
-    waiting: RefCell<Vec<Waker>>,
+    /// Clients that wait for a newer map, state or link, by their numbers.
+    waiting: RefCell<HashMap<u32, Waker>>,
 }
 
 /// A client's number, taken or free.
@@ -161,6 +162,7 @@ impl Upstreams {
     /// The client has gone: its nodes forget it.
     pub fn leave_seat(&self, flights: &Rc<RefCell<Flights>>) {
         let (number, next_frame) = (flights.borrow().session(), flights.borrow().next_frame());
+        self.waiting.borrow_mut().remove(&number);
         if let Some(seat) = self.sessions.borrow_mut().get_mut(number as usize) {
             *seat = Seat::Free(next_frame);
         }
@@ -187,15 +189,15 @@ impl Upstreams {
         taken.collect()
     }
 
-    /// Wakes `waker` at the next change of map, state or link.
-    pub fn wait_for_change(&self, waker: &Waker) {
-        self.waiting.borrow_mut().push(waker.clone());
+    /// Wakes `waker`, the newest of this client, at the next change of map, state or link.
+    pub fn wait_for_change(&self, session: u32, waker: &Waker) {
+        self.waiting.borrow_mut().insert(session, waker.clone());
     }
 
     /// The map, the state or a link has changed.
     pub fn changed(&self) {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(Waker::wake);
     }
 }
 

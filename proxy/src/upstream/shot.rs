@@ -1,7 +1,9 @@
 //! A frame of a job: something that a client waits for by itself (a transaction, a walk over the key space, a long value,
 //! a node's figures).
 
-use swell_node::link::frame::{BadFrame, Entry, Kind, ReplyHead, Status};
+use std::sync::Arc;
+
+use swell_node::link::frame::{BadFrame, CHUNK_BYTES, Entry, Kind, ReplyHead, Status};
 use swell_ring::{NodeId, Slot};
 
 use crate::upstream::encode::Piece;
@@ -40,6 +42,8 @@ enum ShotState {
     /// Not sent yet, or refused, or lost and repeatable.
     Waiting,
     Sent(u32),
+    /// It has waited at its node for as long as anything may, and did not run.
+    Paused,
     /// It may have run; nobody knows.
     Unknown,
     Done(ShotAnswer),
@@ -54,8 +58,14 @@ pub struct ShotAnswer {
 }
 
 impl Shot {
-    /// A frame to be sent.
+    /// A frame to be sent; a long one goes in chunks.
     pub fn new(kind: Kind, target: Target, count: u16, repeatable: bool, payload: Payload) -> Shot {
+        let payload = match payload {
+            Payload::Bytes(bytes) if bytes.len() > CHUNK_BYTES => {
+                Payload::Pieces(vec![Piece::Segment(Arc::new(bytes))])
+            }
+            payload => payload,
+        };
         Shot { kind, target, count, repeatable, payload, state: ShotState::Waiting }
     }
 
@@ -72,6 +82,16 @@ impl Shot {
     /// Whether it is on its way.
     pub fn is_sent(&self) -> bool {
         matches!(self.state, ShotState::Sent(_))
+    }
+
+    /// Whether it goes in chunks: no other frame of its session may stand between them.
+    pub fn is_long(&self) -> bool {
+        matches!(self.payload, Payload::Pieces(_))
+    }
+
+    /// Whether it has waited at its node for too long.
+    pub fn is_paused(&self) -> bool {
+        matches!(self.state, ShotState::Paused)
     }
 
     /// Whether it has to go (again).
@@ -98,7 +118,7 @@ impl Shot {
     /// A body that is not what its head says.
     pub fn answer(&mut self, head: &ReplyHead, body: &[u8]) -> Result<(), BadFrame> {
         if head.status != Status::Done {
-            self.state = ShotState::Waiting;
+            self.state = if head.status == Status::Paused { ShotState::Paused } else { ShotState::Waiting };
             return Ok(());
         }
         if self.kind == Kind::Stats {
@@ -172,7 +192,9 @@ mod tests {
         one.sent(7);
         assert!(one.is_frame(7) && !one.is_frame(8));
         one.answer(&head(Status::Moved, 0), b"").unwrap();
-        assert!(one.is_waiting());
+        assert!(one.is_waiting() && !one.is_paused());
+        one.answer(&head(Status::Paused, 0), b"").unwrap();
+        assert!(!one.is_waiting() && one.is_paused());
         let mut body = vec![0; Entry::BYTES];
         Entry { reply_bytes: 5, data_bytes: 0, work: 3, failed: false }.overwrite(0, &mut body);
         body.extend_from_slice(b"+OK\r\n");

@@ -429,3 +429,53 @@ fn a_shot_whose_answer_is_none_is_lost_with_its_link() {
     world.flights.on_lost(&mut world.core, &link, incarnation, written);
     assert!(world.flights.shots[0].is_unknown());
 }
+
+#[test]
+fn answers_that_have_left_are_forgotten_though_something_is_always_under_way() {
+    let mut world = World::new(3);
+    let mut most = 0;
+    for _ in 0..20_000 {
+        // Two nodes in turn: no frame's replies may pass on as they come.
+        for at in [0, 1, 0, 1] {
+            if world.flights.has_room() {
+                let number = world.asked.len() + 1_000_000;
+                world.flights.submit(&world.lines, &Framing::default(), command("get"), 0, false, slot(at), |out| {
+                    encode::request([&b"get"[..], number.to_string().as_bytes()].into_iter(), out);
+                });
+                world.asked.push((reply_to(b"get", &number.to_string()), true));
+            }
+        }
+        world.flights.close_frames(&world.lines);
+        for at in 0..2 {
+            world.write(at);
+            world.peers[at].run(&mut world.dice, &mut world.ran);
+            world.deliver(at);
+        }
+        world.go_on();
+        most = most.max(world.flights.stash.bytes.len());
+    }
+    assert!(world.asked.len() > 20_000 && most < 4 * STASH_BYTES_MAX, "{} {most}", world.asked.len());
+    world.finish();
+    world.check(3);
+}
+
+#[test]
+fn a_shot_that_waited_too_long_takes_no_time_from_later_requests() {
+    let mut world = World::new(4);
+    let link = world.lines.links[0].clone();
+    let mut shot = Shot::new(Kind::Request, Target::Slot(slot(0)), 1, false, Payload::Bytes(Vec::new()));
+    let (id, _) = world.flights.begin_shot(&link);
+    shot.sent(id);
+    world.flights.shots = vec![shot];
+    let flags = Flags::default();
+    let head = ReplyHead { status: Status::Paused, flags, session: 7, id, done: 0, epoch: 0, state: 0 };
+    world.flights.on_reply(&mut world.core, &link, head, b"").unwrap();
+    assert!(world.flights.shots[0].is_paused());
+    world.flights.submit(&world.lines, &Framing::default(), command("get"), 0, false, slot(0), |out| {
+        encode::request([&b"get"[..], b"k"].into_iter(), out);
+    });
+    world.flights.close_frames(&world.lines);
+    let head = ReplyHead { status: Status::Moved, id: id.wrapping_add(1), ..head };
+    world.flights.on_reply(&mut world.core, &link, head, b"").unwrap();
+    assert!(world.flights.stuck_since().unwrap().elapsed() < WAIT_MAX / 2);
+}
