@@ -79,7 +79,7 @@ impl Embedded {
     pub fn new(config: &Config, identity: &Identity) -> Embedded {
         let node = Node::new(identity.hash_seed);
         let settings = node.engine().settings();
-        settings.set_maxmemory_bytes(config.maxmemory);
+        settings.set_maxmemory_total_bytes(config.maxmemory);
         settings.set_policy(config.maxmemory_policy);
         settings.set_spares_only_resp(config.is_default("maxmemory_policy"));
         settings.set_item_bytes_max(config.memcached_item_bytes_max);

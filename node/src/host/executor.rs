@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use swell_engine::gate::Gate;
 use swell_engine::stripe::stripe_of;
-use swell_ring::{CacheState, Epoch, NodeId, Slot, SlotMap, SlotSet, all_slots};
+use swell_ring::{CacheState, Epoch, NodeId, SLOTS, Slot, SlotMap, SlotSet, all_slots};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
@@ -194,19 +194,38 @@ impl Executor {
     fn take_first_map(&mut self, map: SlotMap, report: &mpsc::Sender<Input>) {
         let others = all_slots().filter(|slot| map.owner(*slot) != Some(self.me)).collect();
         self.free(&others);
-        for action in self.local.step(self.now_ms(), Input::Map(map)) {
+        let actions = self.local.step(self.now_ms(), Input::Map(map));
+        for action in actions {
             match action {
                 Action::ServeEmpty { .. } => {}
                 action => self.act(action, report),
             }
         }
+        self.settle_share(self.has_garbage);
     }
 
     fn step(&mut self, input: Input, report: &mpsc::Sender<Input>) {
         self.next.push_back(input);
         while let Some(input) = self.next.pop_front() {
             let actions = self.local.step(self.now_ms(), input);
+            // What comes in finds room; what goes has to be freed first.
+            self.settle_share(true);
             actions.into_iter().for_each(|action| self.act(action, report));
+        }
+        self.settle_share(self.has_garbage);
+    }
+
+    /// The engine may hold as much of the cache's maximum as this node has slots, those that are coming in included: they
+    /// bring their data along. The share does not shrink before the slots that went are freed, lest others be evicted.
+    fn settle_share(&self, only_grows: bool) {
+        let (settings, owned) = (self.node.engine().settings(), self.local.ownership().owned());
+        let mut slots = owned.clone();
+        if !owned.is_empty() {
+            slots.add(&self.local.target().slots());
+        }
+        let share = if slots.is_empty() { SLOTS } else { slots.len() };
+        if share >= settings.maxmemory_slots() || !only_grows {
+            settings.set_maxmemory_slots(share);
         }
     }
 
@@ -285,6 +304,9 @@ impl Executor {
     fn free_some(&mut self) {
         let (engine, local) = self.dropping.parts();
         self.has_garbage = engine.free_garbage(local, FREED_PER_SLICE);
+        if !self.has_garbage {
+            self.settle_share(false);
+        }
     }
 
     fn set_gates(&self, slots: &SlotSet, gate: Gate) {
