@@ -591,7 +591,7 @@ impl Flights {
 
     fn take_shot(&mut self, at: usize, head: ReplyHead, body: &[u8]) -> Result<(), BadFrame> {
         let frame = self.frames.remove(at);
-        if head.status != Status::Done {
+        if !matches!(head.status, Status::Done | Status::Full) {
             self.note_refusal(&frame.link, &head);
         }
         if let Some(shot) = self.shots.iter_mut().find(|shot| shot.is_frame(frame.id)) {

@@ -51,6 +51,8 @@ pub struct ShotAnswer {
     pub entries: Vec<Entry>,
     /// The replies one behind the other.
     pub bytes: Vec<u8>,
+    /// The node has no memory for this transaction: nothing of it ran.
+    pub is_full: bool,
 }
 
 impl Shot {
@@ -97,9 +99,16 @@ impl Shot {
     /// # Errors
     /// A body that is not what its head says.
     pub fn answer(&mut self, head: &ReplyHead, body: &[u8]) -> Result<(), BadFrame> {
-        if head.status != Status::Done {
-            self.state = ShotState::Waiting;
-            return Ok(());
+        match head.status {
+            Status::Done => {}
+            Status::Full => {
+                self.state = ShotState::Done(ShotAnswer { is_full: true, ..ShotAnswer::default() });
+                return Ok(());
+            }
+            Status::Moved | Status::Paused | Status::Behind => {
+                self.state = ShotState::Waiting;
+                return Ok(());
+            }
         }
         let entries = (0..head.done as usize).map(|index| Entry::read(body, index)).collect::<Result<Vec<_>, _>>()?;
         let bytes = body.get(entries.len() * Entry::BYTES..).ok_or(BadFrame::TooShort)?.to_vec();
@@ -108,7 +117,7 @@ impl Shot {
         if self.kind != Kind::Stats && sum != bytes.len() as u64 {
             return Err(BadFrame::TooShort);
         }
-        self.state = ShotState::Done(ShotAnswer { entries, bytes });
+        self.state = ShotState::Done(ShotAnswer { entries, bytes, is_full: false });
         Ok(())
     }
 
@@ -152,6 +161,16 @@ mod tests {
             assert_eq!(shot.is_unknown(), unknown, "{repeatable} {sent}");
             assert_eq!(shot.is_waiting(), !unknown);
         }
+    }
+
+    #[test]
+    fn no_memory_is_an_answer() {
+        let mut one = shot(false);
+        one.sent(7);
+        one.answer(&head(Status::Full, 0), b"").unwrap();
+        assert!(!one.is_waiting());
+        let answer = one.into_answer().unwrap();
+        assert!(answer.is_full && answer.entries.is_empty());
     }
 
     #[test]
