@@ -1,6 +1,8 @@
 //! Memory at its limit: refused in Redis's words or evicted by the policy, and never much more than was allowed.
 
-use crate::harness::{Conn, DEADLINE, Reply, Server, Subject, Topology, encode, everywhere, wait_for, with_one_node};
+use crate::harness::{
+    Conn, DEADLINE, Reply, Server, Subject, Swell, Topology, encode, everywhere, wait_for, with_one_node,
+};
 
 const LIMIT: usize = 64 << 20;
 
@@ -122,6 +124,47 @@ fn a_refused_write_inside_a_transaction_aborts_it() {
     assert_eq!(conn.cmd(&["SET", "a", "b"]), Reply::Error(OOM.to_owned()));
     let aborted = "EXECABORT Transaction discarded because of previous errors.";
     assert_eq!(conn.cmd(&["EXEC"]), Reply::Error(aborted.to_owned()));
+}
+
+/// Wherever its keys are, a transaction for which there is no room any more is refused as a whole.
+#[test]
+fn a_transaction_that_finds_no_room_does_not_run() {
+    for first_node in ["embedded", "process"] {
+        let server = Swell::start(&["--maxmemory-policy", "noeviction", "--first-node", first_node]);
+        let (mut conn, mut other) = (server.conn(), server.conn());
+        assert_eq!(conn.cmd(&["SET", "a", &"1".repeat(100_000)]).text(), "OK");
+        for (request, reply) in [(&["MULTI"][..], "OK"), (&["DEL", "a"], "QUEUED"), (&["SET", "a", "2"], "QUEUED")] {
+            assert_eq!(conn.cmd(request).text(), reply);
+        }
+        assert_eq!(other.cmd(&["CONFIG", "SET", "maxmemory", "10000"]).text(), "OK");
+        let refused = format!("EXECABORT Transaction discarded because of: {OOM}");
+        assert_eq!(conn.cmd(&["EXEC"]), Reply::Error(refused), "{first_node}");
+        assert_eq!(conn.cmd(&["STRLEN", "a"]).int(), 100_000, "{first_node}");
+        assert_eq!(conn.cmd(&["EXEC"]), Reply::Error("ERR EXEC without MULTI".to_owned()));
+    }
+}
+
+/// What several nodes may hold together is what one may: the limit is the cache's.
+#[test]
+fn several_nodes_share_the_limit() {
+    let args = ["--nodes-min", "3", "--maxmemory", "48mb", "--maxmemory-policy", "noeviction"];
+    let server = Swell::start(&args);
+    let mut conn = server.conn();
+    let (value, mut stored, mut refused) = ("v".repeat(60_000), 0, 0);
+    for number in 0..1200 {
+        match conn.cmd(&["SET", &format!("key:{number}"), &value]) {
+            Reply::Error(text) if text == OOM => refused += 1,
+            reply => {
+                assert_eq!(reply.text(), "OK");
+                stored += 1;
+            }
+        }
+    }
+    let whole = (48 << 20) / 60_000;
+    assert!(refused > 0 && (whole / 10 * 8..=whole + 10).contains(&stored), "{stored} stored, {refused} refused");
+    let shown = conn.cmd(&["CONFIG", "GET", "maxmemory"]);
+    assert_eq!(shown.items()[1].text(), (48 << 20).to_string(), "what people see is the whole");
+    assert_eq!(info(&mut conn, "maxmemory"), 48 << 20);
 }
 
 #[test]
