@@ -4,10 +4,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use swell::nodes::asking::{AskError, Asking};
-use swell_node::control::{Answer, Ask, Event, NodeLine, Progress};
+use swell_node::control::{Answer, Ask, Event as Told, NodeLine, Progress};
 use swell_node::link::socket::Address;
 use swell_ring::{NodeId, SLOTS, Slot, SlotMap, SlotSet};
 
+use super::history::Event;
+use super::run;
 use crate::harness::{DEADLINE, Rng, Server, Topology, nodes, wait_for};
 
 /// Nodes of the cluster.
@@ -18,6 +20,9 @@ pub const MIDDLE: usize = SLOTS / 2;
 
 /// Slots of one move, at most.
 const MOVED_SLOTS_MAX: usize = 64;
+
+/// A commit that takes longer leaves too little of the 2 s that requests wait.
+const COMMIT_US_MAX: u64 = 1_500_000;
 
 /// A `swell serve` with three nodes that are processes of their own.
 pub struct Cluster {
@@ -31,8 +36,10 @@ pub struct Moves {
     pub slots: u64,
     pub keys: u64,
     pub retries: u64,
-    /// Longest from sealed to serving, microseconds, with the store's write.
+    /// Longest from sealed to serving, microseconds, without the store's write.
     pub sealed_us_max: u64,
+    /// The store's longest write, microseconds.
+    pub commit_us_max: u64,
     /// Moves that did not come to their end, and why.
     pub failures: Vec<String>,
 }
@@ -60,7 +67,7 @@ impl Cluster {
         }
     }
 
-    pub fn events(&self, after: u64) -> Vec<Event> {
+    pub fn events(&self, after: u64) -> Vec<Told> {
         match self.asking().ask(Ask::Events { after }) {
             Ok(Answer::Events(events)) => events,
             other => panic!("no events: {other:?}"),
@@ -111,9 +118,25 @@ impl Moves {
         self.slots += u64::from(done.slots_done);
         self.keys += done.keys;
         self.retries += u64::from(done.retries);
-        self.sealed_us_max = self.sealed_us_max.max(done.sealed_us.iter().copied().max().unwrap_or(0));
+        for (sealed, commit) in done.sealed_us.iter().zip(&done.commit_us) {
+            self.sealed_us_max = self.sealed_us_max.max(sealed.saturating_sub(*commit));
+            self.commit_us_max = self.commit_us_max.max(*commit);
+        }
         if done.slots_done < done.slots_total {
             self.failures.push(format!("{done:?}"));
+        }
+    }
+
+    /// Checks that nobody was refused. Where the disk alone has kept a commit for longer than requests may wait, some
+    /// had to be: then this is said, and is no fault.
+    ///
+    /// # Panics
+    /// When some were.
+    pub fn refuse_nobody(&self, refused: &[&Event]) {
+        if self.commit_us_max < COMMIT_US_MAX {
+            run::none("refused", refused);
+        } else if !refused.is_empty() {
+            println!("{} refused: the disk took {} us for a commit", refused.len(), self.commit_us_max);
         }
     }
 
@@ -124,6 +147,7 @@ impl Moves {
         self.keys += other.keys;
         self.retries += other.retries;
         self.sealed_us_max = self.sealed_us_max.max(other.sealed_us_max);
+        self.commit_us_max = self.commit_us_max.max(other.commit_us_max);
         self.failures.extend(other.failures);
         self
     }

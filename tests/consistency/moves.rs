@@ -87,7 +87,7 @@ fn nobody_notices_that_slots_move() {
     let held = run::held(&keys, &[cluster.server.resp.clone(), second.resp.clone()]);
     println!("{moves:?}");
     run::conclude("moving", &keys, &events, &held, |_| None);
-    run::none("refused", &run::refused(&events));
+    moves.refuse_nobody(&run::refused(&events));
     run::none("of unknown outcome", &run::unknown(&events));
     assert!(moves.count > 10 && moves.keys > 0 && moves.failures.is_empty(), "{moves:?}");
 }
@@ -104,7 +104,7 @@ fn histories_are_linearizable_while_slots_move() {
     let (events, moves) = cells.run(seed, &doors, meanwhile);
     println!("{moves:?}");
     cells.conclude("moving", &events, &[]);
-    run::none("refused", &run::refused(&events));
+    moves.refuse_nobody(&run::refused(&events));
     run::none("of unknown outcome", &run::unknown(&events));
     assert!(moves.count > 10 && moves.keys > 0 && moves.failures.is_empty(), "{moves:?}");
 }

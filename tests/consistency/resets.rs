@@ -41,7 +41,7 @@ fn what_is_on_a_link_that_breaks_is_applied_once_or_never() {
     // Not through the cutters, which may hold something back.
     let held = run::held(&keys, std::slice::from_ref(&cluster.server.resp));
     run::conclude("resets", &keys, &events, &held, |_| None);
-    run::none("refused", &run::refused(&events));
+    moved.refuse_nobody(&run::refused(&events));
     assert!(cuts > 3 && moved.keys > 0 && !run::unknown(&events).is_empty(), "{cuts} cuts, {moved:?}");
 }
 
@@ -57,6 +57,6 @@ fn histories_are_linearizable_while_links_break() {
     let cuts: u64 = cutters.iter().map(Cutter::count).sum();
     println!("{cuts} cuts, {moved:?}");
     cells.conclude("resets", &events, &[]);
-    run::none("refused", &run::refused(&events));
+    moved.refuse_nobody(&run::refused(&events));
     assert!(cuts > 3 && moved.count > 0, "{cuts} cuts, {moved:?}");
 }
