@@ -16,12 +16,19 @@ RUN apk add --no-cache gcc make musl-dev linux-headers
 WORKDIR /swell
 COPY . .
 RUN cargo build --release --locked --bin swell && strip target/release/swell
+# A folder for the image: scratch has no program that could make one.
+RUN install -d -m 0700 /empty
 
 FROM scratch
 COPY --from=build /swell/target/release/swell /swell
+# Scratch has nowhere to write, not even /tmp: here are the data directory and in it the sockets that scaler and nodes
+# talk over. A volume, so that it is writable under --read-only too. What is mounted there must be the user's below.
+COPY --from=build --chown=65532:65532 --chmod=0700 /empty /data
+VOLUME /data
 # Nobody in particular: no name is needed, and none is there.
 USER 65532:65532
-ENV SWELL_RESP=0.0.0.0:6379 \
+ENV SWELL_DATA_DIR=/data \
+    SWELL_RESP=0.0.0.0:6379 \
     SWELL_MEMCACHED=0.0.0.0:11211 \
     SWELL_HTTP=0.0.0.0:9121 \
     SWELL_LOG_FORMAT=json

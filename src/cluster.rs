@@ -79,7 +79,7 @@ impl Embedded {
     pub fn new(config: &Config, identity: &Identity) -> Embedded {
         let node = Node::new(identity.hash_seed);
         let settings = node.engine().settings();
-        settings.set_maxmemory_bytes(config.maxmemory);
+        settings.set_maxmemory_total_bytes(config.maxmemory);
         settings.set_policy(config.maxmemory_policy);
         settings.set_spares_only_resp(config.is_default("maxmemory_policy"));
         settings.set_item_bytes_max(config.memcached_item_bytes_max);
@@ -133,7 +133,7 @@ impl Cluster {
             virtual_node: identity.node_id.clone(),
             state: state(config),
             embedded: host.as_ref().map(member),
-            process: process(config, &place.folder)?,
+            process: process(config, &place)?,
         })
         .map_err(ClusterError::Scaler)?;
         Ok(Cluster { scaler, host, place })
@@ -202,7 +202,8 @@ fn state(config: &Config) -> CacheState {
     CacheState::default().changed(entries.map(|(name, value)| (name.to_owned(), value)))
 }
 
-/// Where the embedded node's link is: beside the scaler's. The scaler's child processes count from 1.
+/// Where the embedded node's link is: beside the scaler's, or at a free port of its host. The scaler's child processes
+/// count from 1.
 fn embedded_address(place: &Place) -> Address {
     match &place.link {
         Address::Unix(_) => Address::Unix(place.folder.join(format!("node-{}-0.sock", std::process::id()))),
@@ -253,7 +254,7 @@ fn with_port(ip: IpAddr, port: u16) -> String {
 }
 
 /// The nodes that are processes of their own.
-fn process(config: &Config, folder: &Path) -> Result<Option<ProcessConfig>, ClusterError> {
+fn process(config: &Config, place: &Place) -> Result<Option<ProcessConfig>, ClusterError> {
     let count = match config.first_node {
         FirstNode::Embedded => config.nodes_min - 1,
         FirstNode::Process => config.nodes_min,
@@ -272,7 +273,8 @@ fn process(config: &Config, folder: &Path) -> Result<Option<ProcessConfig>, Clus
     Ok(Some(ProcessConfig {
         binary: std::env::current_exe().map_err(ClusterError::Program)?,
         count,
-        run_dir: folder.to_owned(),
+        run_dir: place.folder.clone(),
+        advertise: (!place.link.is_local()).then(|| embedded_address(place).to_string()),
         extra_args: extra_args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
     }))
 }
@@ -312,14 +314,20 @@ mod tests {
     #[test]
     fn children_are_what_is_not_embedded() {
         let count = |flags: &[(&'static str, &str)]| {
-            process(&config(flags), Path::new("/run")).expect("the program has a file").map(|process| process.count)
+            process(&config(flags), &place("unix:/run/x.sock"))
+                .expect("the program has a file")
+                .map(|process| process.count)
         };
         assert_eq!(count(&[]), None);
         assert_eq!(count(&[("nodes_min", "3")]), Some(2));
         assert_eq!(count(&[("nodes_min", "3"), ("first_node", "process")]), Some(3));
         assert_eq!(count(&[("first_node", "process")]), Some(1));
         let zoned = config(&[("first_node", "process"), ("zone", "a"), ("node_workers", "5"), ("token", "geheim")]);
-        let args = process(&zoned, Path::new("/run")).expect("it has a file").expect("one child").extra_args.join(" ");
+        let beside = |link| process(&zoned, &place(link)).expect("it has a file").expect("one child");
+        let local = beside("unix:/run/x.sock");
+        assert_eq!((local.run_dir.as_path(), local.advertise), (Path::new("/run"), None));
+        assert_eq!(beside("10.1.2.3:7000").advertise.as_deref(), Some("10.1.2.3:0"));
+        let args = local.extra_args.join(" ");
         assert_eq!(args, "--workers 5 --log-format auto --log-level info --zone a");
         assert!(is_alone(&config(&[])) && !is_alone(&zoned) && !is_alone(&config(&[("nodes_min", "2")])));
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use swell_meter::{Bill, Ledger, PriceFile, Profile, Tariff};
@@ -24,6 +24,11 @@ use crate::nodes::asking::Asking;
 use crate::place::{self, Place};
 use crate::signals::Signals;
 use crate::{Parts, banner, logging, metrics, node, print, ready};
+
+/// How long a proxy may take to join.
+const JOIN_MAX: Duration = Duration::from_secs(5);
+/// Between two looks at whether it has.
+const JOIN_LOOK: Duration = Duration::from_millis(1);
 
 /// What the command line starts and prints.
 pub const PARTS: Parts =
@@ -63,7 +68,9 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         if leaving.asked.is_some() {
             return Ok(());
         }
-        (start_proxy()?, cluster)
+        let running = start_proxy()?;
+        running.wait_joined()?;
+        (running, cluster)
     };
     addresses.link = cluster.as_ref().map(|cluster| cluster.link().to_string());
     leaving.serve_until_asked(&config, &addresses, running)?;
@@ -87,6 +94,7 @@ pub fn proxy(config: Config, task: ProxyTask) -> anyhow::Result<()> {
     let mut leaving = Leaving::listen()?;
     let topology = Topology { control: Some(task.join), secret, embedded: None };
     let running = Running::start(&config, identity, listeners, prices, maxclients, topology)?;
+    running.wait_joined()?;
     leaving.serve_until_asked(&config, &addresses, running)
 }
 
@@ -265,6 +273,17 @@ impl Running {
             .transpose()
             .context("cannot start the HTTP side")?;
         Ok(Running { proxy, http, ready })
+    }
+
+    /// Waits until the proxy is a member and knows the cache state. Before that it would show settings that do not hold,
+    /// and changes would be acknowledged without it.
+    fn wait_joined(&self) -> anyhow::Result<()> {
+        let until = Instant::now() + JOIN_MAX;
+        while self.proxy.shared().route.state_version() == 0 {
+            anyhow::ensure!(Instant::now() < until, "the scaler has not let this proxy join after {JOIN_MAX:?}");
+            std::thread::sleep(JOIN_LOOK);
+        }
+        Ok(())
     }
 
     /// Finishes what is in flight and ends, within two seconds.

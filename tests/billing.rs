@@ -1,12 +1,12 @@
 //! The bill is a function of the requests and the data: the same load costs the same over RESP2, RESP3, inline,
-//! pipelined, with any number of workers, a second time, and beside a busy loop, to the thousandth.
+//! pipelined, with any number of workers, a second time, beside a busy loop, and wherever the data is, to the thousandth.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Conn, DEADLINE, Server, Swell, encode, get, wait_for};
+use crate::harness::{Conn, DEADLINE, Server, Swell, Topology, encode, everywhere, get, wait_for};
 
 /// Requests of the load.
 const REQUESTS: usize = 20_000;
@@ -35,6 +35,11 @@ struct Billed {
     by_command: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
+everywhere! {
+    an_ecpu_is_the_least_and_kilobytes_count_both_ways
+    memcached_items_count_each
+}
+
 #[test]
 fn the_same_load_costs_the_same_in_every_way() {
     let load = load();
@@ -45,6 +50,18 @@ fn the_same_load_costs_the_same_in_every_way() {
         for workers in ["1", "2"] {
             assert_eq!(bill(&load, way, &["--workers", workers]), first, "{way:?}, {workers} workers");
         }
+    }
+}
+
+/// Over links too, on several nodes, and while slots move.
+#[test]
+fn the_same_load_costs_the_same_wherever_the_data_is() {
+    let load = load();
+    let first = bill(&load, Way::Pipelined, &[]);
+    for place in Topology::REMOTE {
+        let swell = place.start(&[]);
+        assert_eq!(run(&swell, &load, Way::Pipelined, 1), first, "{place:?}");
+        assert_eq!(run(&swell, &load, Way::Resp3, 2).total, 2 * first.total, "{place:?}, a second time");
     }
 }
 
@@ -78,9 +95,8 @@ fn a_load_that_comes_twice_costs_twice() {
     assert_eq!(twice.total, 2 * once.total);
 }
 
-#[test]
-fn an_ecpu_is_the_least_and_kilobytes_count_both_ways() {
-    let swell = Swell::start(&[]);
+fn an_ecpu_is_the_least_and_kilobytes_count_both_ways(place: Topology) {
+    let swell = place.start(&[]);
     let mut conn = swell.conn();
     let value = "v".repeat(3 * 1024 + 512);
     conn.cmd(&["SET", "k", &value]);
@@ -93,9 +109,8 @@ fn an_ecpu_is_the_least_and_kilobytes_count_both_ways() {
     assert_eq!(billed.by_command["get"]["bytes_out"], 3584);
 }
 
-#[test]
-fn memcached_items_count_each() {
-    let swell = Swell::start(&[]);
+fn memcached_items_count_each(place: Topology) {
+    let swell = place.start(&[]);
     let mut conn = Conn::open(&swell.memcached);
     for key in ["a", "b", "c"] {
         conn.send(format!("set {key} 0 0 1\r\nv\r\n").as_bytes());
@@ -127,20 +142,22 @@ fn load() -> Vec<Request> {
     for number in 0..REQUESTS {
         let key = |salt: usize| format!("key:{}", (number * 7919 + salt * 104_729) % KEYS);
         let (one, other, counter) = (key(1), key(2), format!("n:{}", number % 50));
+        // What is atomic over several slots is refused where there are several nodes.
+        let twin = format!("{{{one}}}:twin");
         let value = "v".repeat(1 + number * 31 % 3000);
         let words: Vec<&str> = match number % 20 {
             0..=3 => vec!["SET", &one, &value],
             4 => vec!["SET", &one, &value, "EX", "1000"],
             5..=8 => vec!["GET", &one],
-            9 => vec!["MSET", &one, &value, &other, "x"],
-            10 => vec!["MGET", &one, &other, "nosuch"],
+            9 => vec!["MSET", &one, &value, &twin, "x"],
+            10 => vec!["MGET", &one, &other, &twin, "nosuch"],
             11 => vec!["INCR", &counter],
             12 => vec!["APPEND", &one, "abc"],
             13 => vec!["GETRANGE", &one, "0", "1500"],
-            14 => vec!["DEL", &one, &other],
+            14 => vec!["DEL", &other, &twin],
             15 => vec!["EXISTS", &one, &other],
             16 => vec!["SETRANGE", &one, "2000", "abc"],
-            17 => vec!["RENAME", &one, &other],
+            17 => vec!["RENAME", &one, &twin],
             18 => vec!["INCRBY", &one, "5"],
             _ => {
                 [vec!["TYPE", &one], vec!["STRLEN", &one], vec!["PING"], vec!["GETDEL", &one]][number / 20 % 4].clone()

@@ -6,12 +6,10 @@
 
 mod compare;
 mod grammar;
-mod rng;
 
-use crate::harness::{Conn, Real, Server, Subject, escape};
-use compare::{Outcome, run};
+use crate::harness::{Conn, Real, Rng, Server, Subject, Topology, escape, everywhere};
+use compare::{Outcome, Pair, run};
 use grammar::Grammar;
-use rng::Rng;
 
 /// Cases of one run unless SWELL_CASES says otherwise.
 const CASES: u64 = 300;
@@ -24,14 +22,17 @@ const FIRST_SEED: u64 = 1;
 
 type Request = Vec<Vec<u8>>;
 
-#[test]
-fn replies_in_resp2() {
-    differential(2, &Subject::resp());
+everywhere! {
+    replies_in_resp2
+    replies_in_resp3
 }
 
-#[test]
-fn replies_in_resp3() {
-    differential(3, &Subject::resp());
+fn replies_in_resp2(place: Topology) {
+    differential(2, &Subject::resp_in(place));
+}
+
+fn replies_in_resp3(place: Topology) {
+    differential(3, &Subject::resp_in(place));
 }
 
 /// Checks the test: what one server answers, another of the same kind has to answer as well.
@@ -44,24 +45,25 @@ fn the_oracle_agrees_with_itself() {
 #[test]
 fn a_difference_is_found_and_reduced() {
     let (one, other) = (Real::valkey(&[]), Real::valkey(&["--proto-max-bulk-len", "1mb"]));
-    let (mut one, mut other) = (one.conn(), other.conn());
+    let mut pair = Pair { ours: one.conn(), theirs: other.conn(), refuses_crossing: false };
     let word = |text: &str| text.as_bytes().to_vec();
     let harmless: Request = vec![word("SET"), word("a"), word("b")];
     let telling: Request = vec![word("SETRANGE"), word("k"), word("2000000"), word("x")];
     let requests = [vec![harmless.clone(); 5], vec![telling.clone()], vec![harmless; 5]].concat();
-    assert!(matches!(run(&requests, &mut one, &mut other), Outcome::Differs(_)));
-    assert_eq!(reduce(requests, &mut one, &mut other), [telling]);
+    assert!(matches!(run(&requests, &mut pair), Outcome::Differs(_)));
+    assert_eq!(reduce(requests, &mut pair), [telling]);
 }
 
 fn differential(protocol: u8, subject: &Server) {
     let oracle = Real::valkey(&[]);
     let grammar = Grammar::of(&mut subject.conn());
-    let (mut ours, mut theirs) = (connect(subject, protocol), connect(&oracle, protocol));
+    let (ours, theirs) = (connect(subject, protocol), connect(&oracle, protocol));
+    let mut pair = Pair { ours, theirs, refuses_crossing: subject.topology.is_several() };
     for seed in seeds() {
         let requests = grammar.requests(&mut Rng::new(seed), REQUESTS);
-        if let Outcome::Differs(first) = run(&requests, &mut ours, &mut theirs) {
-            let fewest = reduce(requests, &mut ours, &mut theirs);
-            let why = match run(&fewest, &mut ours, &mut theirs) {
+        if let Outcome::Differs(first) = run(&requests, &mut pair) {
+            let fewest = reduce(requests, &mut pair);
+            let why = match run(&fewest, &mut pair) {
                 Outcome::Differs(why) => why,
                 Outcome::Same => format!("but it does not show every time; at first {first}"),
             };
@@ -92,14 +94,14 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 /// Leaves out whatever the difference does not need: halves first, then ever smaller pieces.
-fn reduce(mut requests: Vec<Request>, ours: &mut Conn, theirs: &mut Conn) -> Vec<Request> {
+fn reduce(mut requests: Vec<Request>, pair: &mut Pair) -> Vec<Request> {
     let mut piece = requests.len().div_ceil(2);
     loop {
         let mut at = 0;
         while at < requests.len() {
             let end = (at + piece).min(requests.len());
             let fewer = [&requests[..at], &requests[end..]].concat();
-            match run(&fewer, ours, theirs) {
+            match run(&fewer, pair) {
                 Outcome::Differs(_) => requests = fewer,
                 Outcome::Same => at = end,
             }

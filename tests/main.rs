@@ -5,6 +5,7 @@
 
 mod billing;
 mod clients;
+mod consistency;
 mod differential;
 mod harness;
 mod laws;

@@ -7,3 +7,4 @@ mod limits;
 mod memory;
 mod nodes_cli;
 mod pages;
+mod several;

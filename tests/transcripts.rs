@@ -2,12 +2,13 @@
 //! the real servers, so that the expectations themselves are checked.
 //!
 //! A file is read line by line. `# comment`. `== name @not-valkey` starts a case: a fresh connection to an empty
-//! server (memcached: to a new one); a tag says where it does not hold (`@not-swell`, `@not-valkey`, `@not-redis`,
-//! `@not-memcached`).
+//! server; a tag says where it does not hold (`@not-swell`, `@not-valkey`, `@not-redis`, `@not-memcached`; `@not-several`:
+//! where the data is on several nodes), or that it holds for several nodes only (`@several`).
 //!
 //! | line | meaning |
 //! | --- | --- |
 //! | `resp3` | HELLO 3 first |
+//! | `same-slot a b` | where the data is on several nodes, these words in requests become `{s}a`, `{s}b`: what is atomic works within a slot only |
 //! | `> SET k "a\r\nb"` | a request, split into words as redis-cli does; memcached: the line with its escapes |
 //! | `2> GET k` | the same on a second connection; the replies that follow are read there |
 //! | `>- *1\r\n$4\r\nPI` | bytes with their escapes and nothing behind them |
@@ -51,22 +52,50 @@ fn send(conn: &mut crate::harness::Conn, bytes: &[u8], mode: Mode) {
     single.chunks(1).chain(rest.chunks(PIECE_LEN)).for_each(|piece| conn.send(piece));
 }
 
-/// One test per way of sending for a file, against what is tested.
+impl Mode {
+    const ALL: [Mode; 3] = [Mode::Plain, Mode::Split, Mode::Pipelined];
+}
+
+/// One test per way of sending for a file, against what is tested, and one in all ways for each place of the data.
+/// `$run`: file, name, mode, server. `$start`: from a place to a server.
 macro_rules! ways {
     ($run:path, $file:expr, $name:expr, $start:expr) => {
         #[test]
         fn swell() {
-            $run($file, $name, Mode::Plain, $start);
+            $run($file, $name, Mode::Plain, &$start(Topology::Embedded));
         }
 
         #[test]
         fn swell_split() {
-            $run($file, $name, Mode::Split, $start);
+            $run($file, $name, Mode::Split, &$start(Topology::Embedded));
         }
 
         #[test]
         fn swell_pipelined() {
-            $run($file, $name, Mode::Pipelined, $start);
+            $run($file, $name, Mode::Pipelined, &$start(Topology::Embedded));
+        }
+
+        #[test]
+        fn one_remote_node() {
+            in_all_ways($start(Topology::Remote1));
+        }
+
+        #[test]
+        fn three_remote_nodes() {
+            in_all_ways($start(Topology::Remote3));
+        }
+
+        #[test]
+        fn three_nodes_with_moving_slots() {
+            in_all_ways($start(Topology::Moving3));
+        }
+
+        /// On one server: they come one after the other.
+        fn in_all_ways(server: Server) {
+            for mode in Mode::ALL {
+                eprintln!("{mode:?}");
+                $run($file, $name, mode, &server);
+            }
         }
     };
 }
@@ -76,11 +105,11 @@ macro_rules! resp_files {
     ($($name:ident)*) => {$(
         mod $name {
             use super::{Mode, resp};
-            use crate::harness::{Real, Subject};
+            use crate::harness::{Real, Server, Subject, Topology};
 
             const FILE: &str = concat!(stringify!($name), ".txt");
 
-            ways! { resp::run, FILE, Subject::name(), &Subject::resp() }
+            ways! { resp::run, FILE, Subject::name(), Subject::resp_in }
 
             #[test]
             fn valkey() {
@@ -99,17 +128,21 @@ resp_files! { string generic connection server transactions bad_input help }
 
 mod auth {
     use super::{Mode, resp};
-    use crate::harness::{Real, Server, Subject};
+    use crate::harness::{Real, Server, Subject, Topology};
 
     const FILE: &str = "auth.txt";
 
     const PASSWORD: &str = "secret";
 
+    fn start(topology: Topology) -> Server {
+        Subject::resp_with(topology, &["--requirepass", PASSWORD])
+    }
+
     fn run(file: &str, name: &str, mode: Mode, server: &Server) {
         resp::run_with_password(file, name, mode, server, Some(PASSWORD));
     }
 
-    ways! { run, FILE, Subject::name(), &Subject::resp_with(&["--requirepass", PASSWORD]) }
+    ways! { run, FILE, Subject::name(), start }
 
     #[test]
     fn valkey() {
@@ -124,7 +157,7 @@ mod auth {
 
 mod cluster {
     use super::{Mode, resp};
-    use crate::harness::{Real, Subject};
+    use crate::harness::{Real, Server, Subject, Topology};
 
     const FILE: &str = "cluster.txt";
 
@@ -133,7 +166,7 @@ mod cluster {
         if Subject::is_swell() { "swell" } else { "valkey-cluster" }
     }
 
-    ways! { resp::run, FILE, name(), &Subject::cluster() }
+    ways! { resp::run, FILE, name(), Subject::cluster_in }
 
     #[test]
     fn valkey() {
@@ -143,7 +176,7 @@ mod cluster {
 
 mod memcached_text {
     use super::{Mode, memcached};
-    use crate::harness::{Real, Subject};
+    use crate::harness::{Real, Server, Subject, Topology};
 
     const FILE: &str = "memcached.txt";
 
@@ -151,10 +184,10 @@ mod memcached_text {
         if Subject::is_swell() { "swell" } else { "memcached" }
     }
 
-    ways! { memcached::run, FILE, name(), Subject::memcached }
+    ways! { memcached::run, FILE, name(), Subject::memcached_in }
 
     #[test]
     fn memcached() {
-        memcached::run(FILE, "memcached", Mode::Plain, || Real::memcached(&[]));
+        memcached::run_on_new_ones(FILE, "memcached", Mode::Plain, || Real::memcached(&[]));
     }
 }

@@ -3,6 +3,8 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use swell_ring::SLOTS;
+
 use crate::commands::memcached::stat::McStat;
 use crate::effect::{Observer, ObserverId};
 use crate::evict::{Policy, Pool};
@@ -36,7 +38,9 @@ pub enum Fullness {
 /// Settings that may change while running.
 #[derive(Debug)]
 pub struct Settings {
-    maxmemory_bytes: AtomicU64,
+    maxmemory_total_bytes: AtomicU64,
+    /// How many of all slots this engine's share of the maximum is for.
+    maxmemory_slots: AtomicU32,
     policy: AtomicU8,
     lfu_decay_minutes: AtomicU32,
     lfu_log_factor: AtomicU32,
@@ -49,7 +53,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            maxmemory_bytes: AtomicU64::new(0),
+            maxmemory_total_bytes: AtomicU64::new(0),
+            maxmemory_slots: AtomicU32::new(SLOTS as u32),
             policy: AtomicU8::new(0),
             lfu_decay_minutes: AtomicU32::new(1),
             lfu_log_factor: AtomicU32::new(10),
@@ -61,14 +66,35 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The cache's maximum in bytes; 0: none.
+    /// What this engine may hold, in bytes: its share of the cache's maximum; 0: no limit.
     #[inline]
     pub fn maxmemory_bytes(&self) -> u64 {
-        self.maxmemory_bytes.load(Relaxed)
+        let (total, slots) = (self.maxmemory_total_bytes(), self.maxmemory_slots.load(Relaxed));
+        // A share that is nothing would be no limit.
+        (u128::from(total) * u128::from(slots) / SLOTS as u128).max(u128::from(total.min(1))) as u64
     }
 
-    pub fn set_maxmemory_bytes(&self, bytes: u64) {
-        self.maxmemory_bytes.store(bytes, Relaxed);
+    /// The whole cache's maximum in bytes, as configured; 0: none.
+    #[inline]
+    pub fn maxmemory_total_bytes(&self) -> u64 {
+        self.maxmemory_total_bytes.load(Relaxed)
+    }
+
+    /// Sets the whole cache's maximum in bytes; 0: none.
+    pub fn set_maxmemory_total_bytes(&self, bytes: u64) {
+        self.maxmemory_total_bytes.store(bytes, Relaxed);
+    }
+
+    /// This engine's share is for so many of all [`SLOTS`]; at first for all. None at all means all, too: who owns
+    /// nothing yet shall be able to take something in.
+    pub fn set_maxmemory_slots(&self, slots: usize) {
+        let slots = if slots == 0 { SLOTS } else { slots.min(SLOTS) };
+        self.maxmemory_slots.store(slots as u32, Relaxed);
+    }
+
+    /// For how many slots this engine's share is.
+    pub fn maxmemory_slots(&self) -> usize {
+        self.maxmemory_slots.load(Relaxed) as usize
     }
 
     /// What goes when memory is full.
@@ -266,7 +292,7 @@ impl Engine {
         &self.heap
     }
 
-    /// How full the cache is. What is stored counts, and so does what the heap holds in vain beyond the maximum (after
+    /// How full this engine's share of the cache is. What is stored counts, and so does what the heap holds in vain beyond the maximum (after
     /// many changes of size, until upkeep has moved entries together): less is stored meanwhile, down to
     /// three quarters.
     #[inline]
@@ -286,10 +312,11 @@ impl Engine {
         }
     }
 
-    /// Whether so many bytes more would pass the cache's maximum.
+    /// Whether so many bytes more would pass the whole cache's maximum. Imports ask this, and not for this engine's share:
+    /// slots do not hold equally much, and what is taken in here goes elsewhere.
     #[inline]
     pub fn would_pass(&self, local: &Local, more: usize) -> bool {
-        let max = self.settings.maxmemory_bytes();
+        let max = self.settings.maxmemory_total_bytes();
         max != 0 && self.held_with(local) + more as u64 > max
     }
 

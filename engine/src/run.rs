@@ -324,6 +324,12 @@ pub struct Unit<'e> {
 }
 
 impl Unit<'_> {
+    /// Whether there was no room for a request that needs memory. Those that need some are refused, each for itself;
+    /// the caller may refuse the whole instead, as long as nothing has run.
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     /// Runs one of the unit's requests; returns its work and whether the reply is an error.
     pub fn run(&self, local: &mut Local, call: &Call<'_>, out: &mut Out) -> (u64, bool) {
         let engine = self.held.engine;

@@ -58,7 +58,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "maxmemory",
         read: |text| text.parse().ok().map(Change::MaxMemory),
-        write: |engine| engine.settings().maxmemory_bytes().to_string(),
+        write: |engine| engine.settings().maxmemory_total_bytes().to_string(),
     },
     Row {
         name: "maxmemory-policy",
@@ -107,7 +107,7 @@ impl Engine {
     fn change(&self, change: Change) {
         let settings = self.settings();
         match change {
-            Change::MaxMemory(bytes) => settings.set_maxmemory_bytes(bytes),
+            Change::MaxMemory(bytes) => settings.set_maxmemory_total_bytes(bytes),
             Change::Policy(policy) => settings.set_policy(policy),
             Change::LfuDecay(minutes) => settings.set_lfu_decay_minutes(minutes),
             Change::LfuFactor(factor) => settings.set_lfu_log_factor(factor),
@@ -191,6 +191,26 @@ mod tests {
         assert_ne!(other.state_entries(), written.entries);
         other.apply_state(&written).unwrap();
         assert_eq!(other.state_entries(), written.entries);
+    }
+
+    #[test]
+    fn an_engine_holds_its_share_of_the_maximum() {
+        let engine = Engine::new(1);
+        let settings = engine.settings();
+        engine.apply_state(&state(&[("maxmemory", "1638400")])).unwrap();
+        for (slots, share) in [(4096, 409_600), (1, 100), (16384, 1_638_400), (99_999, 1_638_400), (0, 1_638_400)] {
+            settings.set_maxmemory_slots(slots);
+            assert_eq!((settings.maxmemory_bytes(), settings.maxmemory_total_bytes()), (share, 1_638_400), "{slots}");
+        }
+        settings.set_maxmemory_slots(4096);
+        assert_eq!(engine.state_entries()["maxmemory"], "1638400", "what is written is the whole");
+        engine.apply_state(&state(&[("maxmemory", "819200")])).unwrap();
+        assert_eq!(settings.maxmemory_bytes(), 204_800, "a new maximum is shared as the old one was");
+        // However little it is, it is not no limit.
+        engine.apply_state(&state(&[("maxmemory", "1")])).unwrap();
+        assert_eq!(settings.maxmemory_bytes(), 1);
+        engine.apply_state(&state(&[("maxmemory", "0")])).unwrap();
+        assert_eq!((settings.maxmemory_bytes(), settings.maxmemory_total_bytes()), (0, 0));
     }
 
     #[test]

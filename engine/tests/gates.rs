@@ -84,7 +84,7 @@ fn nothing_is_evicted_from_a_slot_that_does_not_serve() {
         run(&engine, &mut local, &format!("set {{tag}}{n} value")).unwrap();
     }
     gate(&engine, slot_of(b"tag"), Gate::Sealed);
-    engine.settings().set_maxmemory_bytes(1);
+    engine.settings().set_maxmemory_total_bytes(1);
     assert!(run(&engine, &mut local, "set other v").unwrap().starts_with("-OOM"));
     gate(&engine, slot_of(b"tag"), Gate::Serving);
     run(&engine, &mut local, "set other v").unwrap();

@@ -74,12 +74,16 @@ impl Counters {
         self.rows.iter().all(|row| row.calls == 0)
     }
 
-    /// Moves everything into the ledger. Does not touch the ledger when there is nothing to move.
-    pub fn drain_into(&mut self, ledger: &Ledger) {
+    /// Moves everything into the ledger, and returns its sum over all commands. Does not touch the ledger when there is
+    /// nothing to move.
+    pub fn drain_into(&mut self, ledger: &Ledger) -> Usage {
+        let mut sum = Usage::default();
         if !self.is_empty() {
+            self.rows.iter().for_each(|row| sum.add(row));
             ledger.add(&self.rows);
             self.rows.fill(Usage::default());
         }
+        sum
     }
 }
 
@@ -132,7 +136,9 @@ mod tests {
                     workers[worker].drain_into(&ledger);
                 }
             }
-            workers.iter_mut().for_each(|worker| worker.drain_into(&ledger));
+            workers.iter_mut().for_each(|worker| {
+                worker.drain_into(&ledger);
+            });
             prop_assert!(workers.iter().all(Counters::is_empty));
             prop_assert_eq!(ledger.totals(0).usage_total(), expected);
         }

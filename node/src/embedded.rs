@@ -9,14 +9,17 @@ use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkBody, WalkState};
 use swell_engine::{Call, Db, Engine, Fault, Local, Outcome, Stats};
 use swell_wire::Out;
+use tokio::sync::Notify;
 
-use crate::link::stats::Totals;
+use crate::link::stats::{Counts, Totals};
 
 /// A node of this process: the engine of each cache it hosts (one, `default`, for now) and what its workers reported.
 pub struct Node {
     engine: Engine,
     stats: Mutex<Stats>,
     totals: Totals,
+    /// Its figures are not what they were.
+    changed: Notify,
 }
 
 /// One worker's way into the node.
@@ -29,7 +32,12 @@ pub struct Handle {
 impl Node {
     /// A node with an empty engine; `seed` is the cache's hash seed.
     pub fn new(seed: u64) -> Arc<Node> {
-        Arc::new(Node { engine: Engine::new(seed), stats: Mutex::default(), totals: Totals::default() })
+        Arc::new(Node {
+            engine: Engine::new(seed),
+            stats: Mutex::default(),
+            totals: Totals::default(),
+            changed: Notify::new(),
+        })
     }
 
     /// The engine, for settings and figures.
@@ -37,9 +45,32 @@ impl Node {
         &self.engine
     }
 
-    /// What its link workers have counted.
+    /// What its workers have counted.
     pub fn totals(&self) -> &Totals {
         &self.totals
+    }
+
+    /// Adds what a worker of the proxy in this process has run by calling this node as a function: requests with their
+    /// work, bytes of values in, bytes of data out. Which slots the work was for is not known there, so such requests
+    /// leave no heat.
+    pub fn count_direct(&self, requests: u64, work: u64, bytes_in: u64, bytes_out: u64) {
+        if requests > 0 {
+            let mut counts = Counts::default();
+            (counts.requests, counts.work) = (requests, work);
+            (counts.bytes_in, counts.bytes_out) = (bytes_in, bytes_out);
+            self.totals.add(&mut counts);
+            self.note_change();
+        }
+    }
+
+    /// Waits until a worker reports that something is not as it was, if none has since the last call. For one waiter.
+    pub async fn has_changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Workers call this when they have counted something.
+    pub(crate) fn note_change(&self) {
+        self.changed.notify_one();
     }
 
     /// Key statistics as of the workers' last reports.
@@ -116,7 +147,11 @@ impl Handle {
 
     /// Reports counts and used memory; workers call this some times a second and before they answer INFO.
     pub fn report(&mut self) {
+        let used_before = self.node.engine.used_bytes();
         self.node.engine.report(&mut self.local);
+        if self.node.engine.used_bytes() != used_before {
+            self.node.note_change();
+        }
         let stats = self.local.take_stats();
         self.node.stats.lock().unwrap_or_else(PoisonError::into_inner).add(&stats);
     }

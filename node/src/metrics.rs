@@ -28,7 +28,7 @@ impl Figures {
         Figures {
             used_bytes: engine.used_bytes(),
             used_peak_bytes: engine.used_peak_bytes(),
-            maxmemory_bytes: engine.settings().maxmemory_bytes(),
+            maxmemory_bytes: engine.settings().maxmemory_total_bytes(),
             heap: engine.heap_stats(),
             databases: node.databases(),
             stats: node.stats(),

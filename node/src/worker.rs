@@ -198,6 +198,9 @@ impl Worker {
         let was_active = self.active.replace(false);
         handle.report();
         self.node.totals().add(&mut self.counts.borrow_mut());
+        if was_active {
+            self.node.note_change();
+        }
         handle.trim_if_idle(was_active);
         let pace = if was_active { TICK } else { IDLE_TICK };
         let Some(upkeep) = upkeep else { return pace };

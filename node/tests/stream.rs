@@ -538,7 +538,7 @@ fn an_import_evicts_nothing_and_is_refused_when_memory_ends() {
     (0..2_000).for_each(|n| drop(source.text(&format!("set {{t}}{n} {value}"))));
     (0..200).for_each(|n| drop(target.text(&format!("set mine:{n} {value}"))));
     to.engine().settings().set_policy("allkeys-lru".parse().unwrap());
-    to.engine().settings().set_maxmemory_bytes(1_500_000);
+    to.engine().settings().set_maxmemory_total_bytes(1_500_000);
     let group = slots_of(&[b"t"]);
     let mut outgoing = Outgoing::begin(&from, &group);
     let mut incoming = Incoming::prepare(&mut target.handle, &group);
@@ -671,7 +671,7 @@ fn hostile_bytes_change_nothing_outside_the_group_and_never_panic() {
     let (_, to) = nodes();
     let mut target = Client::new(&to, 2);
     target.text("set mine v");
-    to.engine().settings().set_maxmemory_bytes(4_000_000);
+    to.engine().settings().set_maxmemory_total_bytes(4_000_000);
     let mut incoming = Incoming::prepare(&mut target.handle, &group);
     incoming.apply(&mut target.handle, &good).unwrap();
     incoming.end(&target.handle).unwrap();

@@ -82,10 +82,14 @@ impl Core {
         self.limits.item_bytes_max = settings.item_bytes_max();
     }
 
-    /// Reports everything counted since the last time.
+    /// Reports everything counted since the last time, also to the node if it is one that this process calls directly.
     pub fn report(&mut self) {
         self.handle.report();
-        self.meter.drain_into(&self.shared.ledger);
+        let usage = self.meter.drain_into(&self.shared.ledger);
+        // Over links the nodes count for themselves.
+        if self.shared.route.is_direct() {
+            self.shared.node.count_direct(usage.calls, usage.work, usage.bytes_in, usage.bytes_out);
+        }
         self.shared.totals.add(&std::mem::take(&mut self.counts));
     }
 }

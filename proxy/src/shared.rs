@@ -155,7 +155,7 @@ impl Shared {
 
     fn remote_figures(&self) -> Figures {
         let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        let maxmemory_bytes = self.node.engine().settings().maxmemory_bytes();
+        let maxmemory_bytes = self.node.engine().settings().maxmemory_total_bytes();
         let mut figures = Figures::sum(reports.iter().map(|(_, report)| report), maxmemory_bytes);
         if !reports.iter().any(|(node, _)| Some(*node) == self.route.local()) {
             // What this proxy counts by itself.

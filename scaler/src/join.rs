@@ -104,7 +104,7 @@ impl Writer {
             }
             return Ok(Known { origin: Origin::Embedded, id: Some(member.id), pid: join.pid, is_pid_certain: true });
         }
-        let child = self.provider.as_ref().and_then(|provider| provider.child_at(&join.advertise));
+        let child = self.provider.as_ref().and_then(|provider| provider.child_at(&join.advertise, join.pid));
         if let Some((pid, id)) = child {
             return Ok(Known { origin: Origin::Child, id, pid, is_pid_certain: true });
         }

@@ -35,7 +35,7 @@ fn program(folder: &Folder) -> PathBuf {
 
 fn config(folder: &Folder, binary: PathBuf, count: usize) -> ScalerConfig {
     let extra_args = ["--zone", "z9"].map(str::to_owned).to_vec();
-    let process = ProcessConfig { binary, count, run_dir: folder.path().join("run"), extra_args };
+    let process = ProcessConfig { binary, count, run_dir: folder.path().join("run"), advertise: None, extra_args };
     ScalerConfig { process: Some(process), ..folder.config() }
 }
 
@@ -108,8 +108,13 @@ fn own_address() -> Address {
 #[ignore = "other tests start it as a process of its own"]
 fn a_parent() {
     let folder = PathBuf::from(std::env::var(PARENT).expect("who started this?"));
-    let process =
-        ProcessConfig { binary: folder.join("program"), count: 2, run_dir: folder.join("run"), extra_args: Vec::new() };
+    let process = ProcessConfig {
+        binary: folder.join("program"),
+        count: 2,
+        run_dir: folder.join("run"),
+        advertise: None,
+        extra_args: Vec::new(),
+    };
     let listen = Address::Unix(folder.join("parent.sock"));
     let own = Folder::new();
     let scaler = Scaler::start(ScalerConfig { listen, process: Some(process), ..own.config() }).unwrap();

@@ -45,6 +45,8 @@ pub struct Summary {
     pub retries: u32,
     pub sealed_us: Spread,
     pub commit_us: Spread,
+    /// The same, group by group in the order of their ends: sealed, and of it the commit.
+    pub groups_us: Vec<[u64; 2]>,
     pub note: String,
 }
 
@@ -115,6 +117,12 @@ impl Summary {
             retries: progress.retries,
             sealed_us: Spread::of(&progress.sealed_us),
             commit_us: Spread::of(&progress.commit_us),
+            groups_us: progress
+                .sealed_us
+                .iter()
+                .zip(&progress.commit_us)
+                .map(|(&all, &commit)| [all, commit])
+                .collect(),
             note: progress.note.clone(),
         }
     }
@@ -248,6 +256,7 @@ mod tests {
         );
         let json = serde_json::to_value(&summary).expect("it is JSON");
         assert_eq!((&json["keys_per_second"], &json["commit_us"]["max"]), (&819_200.into(), &1500.into()));
+        assert_eq!(json["groups_us"], serde_json::json!([[10_000, 900], [9_900, 1500]]));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-# redis-py against a server that speaks RESP: resp.py PORT PROTOCOL
+# redis-py against a server that speaks RESP: resp.py PORT PROTOCOL [TAG]; keys that are named together begin with TAG
 import sys
 import threading
 import time
@@ -6,6 +6,8 @@ import time
 import redis
 
 port, protocol = int(sys.argv[1]), int(sys.argv[2])
+tag = sys.argv[3] if len(sys.argv) > 3 else ""
+a, b, c, d, e, g, s = (tag + name for name in "abcdegs")
 pool = dict(host="127.0.0.1", port=port, protocol=protocol)
 r = redis.Redis(**pool, decode_responses=True)
 raw = redis.Redis(**pool)
@@ -22,23 +24,23 @@ assert r.set("k", "y", keepttl=True) is True and r.ttl("k") > 90
 assert r.getex("k", persist=True) == "y" and r.ttl("k") == -1
 assert r.set("k", "z", exat=int(time.time()) + 100) and r.pttl("k") > 90_000
 assert r.getdel("k") == "z" and r.get("k") is None
-assert r.append("s", "Hello ") == 6 and r.append("s", "World") == 11
-assert r.strlen("s") == 11 and r.getrange("s", 0, 4) == "Hello" and r.setrange("s", 6, "Redis") == 11
-assert r.get("s") == "Hello Redis"
+assert r.append(s, "Hello ") == 6 and r.append(s, "World") == 11
+assert r.strlen(s) == 11 and r.getrange(s, 0, 4) == "Hello" and r.setrange(s, 6, "Redis") == 11
+assert r.get(s) == "Hello Redis"
 assert r.incr("n") == 1 and r.incrby("n", 41) == 42 and r.decr("n") == 41 and r.decrby("n", 1) == 40
 assert r.incrbyfloat("f", "10.5") == 10.5 and r.incrbyfloat("f", "-0.5") == 10.0
-assert r.mset({"a": 1, "b": 2, "c": 3}) is True
-assert r.mget("a", "b", "nosuch", "c") == ["1", "2", None, "3"]
-assert r.msetnx({"c": 9, "d": 9}) in (0, False) and r.get("d") is None
+assert r.mset({a: 1, b: 2, c: 3}) is True
+assert r.mget(a, b, "nosuch", c) == ["1", "2", None, "3"]
+assert r.msetnx({c: 9, d: 9}) in (0, False) and r.get(d) is None
 assert r.psetex("p", 100_000, "v") and r.setex("q", 100, "v") and r.setnx("q", "w") in (0, False)
 assert raw.set(b"\x00\xff", b"\r\n\x80") and raw.get(b"\x00\xff") == b"\r\n\x80"
 
 # Keys.
-assert r.exists("a", "b", "nosuch") == 2 and r.delete("a", "nosuch") == 1 and r.unlink("b") == 1
-assert r.rename("c", "e") is True and r.renamenx("e", "s") in (0, False)
-assert r.copy("e", "g") in (1, True) and r.type("g") == "string" and r.type("nosuch") == "none"
-assert r.expire("g", 100) in (1, True) and r.expire("g", 50, gt=True) in (0, False) and r.persist("g") in (1, True)
-assert r.expiretime("g") == -1 and r.touch("g", "e") == 2 and r.object("encoding", "e") == "int"
+assert r.exists(a, b, "nosuch") == 2 and r.delete(a, "nosuch") == 1 and r.unlink(b) == 1
+assert r.rename(c, e) is True and r.renamenx(e, s) in (0, False)
+assert r.copy(e, g) in (1, True) and r.type(g) == "string" and r.type("nosuch") == "none"
+assert r.expire(g, 100) in (1, True) and r.expire(g, 50, gt=True) in (0, False) and r.persist(g) in (1, True)
+assert r.expiretime(g) == -1 and r.touch(g, e) == 2 and r.object("encoding", e) == "int"
 assert raw.randomkey() is not None  # one of the keys is no text
 r.flushdb()
 names = {f"key:{n}" for n in range(1000)}
@@ -86,7 +88,8 @@ assert r.get("k") == "three" and r.swapdb(0, 3) is True
 assert r.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 assert r.config_set("maxmemory-policy", "allkeys-lru") is True and r.config_set("maxmemory-policy", "noeviction") is True
 info = r.info()
-assert info["redis_version"] == "7.2.4" and info["db0"]["keys"] > 1000, info
+# Several nodes count at different moments: what is just being handed over may be missing.
+assert info["redis_version"] == "7.2.4" and info["db0"]["keys"] > (950 if tag else 1000), info
 assert r.info("clients")["connected_clients"] >= 2
 seconds, micros = r.time()
 assert abs(seconds - time.time()) < 5 and 0 <= micros < 1_000_000

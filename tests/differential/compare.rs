@@ -1,5 +1,9 @@
 //! Runs requests on two servers and compares what they say, as far as it does not depend on the clock or on chance.
 
+use std::collections::BTreeSet;
+
+use swell_ring::slot_of;
+
 use super::Request;
 use crate::harness::{Conn, Reply};
 
@@ -12,6 +16,17 @@ const CLOCK_MS: i64 = 1500;
 /// Rounds of one SCAN after which it has gone astray.
 const SCAN_ROUNDS_MAX: usize = 1000;
 
+/// What begins the reply to an atomic command whose keys lie in several slots, where the data is on several nodes.
+const CROSSING: &str = "CROSSSLOT ";
+
+/// The two that are compared.
+pub struct Pair {
+    pub ours: Conn,
+    pub theirs: Conn,
+    /// Ours refuses atomic commands over several slots.
+    pub refuses_crossing: bool,
+}
+
 /// What comparing came to.
 pub enum Outcome {
     Same,
@@ -20,37 +35,37 @@ pub enum Outcome {
 }
 
 /// Runs the requests on both servers, from empty ones on; then compares all the data.
-pub fn run(requests: &[Request], ours: &mut Conn, theirs: &mut Conn) -> Outcome {
-    for conn in [&mut *ours, &mut *theirs] {
+pub fn run(requests: &[Request], pair: &mut Pair) -> Outcome {
+    for conn in [&mut pair.ours, &mut pair.theirs] {
         assert_eq!(conn.cmd(&["SELECT", "0"]).text(), "OK");
         assert_eq!(conn.cmd(&["FLUSHALL"]).text(), "OK");
     }
     for (index, request) in requests.iter().enumerate() {
-        if let Some(why) = differs(request, ours, theirs) {
+        if let Some(why) = differs(request, pair) {
             return Outcome::Differs(format!("request {} {why}", index + 1));
         }
     }
     for database in DATABASES {
-        for conn in [&mut *ours, &mut *theirs] {
+        for conn in [&mut pair.ours, &mut pair.theirs] {
             assert_eq!(conn.cmd(&["SELECT", database]).text(), "OK");
         }
-        if let Some(why) = data_differs(ours, theirs) {
+        if let Some(why) = data_differs(pair) {
             return Outcome::Differs(format!("then in database {database} {why}"));
         }
     }
     Outcome::Same
 }
 
-fn data_differs(ours: &mut Conn, theirs: &mut Conn) -> Option<String> {
+fn data_differs(pair: &mut Pair) -> Option<String> {
     let word = |text: &str| text.as_bytes().to_vec();
     let keys = vec![word("KEYS"), word("*")];
-    if let Some(why) = differs(&keys, ours, theirs) {
+    if let Some(why) = differs(&keys, pair) {
         return Some(why);
     }
-    let keys: Vec<Vec<u8>> = theirs.cmd_bytes(&keys).items().iter().map(bytes).collect();
+    let keys: Vec<Vec<u8>> = pair.theirs.cmd_bytes(&keys).items().iter().map(bytes).collect();
     for key in keys {
         for name in ["GET", "PEXPIRETIME"] {
-            if let Some(why) = differs(&[word(name), key.clone()], ours, theirs) {
+            if let Some(why) = differs(&[word(name), key.clone()], pair) {
                 return Some(why);
             }
         }
@@ -58,14 +73,30 @@ fn data_differs(ours: &mut Conn, theirs: &mut Conn) -> Option<String> {
     None
 }
 
-fn differs(request: &[Vec<u8>], ours: &mut Conn, theirs: &mut Conn) -> Option<String> {
+fn differs(request: &[Vec<u8>], pair: &mut Pair) -> Option<String> {
     let name = String::from_utf8_lossy(&request[0]).to_ascii_lowercase();
-    let (one, other) = (answer(&name, request, ours), answer(&name, request, theirs));
+    let one = answer(&name, request, &mut pair.ours);
+    if pair.refuses_crossing && is_crossing(&one) && crosses(request, &mut pair.theirs) {
+        // Then nobody runs it.
+        return None;
+    }
+    let other = answer(&name, request, &mut pair.theirs);
     if alike(&name, &one, &other) {
         return None;
     }
     let shown = request.iter().map(|word| crate::harness::escape(word)).collect::<Vec<_>>().join(" ");
     Some(format!("> {shown}\n  ours   {one:?}\n  theirs {other:?}"))
+}
+
+fn is_crossing(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(text) if text.starts_with(CROSSING))
+}
+
+/// Whether a request's keys lie in several slots.
+fn crosses(request: &[Vec<u8>], oracle: &mut Conn) -> bool {
+    let words = [vec![b"COMMAND".to_vec(), b"GETKEYS".to_vec()], request.to_vec()].concat();
+    let slots: BTreeSet<_> = oracle.cmd_bytes(&words).items().iter().map(|key| slot_of(&bytes(key))).collect();
+    slots.len() > 1
 }
 
 /// The reply; of SCAN, all keys that it yields until its cursor is 0 again, in ascending order.

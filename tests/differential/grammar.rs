@@ -3,8 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Request;
-use super::rng::Rng;
-use crate::harness::{Conn, Reply};
+use crate::harness::{Conn, Reply, Rng};
 
 /// Groups whose commands are tried.
 const GROUPS: [&str; 2] = ["string", "generic"];

@@ -5,7 +5,9 @@ mod escape;
 mod http;
 mod places;
 mod reply;
+mod rng;
 mod server;
+mod topology;
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,10 @@ pub use escape::{escape, split_words, unescape};
 pub use http::{get, request};
 pub use places::{client_script, node_modules, program, python, tests_dir};
 pub use reply::{Reply, extent, frame_len, protocol_lines};
+pub use rng::Rng;
 pub use server::{Dir, LISTENERS, Real, Server, Subject, Swell};
+pub use topology::{Topology, nodes};
+pub(crate) use topology::{everywhere, with_one_node};
 
 /// How long any single thing may take before a test gives up on it.
 pub const DEADLINE: Duration = Duration::from_secs(10);

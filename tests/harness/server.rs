@@ -7,7 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{Conn, DEADLINE, program, wait_for};
+use super::topology::Mover;
+use super::{Conn, DEADLINE, Topology, nodes, program, wait_for};
 
 /// Lines of a log that a failing test prints.
 const LOG_LINES: usize = 60;
@@ -23,6 +24,11 @@ pub struct Server {
     pub resp: String,
     pub memcached: String,
     pub http: String,
+    /// Where its scaler listens.
+    pub link: String,
+    /// Where its data is.
+    pub topology: Topology,
+    pub(super) mover: Option<Mover>,
     child: Child,
     dir: Dir,
     /// Whether a failing test prints its log: a real server's says nothing once it has started.
@@ -68,9 +74,24 @@ impl Swell {
     /// As [`Swell::start`], with the listeners that are not in `free` left to their defaults.
     pub fn start_where(free: &[&str], args: &[&str]) -> Server {
         let dir = Dir::new("swell");
-        let ready = dir.0.join("ready");
         let mut command = Swell::command();
-        command.arg("serve").arg("--ready-file").arg(&ready).arg("--data-dir").arg(dir.0.join("data"));
+        command.arg("serve").arg("--data-dir").arg(dir.0.join("data"));
+        Swell::begin(command, dir, free, args)
+    }
+
+    /// `swell proxy` in front of another's nodes, with all listeners on free ports, once it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn join(other: &Server, args: &[&str]) -> Server {
+        let mut command = Swell::command();
+        command.args(["proxy", "--join", &other.link]);
+        Swell::begin(command, Dir::new("swell-proxy"), &LISTENERS, args)
+    }
+
+    fn begin(mut command: Command, dir: Dir, free: &[&str], args: &[&str]) -> Server {
+        let ready = dir.0.join("ready");
+        command.arg("--ready-file").arg(&ready);
         for listener in free.iter().filter(|listener| !args.contains(listener)) {
             command.args([listener, "127.0.0.1:0"]);
         }
@@ -79,6 +100,7 @@ impl Swell {
             .await_ready(|_| std::fs::read_to_string(&ready).ok().and_then(|text| serde_json::from_str(&text).ok()));
         let address = |name: &str| says[name].as_str().unwrap_or_default().to_owned();
         (server.resp, server.memcached, server.http) = (address("resp"), address("memcached"), address("http"));
+        server.link = address("link");
         server
     }
 }
@@ -146,22 +168,27 @@ impl Subject {
 
     /// What speaks RESP.
     pub fn resp() -> Server {
-        Subject::resp_with(&[])
+        Subject::resp_in(Topology::Embedded)
+    }
+
+    /// The same with its data there.
+    pub fn resp_in(topology: Topology) -> Server {
+        Subject::resp_with(topology, &[])
     }
 
     /// The same with options that all of them know.
-    pub fn resp_with(args: &[&str]) -> Server {
-        if Subject::is_swell() { Swell::start(args) } else { Real::valkey(args) }
+    pub fn resp_with(topology: Topology, args: &[&str]) -> Server {
+        if Subject::is_swell() { topology.start(args) } else { Real::valkey(args) }
     }
 
     /// What speaks RESP as a cluster.
-    pub fn cluster() -> Server {
-        if Subject::is_swell() { Swell::start(&[]) } else { Real::valkey_cluster() }
+    pub fn cluster_in(topology: Topology) -> Server {
+        if Subject::is_swell() { topology.start(&[]) } else { Real::valkey_cluster() }
     }
 
     /// What speaks memcached.
-    pub fn memcached() -> Server {
-        if Subject::is_swell() { Swell::start(&[]) } else { Real::memcached(&[]) }
+    pub fn memcached_in(topology: Topology) -> Server {
+        if Subject::is_swell() { topology.start(&[]) } else { Real::memcached(&[]) }
     }
 }
 
@@ -196,9 +223,10 @@ impl Server {
         std::fs::read_to_string(self.dir.0.join("log")).unwrap_or_default()
     }
 
-    /// A field of /proc/PID/status, such as "VmRSS", as a number (kilobytes where it is memory).
+    /// A field of /proc/PID/status, such as "VmRSS", as a number (kilobytes where it is memory), of the process and its
+    /// nodes together.
     pub fn proc_status(&self, field: &str) -> u64 {
-        proc_number(&format!("/proc/{}/status", self.pid()), field)
+        self.pids().into_iter().map(|pid| proc_number(&format!("/proc/{pid}/status"), field)).sum()
     }
 
     /// Voluntary context switches so far, of all threads.
@@ -209,11 +237,21 @@ impl Server {
             .sum()
     }
 
+    /// The process and, where these are others, those of its nodes.
+    fn pids(&self) -> Vec<u32> {
+        let mut pids = vec![self.pid()];
+        if self.topology != Topology::Embedded {
+            pids.extend(nodes(&self.link).iter().map(|node| node.pid));
+        }
+        pids
+    }
+
     fn spawn(command: &mut Command, dir: Dir) -> Server {
         let log = File::create(dir.0.join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap_or_else(|why| panic!("cannot start {command:?}: {why}"));
-        Server { resp: String::new(), memcached: String::new(), http: String::new(), child, dir, telling: true }
+        let (resp, memcached, http, link) = Default::default();
+        Server { resp, memcached, http, link, topology: Topology::Embedded, mover: None, child, dir, telling: true }
     }
 
     fn await_ready<T>(&mut self, mut look: impl FnMut(&Server) -> Option<T>) -> T {
@@ -237,9 +275,16 @@ impl Drop for Server {
                 lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
             );
         }
+        if let Some(mover) = &self.mover {
+            mover.begin_to_stop();
+        }
         // It may have ended by itself: then there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        match self.mover.take().map_or(Ok(()), Mover::stop) {
+            Err(why) if std::thread::panicking() => eprintln!("--- {why}"),
+            moved => moved.expect("slots move all the time"),
+        }
     }
 }
 

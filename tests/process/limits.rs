@@ -1,9 +1,15 @@
 //! Limits by name: what is too long, too many or too much is refused in Redis's words, and what is just allowed works.
 
-use crate::harness::{Conn, DEADLINE, Swell, encode, wait_for};
+use crate::harness::{Conn, DEADLINE, Swell, Topology, encode, everywhere, wait_for};
 
 /// Longest inline request and longest line of a request's lengths.
 const INLINE_LEN_MAX: usize = 64 * 1024;
+
+everywhere! {
+    long_values_go_both_ways
+    many_arguments_work
+    a_client_that_does_not_read_is_not_read
+}
 
 fn last_words(addr: &str, bytes: &[u8]) -> String {
     let mut conn = Conn::open(addr);
@@ -26,9 +32,8 @@ fn lines_that_never_end_are_refused() {
     }
 }
 
-#[test]
-fn long_values_go_both_ways() {
-    let swell = Swell::start(&[]);
+fn long_values_go_both_ways(place: Topology) {
+    let swell = place.start(&[]);
     let mut conn = swell.conn();
     for length in [65_535, 65_536, 65_537, 131_072, 1 << 20, (32 << 20) + 1] {
         let value: Vec<u8> = (0..length).map(|at: usize| (at % 251) as u8).collect();
@@ -41,17 +46,23 @@ fn long_values_go_both_ways() {
     }
 }
 
-#[test]
-fn many_arguments_work() {
-    let swell = Swell::start(&[]);
+fn many_arguments_work(place: Topology) {
+    let swell = place.start(&[]);
     let mut conn = swell.conn();
-    let keys: Vec<String> = (0..100_000).map(|n| format!("key:{n}")).collect();
+    // MSET is atomic: with several nodes its keys have to share a slot.
+    let tag = if place.is_several() { "{t}" } else { "" };
+    let keys: Vec<String> = (0..100_000).map(|n| format!("{tag}key:{n}")).collect();
     let mut words = vec!["MSET"];
     keys.iter().for_each(|key| words.extend([key.as_str(), "v"]));
     assert_eq!(conn.cmd(&words).text(), "OK");
     words = vec!["EXISTS"];
     words.extend(keys.iter().map(String::as_str));
     assert_eq!(conn.cmd(&words).int(), 100_000);
+    // In as many slots as there are.
+    let spread: Vec<String> = (0..100_000).map(|n| format!("nosuch:{n}")).collect();
+    words.truncate(2);
+    words.extend(spread.iter().map(String::as_str));
+    assert_eq!(conn.cmd(&words).int(), 1);
 }
 
 #[test]
@@ -72,9 +83,8 @@ fn more_clients_than_allowed_are_told() {
 }
 
 /// Replies that nobody takes must not fill the memory: the client is not read on until it reads.
-#[test]
-fn a_client_that_does_not_read_is_not_read() {
-    let swell = Swell::start(&[]);
+fn a_client_that_does_not_read_is_not_read(place: Topology) {
+    let swell = place.start(&[]);
     let mut greedy = swell.conn();
     assert_eq!(greedy.cmd(&["SET", "k", &"v".repeat(1 << 20)]).text(), "OK");
     let before = swell.proc_status("VmRSS");

@@ -6,14 +6,21 @@ use regex_lite::Regex;
 
 use crate::harness::{tests_dir, unescape};
 
+/// The tag of what holds for several nodes only.
+const ONLY_SEVERAL: &str = "@several";
+
 /// What stands between `== name` and the next.
 pub struct Case {
     pub name: String,
     /// Line number in the file.
     pub line: usize,
-    /// Servers it does not hold for.
+    /// Servers it does not hold for; `several` for those of several nodes.
     pub not: Vec<String>,
+    /// It holds for several nodes only.
+    pub only_several: bool,
     pub resp3: bool,
+    /// Keys that share a slot where the data is on several nodes.
+    pub same_slot: Vec<String>,
     pub steps: Vec<Step>,
 }
 
@@ -80,8 +87,10 @@ impl Captured {
 }
 
 impl Case {
-    pub fn holds_for(&self, server: &str) -> bool {
-        !self.not.iter().any(|tag| tag == server)
+    /// `several`: its data is on several nodes.
+    pub fn holds_for(&self, server: &str, several: bool) -> bool {
+        let is_out = self.not.iter().any(|tag| tag == server || (several && tag == "several"));
+        !is_out && (several || !self.only_several)
     }
 }
 
@@ -107,14 +116,20 @@ pub fn read(file: &str) -> Vec<Case> {
 }
 
 fn start_case(title: &str, line: usize) -> Case {
-    let (tags, words): (Vec<&str>, Vec<&str>) = title.split_whitespace().partition(|word| word.starts_with("@not-"));
-    let not = tags.iter().map(|tag| tag.trim_start_matches("@not-").to_owned()).collect();
-    Case { name: words.join(" "), line, not, resp3: false, steps: Vec::new() }
+    let is_tag = |word: &&str| *word == ONLY_SEVERAL || word.starts_with("@not-");
+    let (tags, words): (Vec<&str>, Vec<&str>) = title.split_whitespace().partition(is_tag);
+    let not = tags.iter().filter_map(|tag| tag.strip_prefix("@not-")).map(str::to_owned).collect();
+    let only_several = tags.contains(&ONLY_SEVERAL);
+    Case { name: words.join(" "), line, not, only_several, resp3: false, same_slot: Vec::new(), steps: Vec::new() }
 }
 
 fn add_line(case: &mut Case, text: &str, line: usize) -> Result<(), String> {
     if text.trim() == "resp3" {
         case.resp3 = true;
+        return Ok(());
+    }
+    if let Some(keys) = text.strip_prefix("same-slot ") {
+        case.same_slot = keys.split_whitespace().map(str::to_owned).collect();
         return Ok(());
     }
     if let Some(expected) = text.strip_prefix('<') {
@@ -152,10 +167,14 @@ fn expectation(text: &str) -> Result<What, String> {
 #[test]
 fn a_case_is_read() {
     let mut case = start_case("a name @not-redis", 1);
-    for line in ["resp3", "> GET k", "< $1", "<", "<~ :(?<n>[0-9]+)", "<* 2", "2>- x", "<eof"] {
+    for line in ["resp3", "same-slot a b", "> GET k", "< $1", "<", "<~ :(?<n>[0-9]+)", "<* 2", "2>- x", "<eof"] {
         add_line(&mut case, line, 2).unwrap();
     }
-    assert!(case.resp3 && !case.holds_for("redis") && case.holds_for("valkey") && case.name == "a name");
+    assert_eq!(case.same_slot, ["a", "b"]);
+    assert!(case.resp3 && !case.holds_for("redis", false) && case.holds_for("valkey", true) && case.name == "a name");
+    let (one, more) = (start_case("a @not-several", 1), start_case("a @several", 1));
+    assert!(one.holds_for("swell", false) && !one.holds_for("swell", true));
+    assert!(!more.holds_for("swell", false) && more.holds_for("swell", true));
     assert_eq!((case.steps.len(), case.steps[0].expect.len(), case.steps[1].conn, case.steps[1].raw), (2, 4, 2, true));
     let mut captured = Captured::default();
     assert!(captured.matches(&case.steps[0].expect[2].what, b":42"));

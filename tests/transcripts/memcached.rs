@@ -1,4 +1,4 @@
-//! Runs the memcached transcripts: lines out, lines in, every case on a server of its own, whose counters start at 0.
+//! Runs the memcached transcripts: lines out, lines in, every case on an empty server.
 
 use super::format::{Captured, Case, Expect, Step, What, read};
 use super::{Mode, send};
@@ -8,18 +8,31 @@ use crate::harness::{Conn, Server, escape, unescape};
 ///
 /// # Panics
 /// Shows each case that went another way.
-pub fn run(file: &str, name: &str, mode: Mode, start: impl Fn() -> Server) {
+pub fn run(file: &str, name: &str, mode: Mode, server: &Server) {
+    run_cases(file, name, server.topology.is_several(), |case| play(case, mode, server));
+}
+
+/// As [`run`], each case on a new server: what memcached makes of an item without a value depends on what was in its
+/// place before.
+pub fn run_on_new_ones(file: &str, name: &str, mode: Mode, start: impl Fn() -> Server) {
+    run_cases(file, name, false, |case| play(case, mode, &start()));
+}
+
+fn run_cases(file: &str, name: &str, several: bool, play: impl Fn(&Case) -> Result<(), String>) {
     let cases = read(file);
-    let cases: Vec<&Case> = cases.iter().filter(|case| case.holds_for(name)).collect();
+    let cases: Vec<&Case> = cases.iter().filter(|case| case.holds_for(name, several)).collect();
     let failed: Vec<String> = cases
         .iter()
-        .filter_map(|case| play(case, mode, &start()).err().map(|why| (case, why)))
+        .filter_map(|case| play(case).err().map(|why| (case, why)))
         .map(|(case, why)| format!("{file}:{} == {}\n{why}", case.line, case.name))
         .collect();
     assert!(failed.is_empty(), "{} of {} cases differ:\n\n{}\n", failed.len(), cases.len(), failed.join("\n\n"));
 }
 
 fn play(case: &Case, mode: Mode, server: &Server) -> Result<(), String> {
+    let mut admin = Conn::open(&server.memcached);
+    admin.send(b"flush_all\r\n");
+    assert_eq!(admin.line().map(|line| escape(&line)), Ok("OK".to_owned()));
     let count = case.steps.iter().map(|step| step.conn).max().unwrap_or(1);
     let mut conns: Vec<Conn> = (0..count).map(|_| Conn::open(&server.memcached)).collect();
     let mut captured = Captured::default();

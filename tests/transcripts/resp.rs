@@ -18,7 +18,7 @@ pub fn run(file: &str, name: &str, mode: Mode, server: &Server) {
 /// As [`run`], where the server is emptied with a password that the cases have yet to give.
 pub fn run_with_password(file: &str, name: &str, mode: Mode, server: &Server, password: Option<&str>) {
     let cases = read(file);
-    let cases: Vec<&Case> = cases.iter().filter(|case| case.holds_for(name)).collect();
+    let cases: Vec<&Case> = cases.iter().filter(|case| case.holds_for(name, server.topology.is_several())).collect();
     let failed: Vec<String> = cases
         .iter()
         .filter_map(|case| Run::new(server, case, mode, password).play(case).err().map(|why| (case, why)))
@@ -27,9 +27,14 @@ pub fn run_with_password(file: &str, name: &str, mode: Mode, server: &Server, pa
     assert!(failed.is_empty(), "{} of {} cases differ:\n\n{}\n", failed.len(), cases.len(), failed.join("\n\n"));
 }
 
+/// What keys that have to share a slot begin with.
+const SAME_SLOT: &str = "{s}";
+
 struct Run<'a> {
     addr: &'a str,
     mode: Mode,
+    /// Keys that have to share a slot.
+    same_slot: &'a [String],
     conns: BTreeMap<usize, Conn>,
     captured: Captured,
     closed: Vec<usize>,
@@ -37,7 +42,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// A run on an empty server.
-    fn new(server: &'a Server, case: &Case, mode: Mode, password: Option<&str>) -> Run<'a> {
+    fn new(server: &'a Server, case: &'a Case, mode: Mode, password: Option<&str>) -> Run<'a> {
         let mut admin = server.conn();
         if let Some(password) = password {
             assert_eq!(admin.cmd(&["AUTH", password]).text(), "OK");
@@ -53,7 +58,8 @@ impl<'a> Run<'a> {
                 conn
             });
         }
-        Run { addr: &server.resp, mode, conns, captured: Captured::default(), closed: Vec::new() }
+        let same_slot = if server.topology.is_several() { &case.same_slot[..] } else { &[] };
+        Run { addr: &server.resp, mode, same_slot, conns, captured: Captured::default(), closed: Vec::new() }
     }
 
     fn play(mut self, case: &Case) -> Result<(), String> {
@@ -91,7 +97,10 @@ impl<'a> Run<'a> {
         if step.raw {
             return Ok(crate::harness::unescape(&text));
         }
-        let words = split_words(&text).map_err(|why| format!("  line {}: {why}", step.line))?;
+        let mut words = split_words(&text).map_err(|why| format!("  line {}: {why}", step.line))?;
+        for word in words.iter_mut().filter(|word| self.same_slot.iter().any(|key| key.as_bytes() == &word[..])) {
+            *word = [SAME_SLOT.as_bytes(), word].concat();
+        }
         Ok(encode(&words))
     }
 

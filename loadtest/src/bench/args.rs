@@ -15,7 +15,7 @@ use crate::workload::KEYS_MAX;
 /// with the same keys and driven by the same load in turn.
 ///
 /// In a command line `{port}` is replaced by a free port for RESP (or for whatever --protocol says), `{mcport}` by one
-/// for memcached, `{exe}` by this program, `{maxmemory}` (bytes), `{maxmemory_mb}` and `{policy}` by the memory limit
+/// for memcached, `{link}` by where a server with nodes should listen for them and for commands such as `swell move`, `{exe}` by this program, `{maxmemory}` (bytes), `{maxmemory_mb}` and `{policy}` by the memory limit
 /// of the test. A command line with `{mcport}` and no `{port}` is spoken to in memcached's protocol.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BenchArgs {
@@ -23,7 +23,7 @@ pub struct BenchArgs {
     #[arg(long = "peer", value_name = "NAME=COMMANDLINE")]
     pub peers: Vec<PeerSpec>,
 
-    /// The server that the bench is about [default: this Swell with one worker]
+    /// The server that the bench is about [default: this Swell with one worker; for move and isolation, with two nodes]
     #[arg(long, value_name = "NAME=COMMANDLINE")]
     pub subject: Option<PeerSpec>,
 
@@ -39,15 +39,15 @@ pub struct BenchArgs {
     #[arg(long, value_delimiter = ',', default_value = "1,16,64", value_parser = count(1..=PIPELINE_MAX))]
     pub pipelines: Vec<usize>,
 
-    /// get, set: connections, all busy
+    /// get, set, move, isolation: connections, all busy
     #[arg(long, default_value = "50", value_parser = count(1..=CONNECTIONS_MAX))]
     pub connections: usize,
 
-    /// get, set: keys of 16 bytes, loaded first and then drawn uniformly
+    /// get, set, move, isolation: keys of 16 bytes, loaded first and then drawn uniformly
     #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..KEYS_MAX))]
     pub keys: u64,
 
-    /// get, set, hitratio: bytes of a value
+    /// get, set, hitratio, move, isolation: bytes of a value
     #[arg(long, default_value = "100", value_parser = count(1..=VALUE_BYTES_MAX))]
     pub value_bytes: usize,
 
@@ -63,7 +63,7 @@ pub struct BenchArgs {
     #[arg(long, default_value = "0.2", value_parser = seconds)]
     pub warmup_seconds: f64,
 
-    /// get, set, startup: runs per server, interleaved; medians are reported
+    /// get, set, startup, move, isolation: runs per server, interleaved; medians are reported
     #[arg(long, default_value = "5", value_parser = count(1..=1000))]
     pub rounds: usize,
 
@@ -121,6 +121,22 @@ pub struct BenchArgs {
     #[arg(long, default_value = "allkeys-lru")]
     pub hit_policy: String,
 
+    /// move, isolation: requests per second, GET and SET mixed, evenly spaced whatever the replies take
+    #[arg(long, default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=RATE_MAX))]
+    pub rate: u32,
+
+    /// move: seconds of the same load before each move; the part of it that is as long as the move is reported
+    #[arg(long, default_value = "4", value_parser = seconds)]
+    pub quiet_seconds: f64,
+
+    /// isolation: MiB of the string that one client writes and reads
+    #[arg(long, default_value = "512", value_parser = clap::value_parser!(u64).range(1..=BIG_MIB_MAX))]
+    pub big_mib: u64,
+
+    /// isolation: seconds of each of the three phases of a round
+    #[arg(long, default_value = "6", value_parser = seconds)]
+    pub phase_seconds: f64,
+
     /// Seconds a server has for its first answer
     #[arg(long, default_value = "10", value_parser = seconds)]
     pub ready_seconds: f64,
@@ -157,9 +173,16 @@ pub enum Test {
     Startup,
     /// Share of reads that find their key under a memory limit
     HitRatio,
+    /// Half of the slots move to another node under an even load: keys per second, and what clients notice
+    Move,
+    /// What a huge value and a slot that moves again and again do to other sessions of the same link
+    Isolation,
 }
 
 pub const PIPELINE_MAX: u64 = 10_000;
+pub const RATE_MAX: i64 = 1_000_000;
+/// Redis's longest string.
+pub const BIG_MIB_MAX: u64 = 512;
 pub const CONNECTIONS_MAX: u64 = 10_000;
 pub const VALUE_BYTES_MAX: u64 = 1 << 20;
 /// Bound of every option in seconds.

@@ -73,10 +73,7 @@ impl Client {
     /// How many keys the server holds.
     pub fn keys(&mut self) -> Result<u64> {
         match self.protocol {
-            Protocol::Resp => match self.ask(&["DBSIZE"])? {
-                OwnedFrame::Integer(count) if count >= 0 => Ok(count as u64),
-                other => bail!("DBSIZE was answered by {}", words(&other)),
-            },
+            Protocol::Resp => self.number(&["DBSIZE"]),
             Protocol::Memcached => {
                 self.send(b"stats\r\n")?;
                 let text = self.receive(|bytes| bytes.ends_with(b"END\r\n").then_some(bytes.len()))?;
@@ -92,6 +89,23 @@ impl Client {
         match self.ask(&["CONFIG", "SET", name, value])? {
             OwnedFrame::SimpleString(text) if text == b"OK" => Ok(()),
             other => bail!("CONFIG SET {name} {value} was answered by {}", words(&other)),
+        }
+    }
+
+    /// The slot of a key; RESP only.
+    pub fn slot_of(&mut self, key: &str) -> Result<u64> {
+        self.number(&["CLUSTER", "KEYSLOT", key])
+    }
+
+    /// Adds one to a counter and says what it is then; RESP only.
+    pub fn increment(&mut self, key: &str) -> Result<u64> {
+        self.number(&["INCR", key])
+    }
+
+    fn number(&mut self, argv: &[&str]) -> Result<u64> {
+        match self.ask(argv)? {
+            OwnedFrame::Integer(number) if number >= 0 => Ok(number as u64),
+            other => bail!("{} was answered by {}", argv.join(" "), words(&other)),
         }
     }
 

@@ -267,13 +267,18 @@ impl Driver {
     }
 }
 
+/// Connects a stream that never blocks and sends at once.
+pub fn open_stream(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, STALL_MAX)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
 impl Connection {
     fn open(address: SocketAddr) -> io::Result<Connection> {
-        let stream = TcpStream::connect_timeout(&address, STALL_MAX)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
         Ok(Connection {
-            stream,
+            stream: open_stream(address)?,
             asked: Vec::new(),
             answered: 0,
             sent_at: Instant::now(),
@@ -283,7 +288,8 @@ impl Connection {
     }
 }
 
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize> {
+/// Writes what the socket takes now.
+pub fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize> {
     match stream.write(bytes) {
         Ok(sent) => Ok(sent),
         Err(error) if is_retry(&error) => Ok(0),
@@ -291,7 +297,8 @@ fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize> {
     }
 }
 
-fn is_retry(error: &io::Error) -> bool {
+/// Whether the same call may succeed later.
+pub fn is_retry(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 

@@ -8,7 +8,6 @@ use super::args::Protocol;
 use super::client::Client;
 use super::dialect::{Batch, Operation};
 use super::peer::Server;
-use super::proc;
 use super::replies::{Counts, Reply, ReplyShape, Step, excerpt};
 use super::report::Report;
 use super::sys;
@@ -66,7 +65,7 @@ fn measure_one(bench: &Bench<'_>, report: &mut Report, spec: &PeerSpec) -> Resul
     cache.read(&mut keys, args.hit_requests).with_context(failed)?;
     let warm = std::mem::take(&mut cache.reads);
     cache.read(&mut keys, args.hit_requests).with_context(failed)?;
-    let resident_bytes = proc::resident_bytes(server.pid())?;
+    let resident_bytes = server.resident_bytes()?;
     let (counted, mut replies) = (cache.reads, warm);
     replies.merge(&counted);
     replies.merge(&cache.writes);

@@ -2,10 +2,15 @@
 
 pub mod args;
 pub mod client;
+pub mod cluster;
 pub mod dialect;
 pub mod driver;
 pub mod hitratio;
+pub mod isolation;
 pub mod memory;
+pub mod moving;
+pub mod neighbours;
+pub mod openloop;
 pub mod peer;
 pub mod proc;
 pub mod replies;
@@ -82,6 +87,15 @@ impl<'a> Bench<'a> {
         (!self.args.peers.is_empty()).then_some(0)
     }
 
+    /// The server that is to have nodes. Errors when the subject's command line does not say where its link is.
+    pub fn cluster_spec(&self) -> Result<PeerSpec> {
+        let spec = self.args.subject.clone().unwrap_or_else(PeerSpec::this_cluster);
+        if !spec.has_link() {
+            bail!("the command line of {} has no {{link}}, so its slots cannot be moved", spec.name);
+        }
+        Ok(spec)
+    }
+
     /// Starts a server that may use half of the machine's memory, more than any test needs, and never evicts.
     pub fn start(&self, spec: &PeerSpec, report: &mut Report) -> Result<Server> {
         let half = report.environment.machine.memory_bytes / 2;
@@ -144,6 +158,12 @@ impl<'a> Bench<'a> {
         }
         if asked(Test::HitRatio) {
             hitratio::measure(self, report)?;
+        }
+        if asked(Test::Move) {
+            moving::measure(self, report)?;
+        }
+        if asked(Test::Isolation) {
+            isolation::measure(self, report)?;
         }
         Ok(())
     }

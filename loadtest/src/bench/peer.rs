@@ -31,7 +31,7 @@ pub struct StartOptions {
     pub ready_wait: Duration,
 }
 
-/// A running server. Its process group is killed and its directory removed when this is dropped.
+/// A running server: a process and those that it starts itself. Its process group is killed and its directory removed when this is dropped.
 pub struct Server {
     pub name: String,
     pub protocol: Protocol,
@@ -40,6 +40,10 @@ pub struct Server {
     pub version: String,
     /// From before the process was started to its first right answer.
     pub first_reply: Duration,
+    /// What it was started with: people's commands are the same program.
+    program: PathBuf,
+    /// What `{link}` was filled with.
+    link: String,
     process: Process,
 }
 
@@ -55,12 +59,20 @@ impl Server {
     /// printed) and when it does not answer in time.
     pub fn start(spec: &PeerSpec, options: &StartOptions) -> Result<Server> {
         let [port, memcached_port] = free_ports()?;
-        let fill =
-            Fill { port, memcached_port, maxmemory_bytes: options.maxmemory_bytes, policy: options.policy.clone() };
+        let home = next_home();
+        let link = format!("unix:{}", home.join(LINK_FILE).display());
+        let fill = Fill {
+            port,
+            memcached_port,
+            link: link.clone(),
+            maxmemory_bytes: options.maxmemory_bytes,
+            policy: options.policy.clone(),
+        };
         let protocol = spec.protocol(options.protocol);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, spec.port(&fill, protocol)));
-        let command =
-            prepare(&spec.words(&fill)?, options.core, options.nice).with_context(|| format!("peer {}", spec.name))?;
+        let command = prepare(home, &spec.words(&fill)?, options.core, options.nice)
+            .with_context(|| format!("peer {}", spec.name))?;
+        let program = PathBuf::from(command.command.get_program());
         let started = Instant::now();
         let mut process = command.start().with_context(|| format!("peer {}", spec.name))?;
         if let Some(nice) = options.nice {
@@ -72,16 +84,54 @@ impl Server {
         let first_reply = started.elapsed();
         client.set_wait(REPLY_WAIT_MAX)?;
         let version = client.version().with_context(|| format!("peer {}", spec.name))?;
-        Ok(Server { name: spec.name.clone(), protocol, address, version, first_reply, process })
+        Ok(Server { name: spec.name.clone(), protocol, address, version, first_reply, program, link, process })
     }
 
     pub fn pid(&self) -> u32 {
         self.process.child.id()
     }
 
-    /// CPU time used so far by all its threads.
+    /// The server's processes that are there now, its own first.
+    pub fn pids(&self) -> Result<Vec<u32>> {
+        proc::tree(self.pid())
+    }
+
+    /// CPU time used so far by all threads of the server and of the processes below it; of those that have ended since,
+    /// nothing is left.
     pub fn cpu(&self) -> Result<Duration> {
-        sys::process_cpu(self.pid()).with_context(|| format!("{} has ended: {}", self.name, self.last_lines()))
+        let own =
+            sys::process_cpu(self.pid()).with_context(|| format!("{} has ended: {}", self.name, self.last_lines()))?;
+        // One that ends just now is as one that has ended before.
+        let below = self.pids()?.into_iter().skip(1).filter_map(|pid| sys::process_cpu(pid).ok());
+        Ok(own + below.sum::<Duration>())
+    }
+
+    /// How long all these threads have been ready to run without a core so far.
+    pub fn core_wait(&self) -> Result<Duration> {
+        let own = proc::core_wait(self.pid())?;
+        let below = self.pids()?.into_iter().skip(1).filter_map(|pid| proc::core_wait(pid).ok());
+        Ok(own + below.sum::<Duration>())
+    }
+
+    /// Memory of all these processes; pages that several share count for each.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let own = proc::resident_bytes(self.pid())?;
+        let below = self.pids()?.into_iter().skip(1).filter_map(|pid| proc::resident_bytes(pid).ok());
+        Ok(own + below.sum::<u64>())
+    }
+
+    /// How often all these threads have gone to sleep by themselves so far.
+    pub fn voluntary_switches(&self) -> Result<u64> {
+        let own = proc::voluntary_switches(self.pid())?;
+        let below = self.pids()?.into_iter().skip(1).filter_map(|pid| proc::voluntary_switches(pid).ok());
+        Ok(own + below.sum::<u64>())
+    }
+
+    /// The server's own program with these arguments, told to ask this server.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).args(["--link", &self.link]).current_dir(&self.process.home).stdin(Stdio::null());
+        command
     }
 
     pub fn client(&self) -> Result<Client> {
@@ -91,10 +141,10 @@ impl Server {
     /// Resident memory once it has stopped changing (by more than a thousandth in a quarter of a second), or after
     /// three seconds: allocators give memory back late and tables are rehashed in the background.
     pub fn settled_memory(&self) -> Result<u64> {
-        let mut before = proc::resident_bytes(self.pid())?;
+        let mut before = self.resident_bytes()?;
         for _ in 0..12 {
             sys::pause(Duration::from_millis(250))?;
-            let now = proc::resident_bytes(self.pid())?;
+            let now = self.resident_bytes()?;
             if now.abs_diff(before) <= before / 1_000 {
                 return Ok(now);
             }
@@ -169,14 +219,14 @@ impl Drop for Process {
 }
 
 /// Makes the command ready to start: own directory and session, output to a file, pinned, never left behind.
-fn prepare(words: &[String], core: Core, nice: Option<i32>) -> Result<Prepared> {
+fn prepare(home: PathBuf, words: &[String], core: Core, nice: Option<i32>) -> Result<Prepared> {
     let (program, arguments) = words.split_first().context("an empty command line")?;
     let resolved = match program.contains('/') {
         // The server runs in a directory of its own, so a relative path must be resolved here.
         true => fs::canonicalize(program).map_err(|_| anyhow!("command {program} not found"))?,
         false => PathBuf::from(program),
     };
-    let home = make_home()?;
+    fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
     let output = File::create(home.join(OUTPUT_FILE))?;
     let mut command = Command::new(resolved);
     command.args(arguments).current_dir(&home);
@@ -194,13 +244,13 @@ fn prepare(words: &[String], core: Core, nice: Option<i32>) -> Result<Prepared> 
 }
 
 const OUTPUT_FILE: &str = "output.log";
+const LINK_FILE: &str = "link.sock";
 
-fn make_home() -> Result<PathBuf> {
+/// Where the next server is to live; not there yet.
+fn next_home() -> PathBuf {
     static STARTS: AtomicU64 = AtomicU64::new(0);
     let number = STARTS.fetch_add(1, Ordering::Relaxed);
-    let home = std::env::temp_dir().join(format!("swell-bench-{}-{number}", std::process::id()));
-    fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
-    Ok(home)
+    std::env::temp_dir().join(format!("swell-bench-{}-{number}", std::process::id()))
 }
 
 fn last_lines(home: &Path) -> String {

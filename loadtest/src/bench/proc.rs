@@ -35,6 +35,19 @@ impl Machine {
     }
 }
 
+/// A process, first, and everything that descends from it: its children, theirs, and so on. What has lost its parent in
+/// between is missing.
+pub fn tree(pid: u32) -> Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc").context("cannot list the processes")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A process may end between the listing and the reading.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        parents.extend(parent(&stat).map(|parent| (pid, parent)));
+    }
+    Ok(descendants(pid, &parents))
+}
+
 /// Resident memory of a process in bytes. The page tables are counted (`smaps_rollup`); where that file is missing,
 /// `statm`, which may lag by some pages per core.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
@@ -77,6 +90,24 @@ fn sum_over_threads(pid: u32, file: &str, number: impl Fn(&str) -> Option<u64>) 
     Ok(sum)
 }
 
+/// The parent's number in `/proc/PID/stat`; the name before it may hold anything, parentheses too.
+fn parent(stat: &str) -> Option<u32> {
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// `root` and all below it, by pairs of process and parent.
+fn descendants(root: u32, parents: &[(u32, u32)]) -> Vec<u32> {
+    let mut found = vec![root];
+    let mut at = 0;
+    while at < found.len() {
+        let children = parents.iter().filter(|(pid, parent)| *parent == found[at] && !found.contains(pid));
+        let children: Vec<u32> = children.map(|(pid, _)| *pid).collect();
+        found.extend(children);
+        at += 1;
+    }
+    found
+}
+
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
@@ -95,6 +126,34 @@ mod tests {
         assert_eq!(kilobytes(status, "Rss:"), Some(2 << 20));
         assert_eq!(field(status, "voluntary_ctxt_switches:"), Some("7"));
         assert_eq!(kilobytes(status, "Pss:"), None);
+    }
+
+    #[test]
+    fn a_tree_is_a_process_with_all_below_it() {
+        let parents = [(7, 5), (5, 3), (4, 3), (9, 1), (8, 7), (3, 1)];
+        assert_eq!(descendants(3, &parents), [3, 5, 4, 7, 8]);
+        assert_eq!(descendants(9, &parents), [9]);
+        assert_eq!(descendants(6, &[(6, 6)]), [6], "a circle ends");
+        assert_eq!(parent("12 (a) b (c)) S 34 12 12 0"), Some(34));
+        assert_eq!(parent("12 (sh"), None);
+    }
+
+    #[test]
+    fn a_grandchild_belongs_to_the_tree() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "sh -c 'echo; read line' & echo; wait"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("piped")));
+        // Both shells have said something: both are there.
+        assert!(lines.next().is_some() && lines.next().is_some());
+        let own = tree(std::process::id()).expect("/proc is there");
+        assert!(own.contains(&child.id()) && tree(child.id()).expect("the same").len() <= 2, "{own:?}");
+        // The background shell reads nothing from /dev/null or the pipe that ends here.
+        drop(child.stdin.take());
+        assert!(child.wait().expect("it is ours").success());
     }
 
     #[test]

@@ -6,7 +6,10 @@ use serde::Serialize;
 
 use super::args::{Protocol, Test};
 use super::hitratio::HitRatioRow;
+use super::isolation::IsolationRow;
 use super::memory::MemoryRow;
+use super::moving::{MoveRow, Spread};
+use super::openloop::Latencies;
 use super::proc::Machine;
 use super::replies::Counts;
 use super::startup::StartupRow;
@@ -22,6 +25,10 @@ pub struct Report {
     pub memory: Vec<MemoryRow>,
     pub startup: Vec<StartupRow>,
     pub hit_ratio: Vec<HitRatioRow>,
+    pub moves: Vec<MoveRow>,
+    pub isolation: Vec<IsolationRow>,
+    /// What was promised, and whether it was kept.
+    pub bars: Vec<Bar>,
     /// What a reader of the figures should know.
     pub warnings: Vec<String>,
     /// What makes the bench fail: servers that answered wrongly.
@@ -45,6 +52,17 @@ pub struct Environment {
     pub seed: u64,
 }
 
+/// A promise with a number, and what was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bar {
+    pub what: String,
+    pub value: f64,
+    pub bound: f64,
+    /// Whether the bound is the most that is allowed, not the least.
+    pub at_most: bool,
+    pub met: bool,
+}
+
 /// A server that took part.
 #[derive(Debug, Serialize)]
 pub struct ServerInfo {
@@ -53,6 +71,16 @@ pub struct ServerInfo {
     pub protocol: Protocol,
     pub command_line: String,
     pub yardstick: bool,
+}
+
+impl Bar {
+    pub fn at_most(what: &str, value: f64, bound: f64) -> Bar {
+        Bar { what: what.to_owned(), value, bound, at_most: true, met: value <= bound }
+    }
+
+    pub fn at_least(what: &str, value: f64, bound: f64) -> Bar {
+        Bar { what: what.to_owned(), value, bound, at_most: false, met: value >= bound }
+    }
 }
 
 impl Report {
@@ -64,6 +92,9 @@ impl Report {
             memory: Vec::new(),
             startup: Vec::new(),
             hit_ratio: Vec::new(),
+            moves: Vec::new(),
+            isolation: Vec::new(),
+            bars: Vec::new(),
             warnings: Vec::new(),
             failures: Vec::new(),
         }
@@ -90,6 +121,9 @@ impl Report {
         self.memory_table(&mut text);
         self.startup_table(&mut text);
         self.hit_ratio_table(&mut text);
+        self.move_table(&mut text);
+        self.isolation_table(&mut text);
+        self.bar_table(&mut text);
         bullets(&mut text, "Note", &self.warnings);
         bullets(&mut text, "FAILED", &self.failures);
         text
@@ -135,6 +169,7 @@ impl Report {
             "p99.9 µs",
             "bad replies",
             "× yardstick",
+            "CPU ÷ yardstick",
         ];
         let rows = self.throughput.iter().map(|row| {
             let figures = &row.median;
@@ -156,6 +191,7 @@ impl Report {
                 format!("{:.0}", figures.batch_p999_us),
                 bad.to_string(),
                 ratio.unwrap_or_else(|| "1".to_owned()),
+                row.cpu_ratio.map_or_else(|| "1".to_owned(), |ratio| format!("{ratio:.3}")),
             ]
         });
         table(text, &headers, rows.collect());
@@ -220,6 +256,102 @@ impl Report {
         });
         table(text, &headers, rows.collect());
     }
+
+    fn move_table(&self, text: &mut String) {
+        let headers = [
+            "server",
+            "round",
+            "keys",
+            "keys/s",
+            "bad replies",
+            "worst ms (before)",
+            "p50 ms (before)",
+            "p99 ms (before)",
+            "p99.9 ms (before)",
+            "stood still p50/p99/max ms",
+            "commit p50/max ms",
+            "retries",
+            "load",
+        ];
+        let spread = |spread: &Spread| [spread.p50_us, spread.p99_us, spread.max_us].map(|time| millis(time as f64));
+        let mut rows = Vec::new();
+        for row in &self.moves {
+            for round in &row.rounds {
+                let both = |pick: fn(&Latencies) -> f64| {
+                    format!("{} ({})", millis(pick(&round.moving)), millis(pick(&round.quiet)))
+                };
+                let (standstill, [commit, _, commit_max]) = (spread(&round.standstill), spread(&round.commit));
+                rows.push(vec![
+                    row.server.clone(),
+                    (round.round + 1).to_string(),
+                    round.moved.keys.to_string(),
+                    format!("{:.0}", round.keys_per_second),
+                    round.replies.bad().to_string(),
+                    both(|latencies| latencies.worst_us),
+                    both(|latencies| latencies.p50_us),
+                    both(|latencies| latencies.p99_us),
+                    both(|latencies| latencies.p999_us),
+                    standstill.join(" / "),
+                    format!("{commit} / {commit_max}"),
+                    round.moved.retries.to_string(),
+                    format!("{:.1}", round.load_average),
+                ]);
+            }
+        }
+        table(text, &headers, rows);
+    }
+
+    fn isolation_table(&self, text: &mut String) {
+        let headers = [
+            "server",
+            "round",
+            "p99 ms alone",
+            "beside huge value and moving slot",
+            "beside CPU hog",
+            "÷ alone",
+            "÷ hog",
+            "values written/read",
+            "moves",
+            "server CPU %",
+            "hog CPU %",
+            "load",
+        ];
+        let mut rows = Vec::new();
+        for row in &self.isolation {
+            for round in &row.rounds {
+                let [alone, beside, hog] =
+                    [&round.alone, &round.beside, &round.control].map(|phase| phase.latencies.p99_us);
+                rows.push(vec![
+                    row.server.clone(),
+                    (round.round + 1).to_string(),
+                    millis(alone),
+                    millis(beside),
+                    millis(hog),
+                    format!("{:.2}", beside / alone),
+                    format!("{:.2}", beside / hog),
+                    format!("{}/{}", round.neighbours.written, round.neighbours.read),
+                    round.neighbours.moves.to_string(),
+                    format!("{:.0} → {:.0}", round.alone.server_cpu_percent, round.beside.server_cpu_percent),
+                    format!("{:.0}", round.hog_percent),
+                    format!("{:.1}", round.load_average),
+                ]);
+            }
+        }
+        table(text, &headers, rows);
+    }
+
+    fn bar_table(&self, text: &mut String) {
+        let rows = self.bars.iter().map(|bar| {
+            let sign = if bar.at_most { "≤" } else { "≥" };
+            vec![
+                bar.what.clone(),
+                format!("{:.3}", bar.value),
+                format!("{sign} {}", bar.bound),
+                if bar.met { "met" } else { "MISSED" }.to_owned(),
+            ]
+        });
+        table(text, &["bar", "measured", "bound", ""], rows.collect());
+    }
 }
 
 impl Test {
@@ -231,6 +363,8 @@ impl Test {
             Test::Memory => "memory",
             Test::Startup => "startup",
             Test::HitRatio => "hitratio",
+            Test::Move => "move",
+            Test::Isolation => "isolation",
         }
     }
 }
@@ -274,6 +408,10 @@ fn bullets(text: &mut String, label: &str, lines: &[String]) {
     for line in lines {
         let _ = writeln!(text, "- {label}: {line}");
     }
+}
+
+fn millis(microseconds: f64) -> String {
+    format!("{:.2}", microseconds / 1e3)
 }
 
 fn mebibytes(bytes: u64) -> String {

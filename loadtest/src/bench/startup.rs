@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::Bench;
 use super::peer::Server;
-use super::proc;
 use super::report::Report;
 use super::stats::median;
 use super::sys;
@@ -85,9 +84,9 @@ fn watch(bench: &Bench<'_>, report: &mut Report, spec: &PeerSpec, rounds: Vec<f6
 /// Percent of a core, and voluntary context switches per second.
 fn watch_idle(server: &Server, seconds: f64) -> Result<(f64, f64)> {
     let seconds = seconds.max(0.1);
-    let (cpu_before, switches_before) = (server.cpu()?, proc::voluntary_switches(server.pid())?);
+    let (cpu_before, switches_before) = (server.cpu()?, server.voluntary_switches()?);
     sys::pause(Duration::from_secs_f64(seconds))?;
     let cpu = server.cpu()?.saturating_sub(cpu_before);
-    let switches = proc::voluntary_switches(server.pid())?.saturating_sub(switches_before);
+    let switches = server.voluntary_switches()?.saturating_sub(switches_before);
     Ok((100.0 * cpu.as_secs_f64() / seconds, switches as f64 / seconds))
 }

@@ -19,6 +19,12 @@ pub fn quantile_us(latency: &Histogram<u64>, quantile: f64) -> f64 {
     latency.value_at_quantile(quantile) as f64 / 1_000.0
 }
 
+/// The value below or at which `percent` of the ascending values lie (the nearest rank); 0 when there are none.
+pub fn rank_us(sorted: &[u64], percent: usize) -> u64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +35,14 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median([]).is_nan());
+    }
+
+    #[test]
+    fn ranks_are_values_that_occurred() {
+        let values: Vec<u64> = (1..=200).collect();
+        assert_eq!([1, 50, 99, 100].map(|percent| rank_us(&values, percent)), [2, 100, 198, 200]);
+        assert_eq!(rank_us(&[7], 1), 7);
+        assert_eq!(rank_us(&[], 99), 0);
     }
 
     #[test]

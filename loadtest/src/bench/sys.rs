@@ -83,6 +83,41 @@ impl Epoll {
     }
 }
 
+/// A clock that becomes readable in an [`Epoll`] set again and again.
+pub struct Ticker(OwnedFd);
+
+impl Ticker {
+    /// Ticks once in every `period`, which must not be zero, from now on.
+    pub fn every(period: Duration) -> io::Result<Ticker> {
+        // SAFETY: timerfd_create takes no pointers.
+        let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) })?;
+        // SAFETY: the descriptor was just created and nobody else owns it.
+        let ticker = Ticker(unsafe { OwnedFd::from_raw_fd(fd) });
+        let time = libc::timespec {
+            tv_sec: period.as_secs() as libc::time_t,
+            tv_nsec: libc::c_long::from(period.subsec_nanos() as i32),
+        };
+        let times = libc::itimerspec { it_interval: time, it_value: time };
+        // SAFETY: `times` outlives the call, which reads it; the old setting is not asked for.
+        check(unsafe { libc::timerfd_settime(fd, 0, &times, std::ptr::null_mut()) })?;
+        Ok(ticker)
+    }
+
+    /// How often it has ticked since this was asked last; it is not readable again before the next tick.
+    pub fn take(&self) -> u64 {
+        let mut ticks = [0u8; 8];
+        // SAFETY: the buffer has the eight bytes that the kernel writes.
+        let read = unsafe { libc::read(self.0.as_raw_fd(), ticks.as_mut_ptr().cast(), ticks.len()) };
+        if read == 8 { u64::from_ne_bytes(ticks) } else { 0 }
+    }
+}
+
+impl AsRawFd for Ticker {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 /// Pins the calling thread, and threads and processes it starts later, to a core; `Any` undoes that, back to what
 /// [`remember_cores`] saw. Safe between fork and exec.
 pub fn pin_current_thread(core: Core) -> io::Result<()> {
@@ -169,6 +204,16 @@ pub fn process_cpu(pid: u32) -> io::Result<Duration> {
         return Err(io::Error::from_raw_os_error(code));
     }
     read_clock(clock)
+}
+
+/// CPU time that this process's children have used which have ended and been waited for, with those below them.
+pub fn ended_children_cpu() -> io::Result<Duration> {
+    // SAFETY: an all-zero rusage is a valid one.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` outlives the call, which fills it.
+    check(unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage) })?;
+    let time = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000);
+    Ok(time(usage.ru_utime) + time(usage.ru_stime))
 }
 
 /// CPU time that the calling thread has used so far.
@@ -288,6 +333,20 @@ mod tests {
         assert!(error.contains("--load-cpu 100000") && error.contains("--load-cpu off"), "{error}");
         assert!(pin_current_thread(Core::Number(100_000)).is_err());
         require_core(Core::Any, "--load-cpu").expect("any core will do");
+    }
+
+    #[test]
+    fn a_ticker_wakes_its_set_again_and_again() {
+        let ticker = Ticker::every(Duration::from_millis(2)).expect("a timer");
+        let mut epoll = Epoll::new(1).expect("a set");
+        epoll.add(&ticker, 7).expect("added");
+        let (mut ticks, mut events) = (0, Vec::new());
+        for _ in 0..3 {
+            epoll.wait(Duration::from_secs(10), &mut events).expect("a wait");
+            assert!(matches!(events.as_slice(), [Event { token: 7, readable: true, .. }]), "{events:?}");
+            ticks += ticker.take();
+        }
+        assert!(ticks >= 3, "{ticks}");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct PeerSpec {
 pub struct Fill {
     pub port: u16,
     pub memcached_port: u16,
+    /// Where a server with nodes listens for them and for people's commands.
+    pub link: String,
     pub maxmemory_bytes: u64,
     pub policy: String,
 }
@@ -56,6 +58,18 @@ impl PeerSpec {
         format!("swell={{exe}} serve --workers 1 {endpoints} --http off").parse().expect("a valid command line")
     }
 
+    /// Swell as one proxy with two nodes, each a process with one thread, and a durable slot map.
+    pub fn this_cluster() -> PeerSpec {
+        let line = "swell={exe} serve --workers 1 --node-workers 1 --resp 127.0.0.1:{port} --memcached off --http off \
+                    --first-node process --nodes-min 2 --data-dir data --link {link}";
+        line.parse().expect("a valid command line")
+    }
+
+    /// Whether people's commands can reach this server: it listens where `{link}` says.
+    pub fn has_link(&self) -> bool {
+        self.mentions("{link}")
+    }
+
     /// What this server is spoken to in when the bench's protocol is `preferred`.
     pub fn protocol(&self, preferred: Protocol) -> Protocol {
         if self.mentions("{port}") { preferred } else { Protocol::Memcached }
@@ -78,6 +92,7 @@ impl PeerSpec {
             ("{exe}", exe),
             ("{port}", fill.port.to_string()),
             ("{mcport}", fill.memcached_port.to_string()),
+            ("{link}", fill.link.clone()),
             ("{maxmemory}", fill.maxmemory_bytes.to_string()),
             ("{maxmemory_mb}", (fill.maxmemory_bytes >> 20).max(1).to_string()),
             ("{policy}", fill.policy.clone()),
@@ -160,7 +175,8 @@ mod tests {
     use super::*;
 
     fn fill() -> Fill {
-        Fill { port: 7001, memcached_port: 7002, maxmemory_bytes: 64 << 20, policy: "allkeys-lru".to_owned() }
+        let (link, policy) = ("unix:/l.sock".to_owned(), "allkeys-lru".to_owned());
+        Fill { port: 7001, memcached_port: 7002, link, maxmemory_bytes: 64 << 20, policy }
     }
 
     fn spec(text: &str) -> PeerSpec {
@@ -180,9 +196,12 @@ mod tests {
 
     #[test]
     fn places_are_filled_once_and_unknown_braces_stay() {
-        let peer = spec("m=serve -p {port}{mcport} {{port}} {x} -m {maxmemory_mb} {maxmemory}/{policy} {");
+        let peer = spec("m=serve -p {port}{mcport} {{port}} {x} {link} -m {maxmemory_mb} {maxmemory}/{policy} {");
         let words = peer.words(&fill()).expect("filled");
-        assert_eq!(words, ["serve", "-p", "70017002", "{7001}", "{x}", "-m", "64", "67108864/allkeys-lru", "{"]);
+        assert_eq!(
+            words,
+            ["serve", "-p", "70017002", "{7001}", "{x}", "unix:/l.sock", "-m", "64", "67108864/allkeys-lru", "{"]
+        );
         assert_eq!(substitute("{a}", &[("{a}", "{b}".to_owned()), ("{b}", "no".to_owned())]), "{b}");
     }
 

@@ -11,11 +11,13 @@ use super::dialect::Operation;
 use super::driver::{LoadPlan, Outcome, Stop, drive};
 use super::memory::{self, MemoryRow};
 use super::peer::Server;
-use super::proc;
 use super::replies::Counts;
-use super::report::Report;
+use super::report::{Bar, Report};
 use super::stats::{median, quantile_us};
 use crate::workload::KeySource;
+
+/// What a proxy with its nodes, each a process, may cost against the yardstick alone: CPU time per request, by pipeline.
+const REMOTE_CPU_RATIOS: [(usize, f64); 2] = [(1, 1.25), (16, 1.15)];
 
 /// A core that is busier than this, in percent, is taken to be what limits the throughput.
 pub const BUSY_PERCENT_MIN: f64 = 95.0;
@@ -58,6 +60,10 @@ pub struct ThroughputRow {
     pub median: Figures,
     /// Against the yardstick: above 1 is better. None for the yardstick itself.
     pub ratio: Option<Ratio>,
+    /// CPU time per request over the yardstick's: below 1 is better. None for the yardstick itself.
+    pub cpu_ratio: Option<f64>,
+    /// The server's processes when it was measured last.
+    pub processes: usize,
     pub runs: Vec<Run>,
 }
 
@@ -113,7 +119,7 @@ pub fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
                     runs[measured].push(run);
                 }
             }
-            add_rows(bench, report, test, pipeline, &servers, runs);
+            add_rows(bench, report, test, pipeline, &servers, runs)?;
         }
     }
     warn_of_idle_load(report, &servers, &idle_worst);
@@ -129,6 +135,11 @@ pub fn compare(yardstick: &Figures, subject: &Figures) -> Ratio {
         let value = yardstick.server_cpu_us_per_request / subject.server_cpu_us_per_request;
         Ratio { value, basis: Basis::ServerCpu }
     }
+}
+
+/// How many times the yardstick's CPU time a request takes.
+fn cpu_ratio(yardstick: &Figures, subject: &Figures) -> f64 {
+    subject.server_cpu_us_per_request / yardstick.server_cpu_us_per_request
 }
 
 fn start_loaded(bench: &Bench<'_>, report: &mut Report) -> Result<Vec<Server>> {
@@ -179,7 +190,7 @@ fn run_once(
 
 fn sample(servers: &[Server], measured: usize) -> Result<Sample> {
     let cpu = servers.iter().map(Server::cpu).collect::<Result<_>>()?;
-    Ok(Sample { cpu, wait: proc::core_wait(servers[measured].pid())? })
+    Ok(Sample { cpu, wait: servers[measured].core_wait()? })
 }
 
 fn to_run(round: usize, measured: usize, outcome: Outcome<Sample>) -> Run {
@@ -206,7 +217,7 @@ fn add_rows(
     pipeline: usize,
     servers: &[Server],
     runs: Vec<Vec<Run>>,
-) {
+) -> Result<()> {
     let medians: Vec<Figures> = runs.iter().map(|runs| median_figures(runs)).collect();
     let yardstick = bench.yardstick().map(|at| &medians[at]);
     for ((at, server), runs) in servers.iter().enumerate().zip(runs) {
@@ -222,8 +233,16 @@ fn add_rows(
             ));
         }
         let ratio = yardstick.filter(|_| bench.yardstick() != Some(at)).map(|yardstick| compare(yardstick, &median));
-        report.throughput.push(ThroughputRow { test, pipeline, server: server.name.clone(), median, ratio, runs });
+        let cpu_ratio = ratio.is_some().then_some(()).and(yardstick).map(|yardstick| cpu_ratio(yardstick, &median));
+        let processes = server.pids()?.len();
+        let bar = REMOTE_CPU_RATIOS.iter().find(|(at, _)| *at == pipeline && processes > 1);
+        if let (Some(&(_, bound)), Some(value)) = (bar, cpu_ratio) {
+            report.bars.push(Bar::at_most(&format!("{what}: CPU per request over the yardstick's"), value, bound));
+        }
+        let server = server.name.clone();
+        report.throughput.push(ThroughputRow { test, pipeline, server, median, ratio, cpu_ratio, processes, runs });
     }
+    Ok(())
 }
 
 fn median_figures(runs: &[Run]) -> Figures {

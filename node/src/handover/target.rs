@@ -80,6 +80,13 @@ impl Target {
         ready
     }
 
+    /// The slots of all attempts, complete or not.
+    pub fn slots(&self) -> SlotSet {
+        let mut slots = SlotSet::new();
+        self.attempts.values().for_each(|attempt| slots.add(&attempt.slots));
+        slots
+    }
+
     /// A newer map was seen. Opening is [`super::ownership::Ownership`]'s; here attempts end.
     pub fn on_map(&mut self, me: NodeId, map: &SlotMap) -> Vec<Action> {
         let ids: Vec<HandoverId> = self.attempts.keys().copied().collect();

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use swell_engine::gate::Gate;
 use swell_engine::stripe::stripe_of;
-use swell_ring::{CacheState, Epoch, NodeId, Slot, SlotMap, SlotSet, all_slots};
+use swell_ring::{CacheState, Epoch, NodeId, SLOTS, Slot, SlotMap, SlotSet, all_slots};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_local, yield_now};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::control::{FromMember, NodeStats, ToMember, Welcome};
 use crate::embedded::{Handle, Node};
@@ -27,8 +27,10 @@ use crate::link::hello::Purpose;
 use crate::link::socket::Listener;
 use crate::view::View;
 
-/// Between two reports of a node's statistics.
+/// Between two reports of a node's statistics while something changes ...
 pub const STATS_TICK: Duration = Duration::from_millis(200);
+/// ... and while nothing does: an idle process is not woken for its own sake.
+pub const STATS_IDLE_TICK: Duration = Duration::from_secs(5);
 /// How long a node that leaves still answers: requests that were under way to it read that their slots have moved.
 pub const LEAVE_WAIT: Duration = Duration::from_millis(500);
 /// What streams report, and may wait to be heard.
@@ -93,10 +95,11 @@ impl Executor {
         self.secret = caller.secret.clone();
         let door = self.listen(listener, arrive);
         spawn_local(control_link::keep(caller, joined, self.outbox.clone(), tell));
-        let mut stats = interval_at(Instant::now() + STATS_TICK, STATS_TICK);
-        stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut leaving = None;
+        let (mut said, mut has_news, mut leaving) = (Instant::now(), true, None);
+        let node = self.node.clone();
         loop {
+            has_news |= self.is_active();
+            let stats_due = said + if has_news { STATS_TICK } else { STATS_IDLE_TICK };
             tokio::select! {
                 biased;
                 () = until(self.deadline()) => self.step(Input::Tick, &report),
@@ -112,7 +115,11 @@ impl Executor {
                 },
                 () = until(leaving) => return Ended::Left,
                 Some((id, wire)) = arrivals.recv() => self.receive(id, wire, &report),
-                _ = stats.tick() => self.say_stats(),
+                () = sleep_until(stats_due) => {
+                    (said, has_news) = (Instant::now(), false);
+                    self.say_stats();
+                }
+                () = node.has_changed(), if !has_news => has_news = true,
                 () = yield_now(), if self.has_garbage => self.free_some(),
             }
         }
@@ -164,12 +171,17 @@ impl Executor {
     }
 
     fn say_stats(&mut self) {
-        let is_active = !self.incoming.is_empty() || self.has_garbage;
+        let is_active = self.is_active();
         for handle in [&mut *self.handle.borrow_mut(), &mut self.dropping] {
             handle.report();
             handle.trim_if_idle(is_active);
         }
         self.outbox.say(&FromMember::Stats(Box::new(NodeStats::of(&self.node, true))));
+    }
+
+    /// Whether slots come in or are being freed.
+    fn is_active(&self) -> bool {
+        !self.incoming.is_empty() || self.has_garbage
     }
 
     fn take_state(&mut self, state: &CacheState) {
@@ -194,19 +206,38 @@ impl Executor {
     fn take_first_map(&mut self, map: SlotMap, report: &mpsc::Sender<Input>) {
         let others = all_slots().filter(|slot| map.owner(*slot) != Some(self.me)).collect();
         self.free(&others);
-        for action in self.local.step(self.now_ms(), Input::Map(map)) {
+        let actions = self.local.step(self.now_ms(), Input::Map(map));
+        for action in actions {
             match action {
                 Action::ServeEmpty { .. } => {}
                 action => self.act(action, report),
             }
         }
+        self.settle_share(self.has_garbage);
     }
 
     fn step(&mut self, input: Input, report: &mpsc::Sender<Input>) {
         self.next.push_back(input);
         while let Some(input) = self.next.pop_front() {
             let actions = self.local.step(self.now_ms(), input);
+            // What comes in finds room; what goes has to be freed first.
+            self.settle_share(true);
             actions.into_iter().for_each(|action| self.act(action, report));
+        }
+        self.settle_share(self.has_garbage);
+    }
+
+    /// The engine may hold as much of the cache's maximum as this node has slots, those that are coming in included: they
+    /// bring their data along. The share does not shrink before the slots that went are freed, lest others be evicted.
+    fn settle_share(&self, only_grows: bool) {
+        let (settings, owned) = (self.node.engine().settings(), self.local.ownership().owned());
+        let mut slots = owned.clone();
+        if !owned.is_empty() {
+            slots.add(&self.local.target().slots());
+        }
+        let share = if slots.is_empty() { SLOTS } else { slots.len() };
+        if share >= settings.maxmemory_slots() || !only_grows {
+            settings.set_maxmemory_slots(share);
         }
     }
 
@@ -285,6 +316,9 @@ impl Executor {
     fn free_some(&mut self) {
         let (engine, local) = self.dropping.parts();
         self.has_garbage = engine.free_garbage(local, FREED_PER_SLICE);
+        if !self.has_garbage {
+            self.settle_share(false);
+        }
     }
 
     fn set_gates(&self, slots: &SlotSet, gate: Gate) {

@@ -20,7 +20,7 @@ use crate::host::workers::Workers;
 use crate::link::socket::{Address, Listener};
 use crate::view::View;
 
-pub use executor::{LEAVE_WAIT, STATS_TICK};
+pub use executor::{LEAVE_WAIT, STATS_IDLE_TICK, STATS_TICK};
 pub use incoming::SILENCE_WAIT;
 pub use listen::HALF_OPEN_MAX;
 pub use outgoing::{SPOOL_SMALL_BYTES, STREAMS_MAX};

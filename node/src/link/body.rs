@@ -64,6 +64,8 @@ pub(super) enum Ran {
     Closed(usize),
     /// A slot is not served here.
     Moved,
+    /// There is no memory for what is to be run as one.
+    Full,
     /// Others first.
     More,
 }
@@ -318,6 +320,9 @@ impl Job {
             Err(Outcome::NotExecuted(Refusal::Paused, stripe)) => return Ran::Closed(stripe),
             Err(_) => return Ran::Moved,
         };
+        if unit.is_full() {
+            return Ran::Full;
+        }
         let mut calls = calls.iter();
         for prepared in &prepared {
             let before = (self.out.len(), self.out.data_bytes());

@@ -96,6 +96,12 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// These but for `other`.
+    #[inline]
+    pub const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+
     /// These, if `yes`.
     #[inline]
     pub const fn when(self, yes: bool) -> Flags {
@@ -136,6 +142,9 @@ pub enum Status {
     Paused = 2,
     /// Nothing ran: an earlier frame of the session was refused, and this one is not flagged RESTART.
     Behind = 3,
+    /// Nothing ran, and nothing will: an `Exec` with a request that needs memory, of which there is none. An answer like
+    /// `Done`: the session goes on.
+    Full = 4,
 }
 
 /// The header of `Reply`.
@@ -322,6 +331,7 @@ impl ReplyHead {
             1 => Status::Moved,
             2 => Status::Paused,
             3 => Status::Behind,
+            4 => Status::Full,
             _ => return Err(BadFrame::OutOfPlace("an unknown status")),
         };
         let head = ReplyHead {

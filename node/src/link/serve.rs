@@ -403,7 +403,8 @@ impl Sessions {
                 Stop::Room
             } else {
                 match job.run(cx.handle, &mut ticket, cx.now_ms, &mut self.counts) {
-                    Ran::Done => Stop::Done,
+                    Ran::Done => Stop::Answer(Status::Done),
+                    Ran::Full => Stop::Answer(Status::Full),
                     Ran::Arriving => Stop::Arriving,
                     Ran::Busy(stripe) => Stop::Busy(stripe),
                     Ran::Closed(stripe) => Stop::Closed(stripe),
@@ -416,8 +417,8 @@ impl Sessions {
             }
             ticket = self.keep_ticket(ticket, &ran);
             match ran {
-                Stop::Done => {
-                    self.answer(&mut slow, Status::Done, 0, 0);
+                Stop::Answer(status) => {
+                    self.answer(&mut slow, status, 0, 0);
                     continue;
                 }
                 Stop::Refused(status, epoch, state) => {
@@ -575,7 +576,8 @@ impl Drop for Sessions {
 
 /// Why a session does not go on with its first frame.
 enum Stop {
-    Done,
+    /// It has an answer.
+    Answer(Status),
     Arriving,
     Busy(usize),
     Closed(usize),

@@ -7,9 +7,18 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// How long a TCP link may be silent before the system asks whether the other host is still there, ...
+const PROBE_AFTER: Duration = Duration::from_secs(10);
+/// ... again after so long, ...
+const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+/// ... and how often without an answer until the link is lost: 19 seconds after a host has vanished.
+const UNANSWERED_PROBES_MAX: u32 = 3;
 
 /// Where a link server listens: `unix:PATH` or `HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +32,8 @@ pub enum Address {
 #[error("'{0}' is no link address: write unix:PATH or HOST:PORT")]
 pub struct BadAddress(String);
 
-/// A connected socket. Without `Nagle`: links batch their writes themselves.
+/// A connected socket. TCP without `Nagle` (links batch their writes themselves), and with keepalive: a host that has
+/// vanished says no goodbye.
 #[derive(Debug)]
 pub enum Socket {
     Unix(UnixStream),
@@ -76,11 +86,7 @@ impl Socket {
     pub async fn connect(address: &Address) -> io::Result<Socket> {
         match address {
             Address::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
-            Address::Tcp(text) => {
-                let stream = TcpStream::connect(text).await?;
-                stream.set_nodelay(true)?;
-                Ok(Socket::Tcp(stream))
-            }
+            Address::Tcp(text) => prepared(TcpStream::connect(text).await?),
         }
     }
 
@@ -196,11 +202,7 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<Socket> {
         match self {
             Listener::Unix(listener, _) => Ok(Socket::Unix(listener.accept().await?.0)),
-            Listener::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok(Socket::Tcp(stream))
-            }
+            Listener::Tcp(listener) => prepared(listener.accept().await?.0),
         }
     }
 }
@@ -211,6 +213,18 @@ impl Drop for Listener {
             remove(path);
         }
     }
+}
+
+/// A TCP socket as links want it.
+fn prepared(stream: TcpStream) -> io::Result<Socket> {
+    stream.set_nodelay(true)?;
+    let probes =
+        TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL).with_retries(UNANSWERED_PROBES_MAX);
+    let options = SockRef::from(&stream);
+    options.set_tcp_keepalive(&probes)?;
+    // There are no probes while something sent is not acknowledged.
+    options.set_tcp_user_timeout(Some(PROBE_AFTER + PROBE_INTERVAL * UNANSWERED_PROBES_MAX))?;
+    Ok(Socket::Tcp(stream))
 }
 
 /// Removes a socket's file; one that is gone already is no matter.

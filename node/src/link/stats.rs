@@ -192,7 +192,7 @@ impl NodeReport {
             stats: NodeStats::of(node, false),
             keyspace: KeyspaceStats::from(&node.stats()),
             databases: node.databases(),
-            maxmemory_bytes: engine.settings().maxmemory_bytes(),
+            maxmemory_bytes: engine.settings().maxmemory_total_bytes(),
             used_peak_bytes: engine.used_peak_bytes(),
             heap: HeapReport::from(&engine.heap_stats()),
             volatile_keys: node.key_counts().1,

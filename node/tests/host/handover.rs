@@ -412,7 +412,7 @@ async fn a_target_without_memory_says_so() {
     for key in pair.keys(1000) {
         run(pair.source.node(), &format!("set {key} {}", "v".repeat(4000))).unwrap();
     }
-    pair.target.node().engine().settings().set_maxmemory_bytes(1_000_000);
+    pair.target.node().engine().settings().set_maxmemory_total_bytes(1_000_000);
     assert_eq!(pair.attempt().await, Attempt::TargetFailed(Failure::NoMemory));
     let why = pair.source_failed().await;
     assert!(matches!(why, Failure::Stream(_)), "the stream was cut: {why}");

@@ -1,13 +1,14 @@
 //! Joining, following, leaving.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use swell_engine::Outcome;
 use swell_engine::gate::Refusal;
 use swell_engine::stripe::stripe_of;
 use swell_node::Node;
 use swell_node::control::ToMember;
-use swell_node::host::{EMBEDDED, Ended, HALF_OPEN_MAX, Host, HostError};
+use swell_node::host::{EMBEDDED, Ended, HALF_OPEN_MAX, Host, HostError, STATS_IDLE_TICK, STATS_TICK};
 use swell_node::link::frame::{self, Kind, PROTOCOL, ReplyHead, RequestHead, Status};
 use swell_node::link::hello::{Answer, Hello, Purpose, Refused};
 use swell_node::link::socket::{Address, Socket};
@@ -84,6 +85,53 @@ async fn the_cache_state_is_taken_over_and_confirmed() {
     link.say(&ToMember::State(CacheState::default())).await;
     assert_eq!(link.said().await, Said::Seen(1, 1));
     assert_eq!(host.node().engine().settings().maxmemory_bytes(), 104_857_600);
+}
+
+#[tokio::test]
+async fn a_node_holds_its_share_of_the_maximum() {
+    let scaler = Scaler::new().await;
+    let (host, mut link) = scaler.start("node", 3, &SlotMap::empty()).await;
+    let settings = host.node().engine().settings();
+    let state = CacheState::default().changed([("maxmemory".to_owned(), "16384000".to_owned())]);
+    link.say(&ToMember::State(state)).await;
+    link.until(|said| *said == Said::Seen(0, 1)).await;
+    assert_eq!(settings.maxmemory_bytes(), 16_384_000, "who owns nothing can take anything in");
+    let quarter: SlotSet = "0-4095".parse().unwrap();
+    let map = all_with(9, 1).with_member(member(3)).assigned(&quarter, NodeId(3));
+    link.say(&ToMember::Map(map.clone())).await;
+    link.until_seen(map.epoch().0).await;
+    // What is not owned is dropped first, in slices: then the share shrinks, and a report follows.
+    let mut shrunk = settings.maxmemory_bytes() == 4_096_000;
+    while !shrunk {
+        link.stats(|_| true).await;
+        shrunk = settings.maxmemory_bytes() == 4_096_000;
+    }
+    assert_eq!(settings.maxmemory_total_bytes(), 16_384_000);
+    let half: SlotSet = "4096-8191".parse().unwrap();
+    let map = map.assigned(&half, NodeId(3));
+    link.say(&ToMember::Map(map.clone())).await;
+    link.until_seen(map.epoch().0).await;
+    assert_eq!(settings.maxmemory_bytes(), 8_192_000);
+}
+
+#[tokio::test]
+async fn nothing_is_reported_again_and_again_while_nothing_changes() {
+    let scaler = Scaler::new().await;
+    let (host, mut link) = scaler.start("node", 3, &all_with(3, 1)).await;
+    link.until_seen(1).await;
+    run(host.node(), "set k v").unwrap();
+    link.stats(|stats| stats.keys == 1).await;
+    // What was counted meanwhile is told of; then there is silence.
+    let mut reports = 0;
+    while let Ok(said) = timeout(STATS_TICK * 8, link.hear()).await {
+        reports += 1;
+        assert!(said.is_some() && reports < 10, "{said:?}");
+    }
+    let at = Instant::now();
+    host.node().count_direct(5, 6, 7, 8);
+    let stats = link.stats(|stats| stats.requests == 5).await;
+    assert_eq!((stats.work, stats.bytes_in, stats.bytes_out, stats.heat), (6, 7, 8, Vec::new()));
+    assert!(at.elapsed() < STATS_IDLE_TICK, "a change is told of at once: {:?}", at.elapsed());
 }
 
 #[tokio::test]

@@ -294,6 +294,22 @@ fn exec_runs_as_one_unit_and_waits_as_one() {
 }
 
 #[test]
+fn exec_without_memory_is_refused_as_a_whole_and_the_session_goes_on() {
+    let mut peer = Peer::new();
+    peer.call(4, &["SET", "a", "1"]);
+    peer.node.engine().settings().set_maxmemory_total_bytes(1);
+    let unit = bodies(&[&["DEL", "a"], &["SET", "b", "2"]]);
+    peer.send(&framed(Kind::Exec, head(4, 1, 2), &unit));
+    let answer = peer.answer();
+    assert_eq!((answer.head.status, answer.head.done, answer.replies.len()), (Status::Full, 0, 0));
+    assert_eq!(peer.call(4, &["GET", "a"]), "$1\r\n1\r\n", "nothing ran, and nobody has to begin again");
+    // What needs no memory runs.
+    peer.send(&framed(Kind::Exec, head(4, 3, 2), &bodies(&[&["GET", "a"], &["DEL", "a"]])));
+    let answer = peer.answer();
+    assert_eq!((answer.head.status, text(&answer.replies)), (Status::Done, "$1\r\n1\r\n:1\r\n".to_owned()));
+}
+
+#[test]
 fn stats_are_json() {
     let mut peer = Peer::new();
     peer.call(0, &["SET", "a", "v"]);

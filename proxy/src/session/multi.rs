@@ -221,6 +221,10 @@ fn finish_remote(
             return fail(core, session, error.to_string().as_bytes(), out);
         }
     };
+    if answer.is_full {
+        core.charge(command, 0, 0, 1, true);
+        return refuse_exec(core, session, &Fault::OutOfMemory.to_string(), out);
+    }
     let flattened: Vec<Option<OwnedArgs>> =
         queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
     let mut hashes = Vec::new();

@@ -4,10 +4,10 @@
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
 use swell_engine::number::{parse_i64, parse_u64};
-use swell_engine::spec::{Body, Flags as SpecFlags, Merge, Spec, Spread};
+use swell_engine::spec::{Body, Flags as SpecFlags, Group, Merge, Spec, Spread};
 use swell_node::control::{Answer, Ask};
 use swell_node::link::frame::{Flags, Kind};
-use swell_ring::{NodeId, Slot};
+use swell_ring::{NodeId, Slot, SlotSet};
 use swell_wire::{Args, Out, OwnedArgs, Proto};
 
 use crate::clients::Door;
@@ -98,7 +98,7 @@ fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &
     let value_bytes = value_bytes(command.spec, args);
     let target = keys.first().map_or_else(|| anywhere(core), |key| Target::Slot(key.slot));
     let spec = command.spec;
-    debug_assert!(session.info.door == Door::Resp || spec.group == swell_engine::spec::Group::Memcached);
+    debug_assert!(session.info.door == Door::Resp || spec.group == Group::Memcached);
     Remote::late(
         Job::Shots(vec![Shot::new(Kind::Request, target, 1, repeatable, payload)]),
         Box::new(move |core, _, answer, out| {
@@ -188,9 +188,22 @@ pub fn walk(walk: Walk, args: Args<'_>, spread: Spread) -> Flow {
     // Over a lost link a flush must not go again: it may have run, and others may have written since.
     let repeatable = walk.command.spec.flags.has(SpecFlags::READONLY);
     Remote::late(
-        Job::Walk { request, merge, repeatable },
+        Job::Walk { request, merge, slots: wanted(walk.command.spec, args), repeatable },
         Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, out)),
     )
+}
+
+/// The slots that a walk has to cover: CLUSTER's look into the one that they name.
+fn wanted(spec: &Spec, args: Args<'_>) -> SlotSet {
+    if spec.group != Group::Cluster {
+        return SlotSet::all();
+    }
+    let named = args.opt(2).and_then(parse_i64).and_then(|number| u16::try_from(number).ok()).and_then(Slot::new);
+    // Any node tells what is wrong with it.
+    let Some(slot) = named else { return SlotSet::all() };
+    let mut slots = SlotSet::new();
+    slots.insert(slot);
+    slots
 }
 
 fn finish_walk(core: &mut Core, walk: Walk, answer: Result<JobAnswer, ProxyError>, out: &mut Out) -> Flow {

@@ -665,7 +665,7 @@ impl Flights {
             shot.answer(&head, body)?;
         }
         let frame = self.frames.remove(at);
-        if head.status != Status::Done {
+        if !matches!(head.status, Status::Done | Status::Full) {
             frame.link.stop_upload(self.session, id);
             self.note_refusal(&frame.link, &head);
         }

@@ -34,9 +34,9 @@ const CURSOR_SLOT_AT: u32 = 32;
 pub enum Job {
     /// These frames; answers in their order.
     Shots(Vec<Shot>),
-    /// A command over the whole key space, by slot: every slot is covered exactly once, whoever owns it meanwhile.
-    /// `repeatable`: it changes nothing.
-    Walk { request: Vec<u8>, merge: Merge, repeatable: bool },
+    /// A command over these slots: each is covered exactly once, whoever owns it meanwhile. `repeatable`: it changes
+    /// nothing.
+    Walk { request: Vec<u8>, merge: Merge, slots: SlotSet, repeatable: bool },
     /// SCAN: from owner to owner until enough keys were looked at. The request is made anew for each, from the cursor
     /// and the number of keys still to be looked at.
     Scan { cursor: u64, count: u64, request: Box<dyn Fn(u64, u64) -> Vec<u8>> },
@@ -76,7 +76,9 @@ pub fn start(
     Box::pin(async move {
         match job {
             Job::Shots(shots) => desk.fire(shots).await.map(JobAnswer::Shots),
-            Job::Walk { request, merge, repeatable } => desk.walk(&request, merge, repeatable, proto).await,
+            Job::Walk { request, merge, slots, repeatable } => {
+                desk.walk(&request, merge, slots, repeatable, proto).await
+            }
             Job::Scan { cursor, count, request } => desk.scan(cursor, count, &*request, proto).await,
             Job::Reports => desk.reports().await,
             Job::Ask(ask) => desk.worker.shared.asking.ask(ask).await.map(JobAnswer::Asked),
@@ -154,6 +156,10 @@ impl Desk {
             let (id, restarts) = flights.begin_shot(link);
             let mut head = head(&framing, session, id, shot.count);
             head.flags = head.flags.and(Flags::RESTART.when(restarts));
+            if shot.kind == Kind::Walk {
+                // memcached has no walks: flush_all is FLUSHDB.
+                head.flags = head.flags.without(Flags::MEMCACHED);
+            }
             let end_at = match &shot.payload {
                 Payload::Bytes(bytes) => link.send(shot.kind, head, bytes),
                 Payload::Pieces(pieces) => link.upload(shot.kind, head, pieces.clone()),
@@ -197,10 +203,10 @@ impl Desk {
         &mut self,
         request: &[u8],
         how: Merge,
+        mut missing: SlotSet,
         repeatable: bool,
         proto: Proto,
     ) -> Result<JobAnswer, ProxyError> {
-        let mut missing = SlotSet::all();
         let (mut replies, mut work, mut data_bytes) = (Vec::new(), 1, 0);
         let mut began: Option<Instant> = None;
         while !missing.is_empty() {

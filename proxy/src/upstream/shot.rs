@@ -55,6 +55,8 @@ pub struct ShotAnswer {
     pub entries: Vec<Entry>,
     /// The replies one behind the other.
     pub bytes: Vec<u8>,
+    /// The node has no memory for this transaction: nothing of it ran.
+    pub is_full: bool,
 }
 
 impl Shot {
@@ -117,18 +119,33 @@ impl Shot {
     /// # Errors
     /// A body that is not what its head says.
     pub fn answer(&mut self, head: &ReplyHead, body: &[u8]) -> Result<(), BadFrame> {
-        if head.status != Status::Done {
-            self.state = if head.status == Status::Paused { ShotState::Paused } else { ShotState::Waiting };
+        match head.status {
+            Status::Done => {}
+            Status::Full => {
+                self.state = ShotState::Done(ShotAnswer { is_full: true, ..ShotAnswer::default() });
+                return Ok(());
+            }
+            Status::Paused => {
+                self.state = ShotState::Paused;
+                return Ok(());
+            }
+            Status::Moved | Status::Behind => {
+                self.state = ShotState::Waiting;
+                return Ok(());
+            }
+        }
+        if self.kind == Kind::Stats {
+            // JSON, and no entries.
+            self.state = ShotState::Done(ShotAnswer { bytes: body.to_vec(), ..ShotAnswer::default() });
             return Ok(());
         }
         let entries = (0..head.done as usize).map(|index| Entry::read(body, index)).collect::<Result<Vec<_>, _>>()?;
         let bytes = body.get(entries.len() * Entry::BYTES..).ok_or(BadFrame::TooShort)?.to_vec();
         let sum = entries.iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.reply_bytes));
-        // A node's figures are not replies to requests: all of the body is theirs.
-        if self.kind != Kind::Stats && sum != bytes.len() as u64 {
+        if sum != bytes.len() as u64 {
             return Err(BadFrame::TooShort);
         }
-        self.state = ShotState::Done(ShotAnswer { entries, bytes });
+        self.state = ShotState::Done(ShotAnswer { entries, bytes, is_full: false });
         Ok(())
     }
 
@@ -172,6 +189,24 @@ mod tests {
             assert_eq!(shot.is_unknown(), unknown, "{repeatable} {sent}");
             assert_eq!(shot.is_waiting(), !unknown);
         }
+    }
+
+    #[test]
+    fn a_report_is_taken_as_it_is() {
+        let mut one = Shot::new(Kind::Stats, Target::Node(NodeId(1)), 0, true, Payload::Bytes(Vec::new()));
+        one.sent(7);
+        one.answer(&head(Status::Done, 0), b"{}").unwrap();
+        assert_eq!(one.into_answer().unwrap().bytes, b"{}");
+    }
+
+    #[test]
+    fn no_memory_is_an_answer() {
+        let mut one = shot(false);
+        one.sent(7);
+        one.answer(&head(Status::Full, 0), b"").unwrap();
+        assert!(!one.is_waiting());
+        let answer = one.into_answer().unwrap();
+        assert!(answer.is_full && answer.entries.is_empty());
     }
 
     #[test]

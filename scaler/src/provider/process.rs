@@ -41,8 +41,10 @@ pub struct ProcessConfig {
     pub binary: PathBuf,
     /// How many there should be.
     pub count: usize,
-    /// Where their sockets are; made if it is not there.
+    /// Where their sockets are, if they have Unix sockets; made if it is not there.
     pub run_dir: PathBuf,
+    /// Where they listen instead, so that proxies on other hosts reach them: `HOST:0`, each at a free port.
+    pub advertise: Option<String>,
     /// Further arguments of each: zone, workers, settings.
     pub extra_args: Vec<String>,
 }
@@ -129,10 +131,14 @@ impl Process {
         (0..self.seats.len()).filter_map(|seat| self.tick_seat(seat, now)).collect()
     }
 
-    /// The process behind this address, if it is a child: its process id, and the node that it is already.
-    pub(crate) fn child_at(&self, address: &str) -> Option<(u32, Option<NodeId>)> {
+    /// The child that listens at this address, if it is one: its process id, and the node that it is already. `pid` is
+    /// what it says of itself, and tells those apart that chose their ports.
+    pub(crate) fn child_at(&self, address: &str, pid: u32) -> Option<(u32, Option<NodeId>)> {
         let running = self.seats.iter().filter_map(|seat| seat.running.as_ref());
-        let mut there = running.filter(|running| running.address.to_string() == address);
+        let mut there = running.filter(|running| match &running.address {
+            Address::Unix(_) => running.address.to_string() == address,
+            Address::Tcp(asked) => running.pid == pid && host(asked) == host(address),
+        });
         there.next().map(|running| (running.pid, running.joined.map(|(node, _)| node)))
     }
 
@@ -224,10 +230,7 @@ impl Process {
     }
 
     fn start(&self, now: Instant) -> io::Result<Running> {
-        fs::create_dir_all(&self.config.run_dir)?;
-        // Our process id keeps the children of two starts apart, where the earlier ones are just ending.
-        let name = format!("node-{}-{}.sock", std::process::id(), self.started);
-        let address = Address::Unix(self.config.run_dir.join(name));
+        let address = self.next_address()?;
         let mut command = Command::new(&self.config.binary);
         command.arg("node").args(["--join", &self.join.to_string(), "--advertise", &address.to_string()]);
         command.arg("--leave-with-stdin").args(&self.config.extra_args).env(TOKEN_VARIABLE, &self.secret);
@@ -239,6 +242,17 @@ impl Process {
         let (stdin, kill) = (child.stdin.take(), Rc::new(Notify::new()));
         let watch = spawn_local(watch(child, pid, kill.clone(), self.inputs.clone()));
         Ok(Running { pid, address, joined: None, bound: Some(now + JOIN_WAIT), stdin, kill, watch })
+    }
+
+    /// Where the next child listens.
+    fn next_address(&self) -> io::Result<Address> {
+        if let Some(advertise) = &self.config.advertise {
+            return Ok(Address::Tcp(advertise.clone()));
+        }
+        fs::create_dir_all(&self.config.run_dir)?;
+        // Our process id keeps the children of two starts apart, where the earlier ones are just ending.
+        let name = format!("node-{}-{}.sock", std::process::id(), self.started);
+        Ok(Address::Unix(self.config.run_dir.join(name)))
     }
 }
 
@@ -261,6 +275,11 @@ impl Seat {
         self.back_off = (wait * 2).min(BACK_OFF_MAX);
         wait
     }
+}
+
+/// Of `HOST:PORT`.
+fn host(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
 /// Whether the process with this id is certainly gone. When in doubt, it is not.

@@ -57,10 +57,10 @@ fn begin_count(_: &Exec<'_>, args: Args<'_>, state: &mut WalkState) -> Reply {
 }
 
 fn count(cx: &mut Exec<'_>, args: Args<'_>, slot: Slot, state: &mut WalkState) {
-    state.stop = true;
     if is_asked(args, slot) {
         state.wanted = cx.slot_len(slot, cx.db()) as usize;
     }
+    stop_behind(slot, state);
 }
 
 fn end_count(_: Args<'_>, state: &mut WalkState, out: &mut Out) {
@@ -72,14 +72,12 @@ fn begin_list(_: &Exec<'_>, args: Args<'_>, state: &mut WalkState) -> Reply {
     let (slot, keys) = (asked(args)?, parse_i64(args.slice(3)).ok_or(Fault::NotInteger)?);
     state.next = slot.ok_or(NO_SLOT_OR_COUNT)?.index();
     state.wanted = usize::try_from(keys).map_err(|_| NO_SLOT_OR_COUNT)?;
-    state.stop = state.wanted == 0;
     Ok(())
 }
 
 fn list(cx: &mut Exec<'_>, args: Args<'_>, slot: Slot, state: &mut WalkState) {
-    if !is_asked(args, slot) {
-        state.stop = true;
-        return;
+    if !is_asked(args, slot) || state.wanted == 0 {
+        return stop_behind(slot, state);
     }
     let before = state.visited;
     let chunk = (state.wanted - state.found_count).min(CHUNK_KEYS);
@@ -92,7 +90,14 @@ fn list(cx: &mut Exec<'_>, args: Args<'_>, slot: Slot, state: &mut WalkState) {
         }
     });
     cx.work(state.visited - before);
-    state.stop = state.found_count == state.wanted || state.resume.is_none();
+    if state.found_count == state.wanted || state.resume.is_none() {
+        stop_behind(slot, state);
+    }
+}
+
+/// Nothing else is wanted: this slot has been looked at, as far as it matters.
+fn stop_behind(slot: Slot, state: &mut WalkState) {
+    (state.stop, state.resume, state.next) = (true, None, slot.index() + 1);
 }
 
 fn end_list(_: Args<'_>, state: &mut WalkState, out: &mut Out) {

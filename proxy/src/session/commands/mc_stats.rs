@@ -75,7 +75,7 @@ fn general(cx: &mut SessionCx<'_>, out: &mut Out) {
 fn settings(cx: &mut SessionCx<'_>, out: &mut Out) {
     let shared = &cx.core.shared;
     let settings = shared.node.engine().settings();
-    stat(out, "maxbytes", settings.maxmemory_bytes());
+    stat(out, "maxbytes", settings.maxmemory_total_bytes());
     stat(out, "maxconns", shared.settings.maxclients.load(Relaxed));
     stat(out, "tcpport", cx.session.info.laddr.port());
     stat(out, "udpport", 0);

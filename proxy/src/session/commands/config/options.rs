@@ -100,8 +100,8 @@ pub static OPTIONS: &[ConfigOption] = &[
         kind: Kind::Memory {
             min: 0,
             max: i64::MAX,
-            get: |core| core.handle.engine().settings().maxmemory_bytes(),
-            set: |core, bytes| core.handle.engine().settings().set_maxmemory_bytes(bytes),
+            get: |core| core.handle.engine().settings().maxmemory_total_bytes(),
+            set: |core, bytes| core.handle.engine().settings().set_maxmemory_total_bytes(bytes),
         },
     },
     ConfigOption { name: "maxmemory-policy", kind: Kind::Policy },

@@ -72,7 +72,7 @@ pub fn memory(figures: &Figures<'_>, text: &mut Text) {
     text.field("allocator_active", heap.held_bytes);
     text.field("allocator_resident", heap.held_bytes);
     text.size("total_system_memory", process::memory_bytes().unwrap_or(0));
-    text.size("maxmemory", engine.settings().maxmemory_bytes());
+    text.size("maxmemory", engine.settings().maxmemory_total_bytes());
     text.field("maxmemory_policy", engine.settings().policy().name());
     text.field("allocator_frag_ratio", format_args!("{:.2}", ratio(heap.held_bytes as u64, heap.live_bytes as u64)));
     text.field("allocator_frag_bytes", heap.held_bytes.saturating_sub(heap.live_bytes));
