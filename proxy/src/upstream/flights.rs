@@ -161,6 +161,8 @@ struct Partial {
     /// What has come of the body, or (if it is passed on as it comes) nothing.
     body: Vec<u8>,
     passing: bool,
+    /// Chunks that were taken and not acknowledged, because earlier requests come first.
+    owed: u32,
 }
 
 /// What must be seen before something goes again.
@@ -469,7 +471,7 @@ impl Flights {
                 self.ready.raw(body.get(table..).ok_or(BadFrame::TooShort)?);
             }
             let body = if passing { Vec::new() } else { body.to_vec() };
-            self.frames[at].partial = Some(Partial { head, body, passing });
+            self.frames[at].partial = Some(Partial { head, body, passing, owed: 0 });
             return Ok(());
         }
         self.take_reply(core, at, head, body)
@@ -490,6 +492,7 @@ impl Flights {
         let Some(at) = self.frames.iter().position(|frame| frame.id == id && Rc::ptr_eq(&frame.link, link)) else {
             return Ok(());
         };
+        let is_first = self.is_first(at);
         let Some(partial) = &mut self.frames[at].partial else {
             return Err(BadFrame::OutOfPlace("a chunk without a beginning"));
         };
@@ -498,8 +501,11 @@ impl Flights {
             self.owe(link, piece.len() as u32);
         } else {
             partial.body.extend_from_slice(piece);
-            // It has to wait for others whatever the client does: its room is given back at once.
-            link.credit(self.session, piece.len() as u32);
+            // What the client waits for is kept whole; anything behind it gets room when its turn has come.
+            match is_first || last {
+                true => link.credit(self.session, std::mem::take(&mut partial.owed).saturating_add(piece.len() as u32)),
+                false => partial.owed = partial.owed.saturating_add(piece.len() as u32),
+            }
         }
         if !last {
             return Ok(());
@@ -513,6 +519,28 @@ impl Flights {
             return Ok(());
         }
         self.take_reply(core, at, partial.head, &partial.body)
+    }
+
+    /// Whether the client's next reply needs this frame's.
+    fn is_first(&self, at: usize) -> bool {
+        let parts = match self.requests.front() {
+            Some(Request { role: Role::Join(parts, _), .. }) => *parts as u64,
+            _ => 0,
+        };
+        self.frames[at].is_shot || self.frames[at].requests.0 <= self.first + parts
+    }
+
+    /// Gives long replies whose turn has come the room that they have been waiting for.
+    fn grant_first(&mut self) {
+        for at in 0..self.frames.len() {
+            if !self.is_first(at) {
+                continue;
+            }
+            let Frame { link, partial: Some(partial), .. } = &mut self.frames[at] else { continue };
+            if partial.owed > 0 {
+                link.credit(self.session, std::mem::take(&mut partial.owed));
+            }
+        }
     }
 
     /// Whether a frame's replies may go to the client as they come: all its requests ran, stand first in the queue, and
@@ -647,6 +675,21 @@ impl Flights {
     /// Moves replies whose turn it is to `ready`.
     #[inline]
     fn advance(&mut self, core: &mut Core) {
+        self.pop_answered(core);
+        if self.frames.iter().any(|frame| frame.partial.is_some()) {
+            self.grant_first();
+        }
+        if self.requests.is_empty() {
+            self.rest();
+        } else if self.stash.bytes.len() > 2 * self.stash.live + STASH_SLACK_BYTES {
+            self.tidy_stash();
+        }
+        if self.refused == 0 {
+            self.refused_since = None;
+        }
+    }
+
+    fn pop_answered(&mut self, core: &mut Core) {
         while let Some(front) = self.requests.front() {
             match (front.role, front.state) {
                 (Role::Join(parts, merge), _) => {
@@ -664,14 +707,6 @@ impl Flights {
                 }
                 _ => break,
             }
-        }
-        if self.requests.is_empty() {
-            self.rest();
-        } else if self.stash.bytes.len() > 2 * self.stash.live + STASH_SLACK_BYTES {
-            self.tidy_stash();
-        }
-        if self.refused == 0 {
-            self.refused_since = None;
         }
     }
 
@@ -796,7 +831,7 @@ impl Flights {
 
     fn owe(&mut self, link: &Rc<Link>, bytes: u32) {
         match self.owed.iter_mut().find(|(other, _)| Rc::ptr_eq(other, link)) {
-            Some((_, owed)) => *owed += bytes,
+            Some((_, owed)) => *owed = owed.saturating_add(bytes),
             None => self.owed.push((link.clone(), bytes)),
         }
     }

@@ -479,3 +479,41 @@ fn a_shot_that_waited_too_long_takes_no_time_from_later_requests() {
     world.flights.on_reply(&mut world.core, &link, head, b"").unwrap();
     assert!(world.flights.stuck_since().unwrap().elapsed() < WAIT_MAX / 2);
 }
+
+#[test]
+fn a_long_reply_behind_another_gets_room_when_its_turn_has_come() {
+    let mut world = World::new(5);
+    for at in [0, 1] {
+        world.flights.submit(&world.lines, &Framing::default(), command("get"), 0, false, slot(at), |out| {
+            encode::request([&b"get"[..], b"k"].into_iter(), out);
+        });
+    }
+    world.flights.close_frames(&world.lines);
+    let links = world.lines.links.clone();
+    let written = |at: usize| {
+        let mut written = Vec::new();
+        let write = |bytes: &[u8]| {
+            written.extend_from_slice(bytes);
+            Ok(bytes.len())
+        };
+        links[at].write_with(write).unwrap();
+        written
+    };
+    written(1);
+    let ids = [world.flights.frames[0].id, world.flights.frames[1].id];
+    let head = |id, flags| ReplyHead { status: Status::Done, flags, session: 7, id, done: 1, epoch: 0, state: 0 };
+    let mut entry = vec![0; Entry::BYTES];
+    Entry { reply_bytes: 8, ..Entry::default() }.overwrite(0, &mut entry);
+    world.flights.on_reply(&mut world.core, &links[1], head(ids[1], Flags::MORE), &entry).unwrap();
+    world.flights.on_chunk(&mut world.core, &links[1], ids[1], false, b"$2\r\n").unwrap();
+    assert!(written(1).is_empty());
+    Entry { reply_bytes: 5, ..Entry::default() }.overwrite(0, &mut entry);
+    let body = [&entry[..], b"$-1\r\n"].concat();
+    world.flights.on_reply(&mut world.core, &links[0], head(ids[0], Flags::default()), &body).unwrap();
+    let bytes = written(1);
+    let wire = Wire::first(&bytes).unwrap().unwrap();
+    let credit = frame::CreditHead::read(wire.rest).unwrap();
+    assert_eq!((wire.kind, credit.session, credit.bytes), (Kind::Credit, 7, 4));
+    world.flights.on_chunk(&mut world.core, &links[1], ids[1], true, b"ab\r\n").unwrap();
+    assert_eq!(world.flights.ready().to_vec(), b"$-1\r\n$2\r\nab\r\n");
+}
