@@ -136,7 +136,9 @@ mod tests {
                     workers[worker].drain_into(&ledger);
                 }
             }
-            workers.iter_mut().for_each(|worker| worker.drain_into(&ledger));
+            workers.iter_mut().for_each(|worker| {
+                worker.drain_into(&ledger);
+            });
             prop_assert!(workers.iter().all(Counters::is_empty));
             prop_assert_eq!(ledger.totals(0).usage_total(), expected);
         }

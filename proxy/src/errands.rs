@@ -11,9 +11,9 @@ use swell_ring::SlotSet;
 use swell_wire::{OwnedArgs, Proto};
 
 use crate::error::ProxyError;
-use crate::upstream::encode;
 use crate::upstream::flights::Framing;
 use crate::upstream::job::{self, Job, JobAnswer};
+use crate::upstream::{NOBODY, encode};
 use crate::worker::Worker;
 
 /// Between two looks at the nodes' figures.
@@ -43,7 +43,7 @@ async fn until_change(worker: &Worker) {
         if std::mem::replace(&mut is_waiting, true) {
             return Poll::Ready(());
         }
-        worker.upstreams.wait_for_change(cx.waker());
+        worker.upstreams.wait_for_change(NOBODY, cx.waker());
         Poll::Pending
     })
     .await;

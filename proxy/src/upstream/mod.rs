@@ -27,6 +27,9 @@ use crate::upstream::shot::Target;
 /// Sessions of one worker at once; more clients than that wait for none: they are refused by `maxclients` first.
 pub const SESSIONS_MAX: usize = 1 << 20;
 
+/// The number under which the proxy itself waits for changes: no client has it.
+pub const NOBODY: u32 = u32::MAX;
+
 /// The links by owner, for one slot map.
 pub struct Lines {
     map: Arc<SlotMap>,
