@@ -1,9 +1,11 @@
 //! The process as a whole: command line, listeners, doors, limits, memory, metrics, leaving.
 
+mod bench;
 mod cli;
 mod doors;
 mod leaving;
 mod limits;
+mod long_replies;
 mod memory;
 mod nodes_cli;
 mod pages;

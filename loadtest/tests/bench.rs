@@ -58,6 +58,8 @@ fn throughput_of_redis_beside_itself() {
         assert!(number(&median["requests_per_second"]) > 0.0 && number(&median["server_cpu_us_per_request"]) > 0.0);
         assert!(number(&median["batch_p50_us"]) <= number(&median["batch_p999_us"]));
         assert_eq!(row["ratio"].is_null(), row["server"] == "one", "only the yardstick has no ratio");
+        assert_eq!(row["cpu_ratio"].is_null(), row["server"] == "one");
+        assert_eq!(row["processes"], 1);
         if let Some(ratio) = row["ratio"]["value"].as_f64() {
             assert!((0.1..10.0).contains(&ratio), "redis is {ratio} times redis");
         }
@@ -113,4 +115,14 @@ fn a_cache_that_refuses_writes_fails_the_bench() {
     let error = result.expect_err("writes were refused").to_string();
     assert!(error.contains("OOM command not allowed"), "{error}");
     assert_eq!(report["failures"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn slots_are_not_moved_at_a_server_without_a_link() {
+    for test in ["move", "isolation"] {
+        let (result, report) = bench(test, &["--tests", test]);
+        let error = result.expect_err("redis has no nodes").to_string();
+        assert!(error.contains("two") && error.contains("{link}"), "{error}");
+        assert_eq!(report["moves"].as_array().map(Vec::len), Some(0));
+    }
 }

@@ -223,13 +223,19 @@ impl From<SlotMap> for Written {
     fn from(map: SlotMap) -> Written {
         let mut slots: Vec<WrittenSlots> = Vec::new();
         let mut written: HashMap<(NodeId, Epoch), usize> = HashMap::new();
+        // A slot is mostly as the one before it, and maps are written while slots stand still.
+        let mut last: Option<((NodeId, Epoch), usize)> = None;
         for slot in all_slots() {
             let (Some(node), since) = (map.owner(slot), map.since(slot)) else { continue };
-            let at = *written.entry((node, since)).or_insert(slots.len());
+            let at = match last {
+                Some((same, at)) if same == (node, since) => at,
+                _ => *written.entry((node, since)).or_insert(slots.len()),
+            };
             if at == slots.len() {
                 slots.push(WrittenSlots { slots: SlotSet::new(), node, since });
             }
             slots[at].slots.insert(slot);
+            last = Some(((node, since), at));
         }
         Written { epoch: map.epoch, nodes: map.nodes.to_vec(), slots }
     }

@@ -1,6 +1,6 @@
 //! What other sessions of a link notice of one that moves a huge value, and of a slot that is moved again and again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,12 +29,15 @@ pub const BEHIND_BYTES_MAX: u64 = 64 << 10;
 const NODES_MIN: usize = 2;
 /// Not measured, at the start of each phase.
 const WARMUP: Duration = Duration::from_millis(300);
+/// A phase in which the huge value was not written and read once yet goes on for so many times its length at most.
+const LONGER_MAX: u32 = 8;
 /// A hog works and rests once in so long.
 const HOG_PERIOD: Duration = Duration::from_millis(20);
 
 /// One phase of a round: the same even load, each time beside something else.
 #[derive(Debug, Clone, Serialize)]
 pub struct Phase {
+    pub seconds: f64,
     pub latencies: Latencies,
     /// Of one core, by the server's processes.
     pub server_cpu_percent: f64,
@@ -116,23 +119,28 @@ pub fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
 fn round_once(bench: &Bench<'_>, server: &Server, paused: &Paused, round: usize) -> Result<IsolationRound> {
     let load_average = Machine::read().load_before;
     let big_bytes = bench.args.big_mib << 20;
-    let (alone, ()) = phase(bench, server, round, |_| Ok(()))?;
-    let (beside, neighbours) = phase(bench, server, round, |stop| neighbours::run(server, paused, big_bytes, stop))?;
+    let (alone, ()) = phase(bench, server, round, &|| true, |_| Ok(()))?;
+    let rounds = AtomicU64::new(0);
+    let enough = || rounds.load(Ordering::Relaxed) > 0;
+    let (beside, neighbours) =
+        phase(bench, server, round, &enough, |stop| neighbours::run(server, paused, big_bytes, &rounds, stop))?;
     neighbours.check()?;
     let hogs = Hogs {
         beside_server: (beside.server_cpu_percent - alone.server_cpu_percent).max(0.0) / 100.0,
-        beside_load: neighbours.cpu_seconds / bench.args.phase_seconds,
+        beside_load: neighbours.cpu_seconds / beside.seconds,
     };
-    let (control, ()) = phase(bench, server, round, |stop| run_hogs(bench, hogs, stop))?;
+    let (control, ()) = phase(bench, server, round, &|| true, |stop| run_hogs(bench, hogs, stop))?;
     let hog_percent = 100.0 * (hogs.beside_server + hogs.beside_load);
     Ok(IsolationRound { round, load_average, alone, beside, neighbours, control, hog_percent })
 }
 
-/// Holds the load for a phase, with `beside` running on another thread until its flag says that it is over.
+/// Holds the load for a phase, and on until there is `enough`, with `beside` running on another thread until its flag says
+/// that it is over.
 fn phase<D: Send>(
     bench: &Bench<'_>,
     server: &Server,
     round: usize,
+    enough: &(dyn Fn() -> bool + Sync),
     beside: impl FnOnce(&AtomicBool) -> Result<D> + Send,
 ) -> Result<(Phase, D)> {
     let stop = AtomicBool::new(false);
@@ -140,7 +148,7 @@ fn phase<D: Send>(
     let (outcome, watched, done) = thread::scope(|scope| {
         let done = scope.spawn(|| beside(&stop));
         let watched = scope.spawn(|| {
-            let watched = watch(server, length);
+            let watched = watch(server, length, enough);
             stop.store(true, Ordering::Relaxed);
             watched
         });
@@ -150,15 +158,19 @@ fn phase<D: Send>(
     let done = done.map_err(|_| anyhow!("what ran beside the load failed"))??;
     let (from, to, cpu) = watched.map_err(|_| anyhow!("the watcher failed"))??;
     let outcome = outcome?;
-    let server_cpu_percent = 100.0 * cpu.as_secs_f64() / (to - from).as_secs_f64();
-    Ok((Phase { latencies: outcome.window(from, to), server_cpu_percent, replies: outcome.counts }, done))
+    let seconds = (to - from).as_secs_f64();
+    let server_cpu_percent = 100.0 * cpu.as_secs_f64() / seconds;
+    Ok((Phase { seconds, latencies: outcome.window(from, to), server_cpu_percent, replies: outcome.counts }, done))
 }
 
 /// The measured window of a phase and the server's CPU time in it.
-fn watch(server: &Server, length: Duration) -> Result<(Instant, Instant, Duration)> {
+fn watch(server: &Server, length: Duration, enough: &dyn Fn() -> bool) -> Result<(Instant, Instant, Duration)> {
     sys::pause(WARMUP)?;
     let (before, from) = (server.cpu()?, Instant::now());
     sys::pause(length)?;
+    while !enough() && from.elapsed() < length * LONGER_MAX {
+        sys::pause(Duration::from_millis(10))?;
+    }
     let (after, to) = (server.cpu()?, Instant::now());
     Ok((from, to, after.saturating_sub(before)))
 }
@@ -210,6 +222,7 @@ mod tests {
 
     fn row(p99s: &[[f64; 3]], behind_bytes_max: u64) -> IsolationRow {
         let phase = |p99_us| Phase {
+            seconds: 1.0,
             latencies: Latencies { p99_us, ..Latencies::default() },
             server_cpu_percent: 0.0,
             replies: Counts::default(),

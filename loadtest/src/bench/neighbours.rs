@@ -1,7 +1,7 @@
 //! Bad neighbours: a client that writes and reads a huge string, and one whose slot is moved again and again.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,13 +75,20 @@ impl Neighbours {
     }
 }
 
-/// Writes and reads the huge value, moves the slot and counts in it until `stop` says so; then the slot is home again.
+/// Writes and reads the huge value (`rounds`: how often both), moves the slot and counts in it until `stop` says so; then
+/// the slot is home again.
 ///
 /// Errors when anything is answered wrongly: an error, a huge value with other bytes, a counter that is not one more.
-pub fn run(server: &Server, paused: &Paused, big_bytes: u64, stop: &AtomicBool) -> Result<Neighbours> {
+pub fn run(
+    server: &Server,
+    paused: &Paused,
+    big_bytes: u64,
+    rounds: &AtomicU64,
+    stop: &AtomicBool,
+) -> Result<Neighbours> {
     let commands_before = sys::ended_children_cpu()?;
     let (big, moves, counted) = thread::scope(|scope| {
-        let big = scope.spawn(|| write_and_read(server.address, big_bytes, stop));
+        let big = scope.spawn(|| write_and_read(server.address, big_bytes, rounds, stop));
         let moves = scope.spawn(|| to_and_fro(server, paused, stop));
         let counted = scope.spawn(|| count(server, stop));
         (big.join(), moves.join(), counted.join())
@@ -102,7 +109,12 @@ pub fn run(server: &Server, paused: &Paused, big_bytes: u64, stop: &AtomicBool) 
 }
 
 /// How often a whole value was written, and read, and the CPU time of it.
-fn write_and_read(address: SocketAddr, bytes: u64, stop: &AtomicBool) -> Result<(u64, u64, Duration)> {
+fn write_and_read(
+    address: SocketAddr,
+    bytes: u64,
+    rounds: &AtomicU64,
+    stop: &AtomicBool,
+) -> Result<(u64, u64, Duration)> {
     let mut client = Client::connect(address, Protocol::Resp)?;
     client.set_wait(BIG_WAIT_MAX)?;
     let pattern = pattern();
@@ -116,6 +128,7 @@ fn write_and_read(address: SocketAddr, bytes: u64, stop: &AtomicBool) -> Result<
             break;
         }
         read += 1;
+        rounds.store(read, Ordering::Relaxed);
     }
     Ok((written, read, sys::thread_cpu()?))
 }
@@ -261,7 +274,8 @@ mod tests {
             assert!(write_whole(&mut client, bytes as u64, &pattern, &stop).expect("written"));
             assert!(read_whole(&mut client, bytes as u64, &pattern, &stop).expect("read"));
         }
-        let wrong = write_and_read(echo(bytes, Some(bytes - 1)), bytes as u64, &stop).expect_err("a wrong byte");
+        let wrong = write_and_read(echo(bytes, Some(bytes - 1)), bytes as u64, &AtomicU64::new(0), &stop)
+            .expect_err("a wrong byte");
         assert!(wrong.to_string().contains("is wrong"), "{wrong}");
         stop.store(true, Ordering::Relaxed);
         assert!(!write_whole(&mut client, bytes as u64, &pattern, &stop).expect("it stops on the way"));

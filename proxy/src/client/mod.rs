@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::IoSlice;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
@@ -34,6 +34,8 @@ use crate::worker::Worker;
 const UNSENT_PIECE_BYTES: usize = 256 * 1024;
 /// Pieces handed to one `writev` (Linux: `IOV_MAX` is 1024).
 const WRITE_PIECES: usize = 256;
+/// Reads from a client that sends without end before others get their turn: some hundred KiB.
+const READS_PER_TURN: u32 = 8;
 
 /// A connection and everything that waits on it.
 pub struct Client {
@@ -201,11 +203,22 @@ impl Client {
 
     /// Moves everything on that can move; ready when the connection is over.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut reads = 0;
         loop {
             if self.unsent.is_some() && self.poll_flush(cx).is_err() {
                 return Poll::Ready(());
             }
             let is_quiet = self.poll_flights(cx);
+            // What has just come may not have fitted the socket: nobody but it says when the rest does.
+            let held = self.unsent_bytes();
+            if held > 0 {
+                if self.poll_flush(cx).is_err() {
+                    return Poll::Ready(());
+                }
+                if self.has_room_again(held) {
+                    continue;
+                }
+            }
             if self.is_torn() {
                 return Poll::Ready(());
             }
@@ -229,7 +242,11 @@ impl Client {
                 self.serve_unread();
             } else if self.at_end || self.session.closing {
                 return if self.unsent.is_none() && is_quiet { Poll::Ready(()) } else { Poll::Pending };
-            } else if !ready!(self.poll_serve(cx)) {
+            } else if reads == READS_PER_TURN {
+                return others_first(cx);
+            } else if ready!(self.poll_serve(cx)) {
+                reads += 1;
+            } else {
                 self.at_end = true;
             }
         }
@@ -730,6 +747,13 @@ impl Future for Client {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.drive(cx)
     }
+}
+
+/// Comes back after everybody else, and after the sockets have been asked for news.
+fn others_first(cx: &mut Context<'_>) -> Poll<()> {
+    // The first poll tells the runtime whom to wake; the future itself is not needed for that.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+    Poll::Pending
 }
 
 impl Drop for Client {

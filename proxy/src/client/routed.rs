@@ -20,9 +20,13 @@ use crate::upstream::flights::{Flights, Framing, WAIT_MAX};
 use crate::upstream::job;
 
 /// While a client has more unsent than this, its nodes send no more of a long reply.
+<<<<<<< HEAD
 const UNSENT_MAX: usize = 1024 * 1024;
 /// More than what an argument takes in a frame besides its bytes: `$65536` and two line ends.
 const ARG_OVERHEAD_BYTES: usize = 16;
+=======
+const UNSENT_MAX: u64 = 1024 * 1024;
+>>>>>>> h/bars
 
 impl Client {
     /// Sends the requests of a batch from `from` on to their nodes; replies come later. What cannot run beside its
@@ -130,10 +134,15 @@ impl Client {
         if !flights.borrow_mut().ready().is_empty() {
             self.collect(&flights);
         }
-        if self.unsent.as_ref().is_none_or(|unsent| unsent.bytes - unsent.sent < UNSENT_MAX) {
+        if self.unsent_bytes() < UNSENT_MAX {
             flights.borrow_mut().grant();
         }
         flights.borrow().is_empty()
+    }
+
+    /// Whether so much was unsent that nodes were told nothing, and no longer is.
+    pub(super) fn has_room_again(&self, before: u64) -> bool {
+        before >= UNSENT_MAX && self.unsent_bytes() < UNSENT_MAX
     }
 
     /// Sends what has come to the client.
