@@ -20,13 +20,9 @@ use crate::upstream::flights::{Flights, Framing, WAIT_MAX};
 use crate::upstream::job;
 
 /// While a client has more unsent than this, its nodes send no more of a long reply.
-<<<<<<< HEAD
-const UNSENT_MAX: usize = 1024 * 1024;
+const UNSENT_MAX: u64 = 1024 * 1024;
 /// More than what an argument takes in a frame besides its bytes: `$65536` and two line ends.
 const ARG_OVERHEAD_BYTES: usize = 16;
-=======
-const UNSENT_MAX: u64 = 1024 * 1024;
->>>>>>> h/bars
 
 impl Client {
     /// Sends the requests of a batch from `from` on to their nodes; replies come later. What cannot run beside its
