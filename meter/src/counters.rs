@@ -126,21 +126,22 @@ mod tests {
             let tariff = Tariff::new(Profile::Elasticache);
             let ledger = Ledger::new(0, 0);
             let mut workers = [Counters::new(), Counters::new(), Counters::new()];
-            let mut expected = Usage::default();
+            let (mut expected, mut drained) = (Usage::default(), Usage::default());
             for (id, bytes_in, bytes_out, work, failed, worker, drains) in calls {
                 let id = CommandId(id);
                 workers[worker].charge(&tariff, id, bytes_in, bytes_out, work, failed);
                 let ecpu_milli = tariff.ecpu_milli(id, bytes_in + bytes_out, work);
                 expected.add(&Usage { calls: 1, failed: u64::from(failed), ecpu_milli, bytes_in, bytes_out, work });
                 if drains {
-                    workers[worker].drain_into(&ledger);
+                    drained.add(&workers[worker].drain_into(&ledger));
                 }
             }
-            workers.iter_mut().for_each(|worker| {
-                worker.drain_into(&ledger);
-            });
+            for worker in &mut workers {
+                drained.add(&worker.drain_into(&ledger));
+            }
             prop_assert!(workers.iter().all(Counters::is_empty));
             prop_assert_eq!(ledger.totals(0).usage_total(), expected);
+            prop_assert_eq!(drained, expected);
         }
     }
 }

@@ -135,12 +135,16 @@ fn members_that_read_nothing_are_dropped() {
     let began = Instant::now();
     let (mut hanging, _) = proxy(&scaler);
     let mut one = FakeNode::join(&scaler, join("one"));
-    let mut asker = person(&scaler);
+    let mut watcher = person(&scaler);
+    // One for each change: all are answered at once when the hanging proxy is given up.
+    let mut askers = Vec::new();
     let value = "x".repeat(900_000);
     // Each change is pushed to all; nobody waits for the one that does not read.
     for base in one.state.version.. {
         let entries = vec![("value".to_owned(), value.clone())];
+        let mut asker = person(&scaler);
         asker.ask_only(Ask::ChangeState { base, entries });
+        askers.push(asker);
         let ToMember::State(state) = one.peer.hear_until("the state", |it| match it {
             ToMember::State(_) => Some(it.clone()),
             _ => None,
@@ -148,7 +152,7 @@ fn members_that_read_nothing_are_dropped() {
             unreachable!("that is what was waited for");
         };
         one.peer.seen(&one.map.clone(), state.version);
-        if asker.nodes().len() == 1 && asker.events().iter().any(|event| event.text.contains("proxy is lost")) {
+        if watcher.nodes().len() == 1 && watcher.events().iter().any(|event| event.text.contains("proxy is lost")) {
             break;
         }
         assert!(began.elapsed() < BOUND, "the proxy that reads nothing is still there");
