@@ -1,6 +1,7 @@
 //! The processes under test: three nodes, one or more proxies, and what is done to them.
 
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use swell::nodes::asking::{AskError, Asking};
@@ -27,7 +28,11 @@ const COMMIT_US_MAX: u64 = 1_500_000;
 /// A `swell serve` with three nodes that are processes of their own.
 pub struct Cluster {
     pub server: Server,
+    /// These tests have bounds of time and keep seven processes busy: one runs at a time.
+    _alone: MutexGuard<'static, ()>,
 }
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// What movers have done.
 #[derive(Debug, Default)]
@@ -47,7 +52,8 @@ pub struct Moves {
 impl Cluster {
     pub fn start() -> Cluster {
         // Its log tells then why a link was lost.
-        Cluster { server: Topology::Remote3.start(&["--log-level", "debug"]) }
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        Cluster { server: Topology::Remote3.start(&["--log-level", "debug"]), _alone: alone }
     }
 
     /// A new link to the scaler.
