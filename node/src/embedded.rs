@@ -1,5 +1,6 @@
 //! The node inside the proxy's process: a worker executes on its own thread, without socket, message or copy.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use swell_engine::commands::memcached::stat::McStat;
@@ -20,7 +21,12 @@ pub struct Node {
     totals: Totals,
     /// Its figures are not what they were.
     changed: Notify,
+    /// When slots came or went last, in unix milliseconds.
+    moved_at_ms: AtomicU64,
 }
+
+/// For so long after slots came or went, more may.
+const MOVING_MS: u64 = 1_000;
 
 /// One worker's way into the node.
 pub struct Handle {
@@ -37,6 +43,7 @@ impl Node {
             stats: Mutex::default(),
             totals: Totals::default(),
             changed: Notify::new(),
+            moved_at_ms: AtomicU64::new(0),
         })
     }
 
@@ -71,6 +78,16 @@ impl Node {
     /// Workers call this when they have counted something.
     pub(crate) fn note_change(&self) {
         self.changed.notify_one();
+    }
+
+    /// Slots come or go now, in unix milliseconds.
+    pub(crate) fn note_moving(&self, now_ms: u64) {
+        self.moved_at_ms.store(now_ms, Relaxed);
+    }
+
+    /// Whether slots come or go, or did a moment ago: what is made dense now is soon sparse again.
+    pub(crate) fn is_moving(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.moved_at_ms.load(Relaxed)) < MOVING_MS
     }
 
     /// Key statistics as of the workers' last reports.

@@ -22,16 +22,20 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// One tick, with the time in unix milliseconds. Returns whether there is more to do at once.
+    /// One tick, with the time in unix milliseconds. Returns whether there is more to do at once. While slots come and
+    /// go, memory is left as it is: requests and streams want the core, and whole spans become free by themselves.
     pub fn tick(&mut self, handle: &mut Handle, now_ms: u64) -> bool {
         let (engine, local) = handle.parts();
         let expiring = engine.expire_due(local, &mut self.cursor, now_ms, EXPIRE_KEYS_PER_TICK);
         let has_garbage = engine.free_garbage(local, GARBAGE_PER_TICK);
         engine.note_peak();
         let is_full = engine.evict_in_upkeep(local, now_ms);
-        let packing = engine.is_sparse() && self.pack(handle);
-        let (engine, _) = handle.parts();
-        expiring >= EXPIRE_KEYS_PER_TICK || has_garbage || is_full || packing || engine.use_huge_pages()
+        let is_behind = expiring >= EXPIRE_KEYS_PER_TICK || has_garbage || is_full;
+        if handle.node().is_moving(now_ms) {
+            return true;
+        }
+        let packing = handle.engine().is_sparse() && self.pack(handle);
+        is_behind || packing || handle.engine().use_huge_pages()
     }
 
     fn pack(&mut self, handle: &mut Handle) -> bool {

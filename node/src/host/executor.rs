@@ -26,6 +26,7 @@ use crate::host::{Ended, incoming, listen, outgoing};
 use crate::link::hello::Purpose;
 use crate::link::socket::Listener;
 use crate::view::View;
+use crate::worker::unix_ns;
 
 /// Between two reports of a node's statistics while something changes ...
 pub const STATS_TICK: Duration = Duration::from_millis(200);
@@ -99,6 +100,9 @@ impl Executor {
         let node = self.node.clone();
         loop {
             has_news |= self.is_active();
+            if self.is_active() || !self.outgoing.is_empty() {
+                node.note_moving(unix_ns() / 1_000_000);
+            }
             let stats_due = said + if has_news { STATS_TICK } else { STATS_IDLE_TICK };
             tokio::select! {
                 biased;

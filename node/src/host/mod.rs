@@ -32,6 +32,7 @@ mod executor;
 mod incoming;
 mod listen;
 mod outgoing;
+mod pace;
 mod wire;
 mod workers;
 

@@ -18,6 +18,7 @@ use crate::handover::source;
 use crate::host::bucket::Bucket;
 use crate::host::executor::tell;
 use crate::host::incoming::Begin;
+use crate::host::pace::Pace;
 use crate::host::wire::{LinkError, Wire, Writer};
 use crate::link::frame::{self, CHUNK_BYTES, Kind};
 use crate::link::hello::{Hello, Purpose};
@@ -51,8 +52,10 @@ pub struct Job {
 }
 
 /// The streams under way.
-#[derive(Default)]
-pub struct Streams(HashMap<HandoverId, Running>);
+pub struct Streams {
+    running: HashMap<HandoverId, Running>,
+    pace: Pace,
+}
 
 /// One stream; ends when dropped. The gates are the executor's: the end of a stream never changes them.
 struct Running {
@@ -69,24 +72,37 @@ struct Pump {
     stream: Rc<RefCell<Option<Outgoing>>>,
     report: mpsc::Sender<Input>,
     writer: Writer,
+    pace: Pace,
     bucket: Bucket,
     slice_bytes: usize,
     buffer: Vec<u8>,
     reported: Instant,
 }
 
+impl Default for Streams {
+    fn default() -> Streams {
+        Streams { running: HashMap::new(), pace: Pace::new(Instant::now()) }
+    }
+}
+
 impl Streams {
+    /// Whether none is under way.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
     /// Begins one.
     ///
     /// # Errors
     /// There are [`STREAMS_MAX`] already.
     pub fn start(&mut self, job: Job, node: &Arc<Node>, report: &mpsc::Sender<Input>) -> Result<(), Failure> {
-        if self.0.len() >= STREAMS_MAX {
+        if self.running.len() >= STREAMS_MAX {
             return Err(Failure::Stream(format!("{STREAMS_MAX} others are under way")));
         }
         let (id, sealed, stream) = (job.group.id, Rc::new(Notify::new()), Rc::default());
-        let task = spawn_local(run(job, node.clone(), report.clone(), sealed.clone(), Rc::clone(&stream)));
-        self.0.insert(id, Running { stream, sealed, task: task.abort_handle() });
+        let pace = self.pace.clone();
+        let task = spawn_local(run(job, node.clone(), report.clone(), sealed.clone(), Rc::clone(&stream), pace));
+        self.running.insert(id, Running { stream, sealed, task: task.abort_handle() });
         Ok(())
     }
 
@@ -95,7 +111,7 @@ impl Streams {
     /// # Errors
     /// The stream has just failed.
     pub fn seal(&mut self, id: HandoverId) -> Result<(), Failure> {
-        let running = self.0.get(&id).ok_or(StreamError::Over)?;
+        let running = self.running.get(&id).ok_or(StreamError::Over)?;
         running.stream.borrow_mut().as_mut().ok_or(StreamError::Over)?.seal()?;
         running.sealed.notify_one();
         Ok(())
@@ -103,7 +119,7 @@ impl Streams {
 
     /// Ends one, if it is under way.
     pub fn stop(&mut self, id: HandoverId) {
-        self.0.remove(&id);
+        self.running.remove(&id);
     }
 }
 
@@ -122,9 +138,10 @@ async fn run(
     report: mpsc::Sender<Input>,
     sealed: Rc<Notify>,
     stream: Rc<RefCell<Option<Outgoing>>>,
+    pace: Pace,
 ) {
     let id = job.group.id;
-    if let Err(why) = copy(job, node, &report, &sealed, stream).await {
+    if let Err(why) = copy(job, node, &report, &sealed, stream, pace).await {
         tell(&report, source::Input::StreamBroken { id, why }).await;
     }
 }
@@ -135,6 +152,7 @@ async fn copy(
     report: &mpsc::Sender<Input>,
     sealed: &Notify,
     stream: Rc<RefCell<Option<Outgoing>>>,
+    pace: Pace,
 ) -> Result<(), Failure> {
     let mut wire = connect(&job).await.map_err(broken)?;
     *stream.borrow_mut() = Some(Outgoing::begin(&node, &job.group.slots));
@@ -144,6 +162,7 @@ async fn copy(
         stream,
         report: report.clone(),
         writer: wire.writer(),
+        pace,
         bucket: Bucket::new(job.bytes_per_second_max, now),
         slice_bytes: slice_bytes(job.bytes_per_second_max),
         buffer: Vec::new(),
@@ -162,8 +181,10 @@ impl Pump {
     async fn run(&mut self, sealed: &Notify) -> Result<(), Failure> {
         let id = self.id;
         loop {
+            let began = Instant::now();
             let is_small = self.slice()?;
-            let wait = self.send().await?;
+            let rest = self.pace.worked(began, Instant::now());
+            let wait = self.send().await?.max(rest);
             self.report_progress(false).await;
             if is_small {
                 break;
