@@ -20,6 +20,7 @@ use crate::handover::local::{Input, Local};
 use crate::handover::message::{FromTarget, HandoverId, TargetPhase};
 use crate::handover::{source, target};
 use crate::host::control_link::{self, Caller, NEWS_MAX, News, Outbox};
+use crate::host::pace::SEALED_TICK;
 use crate::host::wire::Wire;
 use crate::host::workers::Workers;
 use crate::host::{Ended, incoming, listen, outgoing};
@@ -39,7 +40,7 @@ const INPUTS_MAX: usize = 256;
 /// Streams that have arrived, and that have not said what for or have not been looked at.
 const ARRIVALS_MAX: usize = 64;
 /// Entries of dropped slots freed at once: some hundred microseconds' work.
-const FREED_PER_SLICE: u64 = 2_000;
+const FREED_PER_SLICE: u64 = 256;
 
 /// What the control thread knows.
 pub struct Executor {
@@ -61,6 +62,8 @@ pub struct Executor {
     workers: Rc<RefCell<Workers>>,
     started: Instant,
     has_garbage: bool,
+    /// When the next slice of it may be freed: freeing keeps to the pace of the copies.
+    free_at: Instant,
     /// What actions have brought about: the next steps.
     next: VecDeque<Input>,
 }
@@ -84,6 +87,7 @@ impl Executor {
             workers: Rc::new(RefCell::new(workers)),
             started: Instant::now(),
             has_garbage: false,
+            free_at: Instant::now(),
             next: VecDeque::new(),
             node,
         }
@@ -124,7 +128,7 @@ impl Executor {
                     self.say_stats();
                 }
                 () = node.has_changed(), if !has_news => has_news = true,
-                () = yield_now(), if self.has_garbage => self.free_some(),
+                () = rest_until(self.free_at), if self.has_garbage => self.free_some(),
             }
         }
     }
@@ -318,8 +322,15 @@ impl Executor {
     }
 
     fn free_some(&mut self) {
+        let (began, pace) = (Instant::now(), self.outgoing.pace());
+        if pace.is_sealed(began) {
+            self.free_at = began + SEALED_TICK;
+            return;
+        }
         let (engine, local) = self.dropping.parts();
         self.has_garbage = engine.free_garbage(local, FREED_PER_SLICE);
+        let now = Instant::now();
+        self.free_at = now + pace.worked(began, now);
         if !self.has_garbage {
             self.settle_share(false);
         }
@@ -345,6 +356,12 @@ async fn until(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
+}
+
+/// Lets the thread's other tasks have their turn, and waits.
+async fn rest_until(deadline: Instant) {
+    yield_now().await;
+    sleep_until(deadline).await;
 }
 
 /// What a stream tells the source's or the target's step function. The loop listens for as long as streams run.

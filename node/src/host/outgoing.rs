@@ -18,7 +18,7 @@ use crate::handover::source;
 use crate::host::bucket::Bucket;
 use crate::host::executor::tell;
 use crate::host::incoming::Begin;
-use crate::host::pace::Pace;
+use crate::host::pace::{Pace, SEALED_TICK};
 use crate::host::wire::{LinkError, Wire, Writer};
 use crate::link::frame::{self, CHUNK_BYTES, Kind};
 use crate::link::hello::{Hello, Purpose};
@@ -64,6 +64,8 @@ struct Running {
     /// All gates are Sealed.
     sealed: Rc<Notify>,
     task: AbortHandle,
+    pace: Pace,
+    is_sealed: bool,
 }
 
 /// One stream's task.
@@ -91,6 +93,11 @@ impl Streams {
         self.running.is_empty()
     }
 
+    /// What bulk work of this thread keeps to.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     /// Begins one.
     ///
     /// # Errors
@@ -102,7 +109,8 @@ impl Streams {
         let (id, sealed, stream) = (job.group.id, Rc::new(Notify::new()), Rc::default());
         let pace = self.pace.clone();
         let task = spawn_local(run(job, node.clone(), report.clone(), sealed.clone(), Rc::clone(&stream), pace));
-        self.running.insert(id, Running { stream, sealed, task: task.abort_handle() });
+        let (task, pace) = (task.abort_handle(), self.pace.clone());
+        self.running.insert(id, Running { stream, sealed, task, pace, is_sealed: false });
         Ok(())
     }
 
@@ -111,8 +119,11 @@ impl Streams {
     /// # Errors
     /// The stream has just failed.
     pub fn seal(&mut self, id: HandoverId) -> Result<(), Failure> {
-        let running = self.running.get(&id).ok_or(StreamError::Over)?;
+        let running = self.running.get_mut(&id).ok_or(StreamError::Over)?;
         running.stream.borrow_mut().as_mut().ok_or(StreamError::Over)?.seal()?;
+        if !std::mem::replace(&mut running.is_sealed, true) {
+            self.pace.sealed(Instant::now());
+        }
         running.sealed.notify_one();
         Ok(())
     }
@@ -126,6 +137,9 @@ impl Streams {
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
+        if self.is_sealed {
+            self.pace.unsealed();
+        }
         if let Some(stream) = self.stream.borrow_mut().take() {
             stream.cut();
         }
@@ -181,6 +195,9 @@ impl Pump {
     async fn run(&mut self, sealed: &Notify) -> Result<(), Failure> {
         let id = self.id;
         loop {
+            while self.pace.is_sealed(Instant::now()) {
+                sleep(SEALED_TICK).await;
+            }
             let began = Instant::now();
             let is_small = self.slice()?;
             let rest = self.pace.worked(began, Instant::now());

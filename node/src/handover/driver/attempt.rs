@@ -89,6 +89,8 @@ pub(super) struct Attempt {
     pub(super) target: TargetFact,
     /// Its intent is durable; nothing goes out before.
     pub(super) is_durable: bool,
+    /// Its pair of nodes is busy with another: it goes on when that one is through, and its intent is durable by then.
+    pub(super) is_held: bool,
     pub(super) cancelled: bool,
     /// The map that commits it is becoming durable: nothing can be changed about it any more.
     pub(super) in_map: bool,
@@ -123,6 +125,7 @@ impl Attempt {
 
     /// A node is dead.
     pub(super) fn gone(&mut self, node: NodeId) {
+        self.is_held = false;
         self.why.get_or_insert(Failure::NodeGone);
         if self.group.from == node {
             self.source = SourceFact::Gone;
@@ -134,8 +137,13 @@ impl Attempt {
 
     /// The pair of nodes that it keeps busy, while it copies.
     pub(super) fn copies(&self) -> Option<(NodeId, NodeId)> {
-        let copies = self.source < SourceFact::Released && self.target < TargetFact::Ready;
-        copies.then_some((self.group.from, self.group.to))
+        let copies = !self.is_held && self.source < SourceFact::Released && self.target < TargetFact::Ready;
+        copies.then(|| self.pair())
+    }
+
+    /// Where from and where to.
+    pub(super) fn pair(&self) -> (NodeId, NodeId) {
+        (self.group.from, self.group.to)
     }
 
     fn of(group: Group) -> Attempt {
@@ -146,6 +154,7 @@ impl Attempt {
             source: SourceFact::Unheard,
             target: TargetFact::Unheard,
             is_durable: true,
+            is_held: false,
             cancelled: false,
             in_map: false,
             returned: None,

@@ -123,18 +123,17 @@ impl Jobs {
         self.opening.retain(|_, opening| opening.to != node);
     }
 
-    /// The next group whose time has come and whose pair of nodes is free. What the map has moved since is left out.
+    /// The next group whose time has come and whose pair of nodes is fit. What the map has moved since is left out.
     pub(super) fn next(
         &mut self,
         now_us: u64,
         map: &SlotMap,
         dead: &BTreeSet<NodeId>,
-        pairs: &[(NodeId, NodeId)],
+        is_fit: impl Fn(&(NodeId, NodeId)) -> bool,
     ) -> Option<Waiting> {
         let alive = |node: NodeId| map.node(node).is_some() && !dead.contains(&node);
         loop {
-            let is_due =
-                |waiting: &Waiting| waiting.not_before_us <= now_us && !pairs.contains(&(waiting.from, waiting.to));
+            let is_due = |waiting: &Waiting| waiting.not_before_us <= now_us && is_fit(&(waiting.from, waiting.to));
             let at = self.waiting.iter().position(is_due)?;
             let mut waiting = self.waiting.remove(at);
             waiting.slots = waiting.slots.iter().filter(|slot| map.owner(*slot) == Some(waiting.from)).collect();

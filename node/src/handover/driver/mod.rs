@@ -225,7 +225,7 @@ impl Driver {
     fn cancel(&mut self, now_us: u64, ticket: u64, out: &mut Vec<Action>) {
         self.jobs.cancel(ticket);
         for id in self.ids(|attempt| attempt.ticket == Some(ticket)) {
-            self.attempts.entry(id).and_modify(|attempt| attempt.cancelled = true);
+            self.attempts.entry(id).and_modify(|attempt| (attempt.cancelled, attempt.is_held) = (true, false));
             self.drive(now_us, id, out);
         }
     }
@@ -348,6 +348,7 @@ impl Driver {
 
     fn tick(&mut self, now_us: u64, out: &mut Vec<Action>) {
         for id in self.ids(|attempt| attempt.asked_us + RESEND_US <= now_us) {
+            self.ask(id, out);
             self.drive(now_us, id, out);
         }
         for node in self.unseen() {
@@ -373,20 +374,48 @@ impl Driver {
         self.attempts.values().filter(|attempt| wanted(attempt)).map(|attempt| attempt.group.id).collect()
     }
 
-    /// Starts groups whose time has come, within the bounds.
+    /// Starts groups whose time has come, within the bounds. Behind each group that is being copied the pair's next one is
+    /// made durable already: no record stands between a group that is sealed and its commit.
     fn start_waiting(&mut self, now_us: u64, out: &mut Vec<Action>) {
-        let mut pairs: Vec<(NodeId, NodeId)> = self.attempts.values().filter_map(Attempt::copies).collect();
-        while pairs.len() < self.bounds.copies {
-            let Some(waiting) = self.jobs.next(now_us, &self.map, &self.dead, &pairs) else { return };
-            let id = HandoverId(self.next_id);
-            self.next_id += 1;
-            let attempt = Attempt::new(id, waiting, now_us);
-            pairs.push((attempt.group.from, attempt.group.to));
-            let records = vec![Record::NextHandover(self.next_id), Record::Intent(attempt.group.clone())];
-            self.attempts.insert(id, attempt);
-            let number = self.persist(records, out);
-            self.intents.insert(number, id);
+        let mut copying: Vec<(NodeId, NodeId)> = self.attempts.values().filter_map(Attempt::copies).collect();
+        for id in self.ids(|attempt| attempt.is_held && attempt.is_durable) {
+            let Some(attempt) = self.attempts.get_mut(&id) else { continue };
+            if copying.len() < self.bounds.copies && !copying.contains(&attempt.pair()) {
+                attempt.is_held = false;
+                copying.push(attempt.pair());
+                self.drive(now_us, id, out);
+            }
         }
+        let held = self.attempts.values().filter(|attempt| attempt.is_held);
+        let mut held: Vec<(NodeId, NodeId)> = held.map(Attempt::pair).collect();
+        while copying.len() < self.bounds.copies {
+            let is_free = |pair: &_| !copying.contains(pair) && !held.contains(pair);
+            let Some(waiting) = self.jobs.next(now_us, &self.map, &self.dead, is_free) else { break };
+            copying.push(self.intend(now_us, waiting, false, out));
+        }
+        while let Some(waiting) =
+            self.jobs.next(now_us, &self.map, &self.dead, |pair| copying.contains(pair) && !held.contains(pair))
+        {
+            held.push(self.intend(now_us, waiting, true, out));
+        }
+    }
+
+    /// A new attempt: it begins once its intent is durable, and once it is not held. Returns its pair.
+    fn intend(
+        &mut self,
+        now_us: u64,
+        waiting: jobs::Waiting,
+        is_held: bool,
+        out: &mut Vec<Action>,
+    ) -> (NodeId, NodeId) {
+        let id = HandoverId(self.next_id);
+        self.next_id += 1;
+        let attempt = Attempt { is_held, ..Attempt::new(id, waiting, now_us) };
+        let (pair, group) = (attempt.pair(), attempt.group.clone());
+        self.attempts.insert(id, attempt);
+        let number = self.persist(vec![Record::NextHandover(self.next_id), Record::Intent(group)], out);
+        self.intents.insert(number, id);
+        pair
     }
 
     /// Makes the next map if one is wanted and none is on its way.
@@ -407,7 +436,7 @@ impl Driver {
     /// Does what an attempt needs now.
     fn drive(&mut self, now_us: u64, id: HandoverId, out: &mut Vec<Action>) {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
-        if !attempt.is_durable || attempt.in_map {
+        if !attempt.is_durable || attempt.is_held || attempt.in_map {
             return;
         }
         attempt.asked_us = now_us;
@@ -415,10 +444,8 @@ impl Driver {
         match need(attempt.source, attempt.target, attempt.cancelled) {
             Need::Prepare => out.push(Action::ToTarget(to, ToTarget::Prepare { group: attempt.group.clone() })),
             Need::Copy => out.extend(self.copy(id)),
-            Need::Watch => {
-                out.push(Action::ToSource(from, ToSource::Query { id }));
-                out.push(Action::ToTarget(to, ToTarget::Query { id }));
-            }
+            // Both speak by themselves; after a silence they are asked.
+            Need::Watch => {}
             Need::Release => out.push(Action::ToSource(from, ToSource::Release { id })),
             Need::Commit => self.maps.commit(id),
             Need::Return => match attempt.returned {
@@ -428,6 +455,18 @@ impl Driver {
             Need::CancelSource => out.push(Action::ToSource(from, ToSource::Cancel { id })),
             Need::CancelTarget => out.push(Action::ToTarget(to, ToTarget::Cancel { id })),
             Need::End => self.end(now_us, id, out),
+        }
+    }
+
+    /// Asks both sides how far they are, if there is nothing to do but wait for them.
+    fn ask(&self, id: HandoverId, out: &mut Vec<Action>) {
+        let Some(attempt) = self.attempts.get(&id).filter(|attempt| attempt.is_durable && !attempt.in_map) else {
+            return;
+        };
+        if need(attempt.source, attempt.target, attempt.cancelled) == Need::Watch {
+            let (from, to) = attempt.pair();
+            out.push(Action::ToSource(from, ToSource::Query { id }));
+            out.push(Action::ToTarget(to, ToTarget::Query { id }));
         }
     }
 
