@@ -12,6 +12,7 @@ pub mod listen;
 pub mod loadtest_cli;
 pub mod logging;
 pub mod machine;
+mod memory;
 pub mod metrics;
 
 pub mod node;
@@ -52,6 +53,7 @@ pub fn main_with<A>(arguments: impl IntoIterator<Item = A>, parts: &Parts) -> Ex
 where
     A: Into<OsString> + Clone,
 {
+    memory::set_up();
     let cli = match cli::Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(help_or_error) => {

@@ -206,12 +206,6 @@ impl Leaving {
     }
 }
 
-/// Gives back what the allocator keeps for this thread.
-fn release_memory() {
-    // SAFETY: mimalloc is this process's allocator; collecting is allowed at any time on any thread.
-    unsafe { libmimalloc_sys::mi_collect(true) }
-}
-
 /// A Swell that serves; a test may start one in its own process.
 pub struct Running {
     proxy: Proxy,
@@ -247,7 +241,6 @@ impl Running {
             metering: config.metering,
             tariff: Tariff::new(config.price_profile),
             node_id: identity.node_id,
-            release_memory,
             version: env!("CARGO_PKG_VERSION"),
             control: topology.control.map(|address| Control { address, secret }),
             local,

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use swell_wire::lazy;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -70,6 +71,8 @@ struct Worker {
     counts: RefCell<Counts>,
     /// Something happened since the last tick.
     active: Cell<bool>,
+    /// Nothing had happened at the last tick either.
+    resting: Cell<bool>,
     /// The first frames after a quiet time call the ticker back to its quick pace.
     awake: Notify,
 }
@@ -153,6 +156,7 @@ impl Worker {
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             counts: RefCell::new(Counts::with_heat()),
             active: Cell::new(false),
+            resting: Cell::new(true),
             awake: Notify::new(),
         });
         worker.tick_until_stopped(index, mails).await;
@@ -164,6 +168,7 @@ impl Worker {
         let mut upkeep = (index == 0).then(Upkeep::default);
         let mut links = tokio::task::JoinSet::new();
         let mut next = Instant::now() + IDLE_TICK;
+        lazy::enable();
         loop {
             tokio::select! {
                 () = sleep_until(next) => {
@@ -202,13 +207,20 @@ impl Worker {
             self.node.note_change();
         }
         handle.trim_if_idle(was_active);
-        let pace = if was_active { TICK } else { IDLE_TICK };
+        if !self.resting.replace(!was_active) && !was_active {
+            lazy::give_back_all();
+        }
+        let pace = match lazy::free_some() {
+            true => BUSY_TICK,
+            false if was_active => TICK,
+            false => IDLE_TICK,
+        };
         let Some(upkeep) = upkeep else { return pace };
         if upkeep.tick(&mut handle, unix_ns() / 1_000_000) {
             return BUSY_TICK;
         }
         let (_, volatile) = self.node.key_counts();
-        if volatile > 0 { TICK } else { pace }
+        if volatile > 0 { pace.min(TICK) } else { pace }
     }
 
     fn note_active(&self) {

@@ -31,8 +31,6 @@ pub struct ProxyConfig {
     pub tariff: Tariff,
     /// 40 hexadecimal digits: the one virtual node's name in CLUSTER replies.
     pub node_id: String,
-    /// Called on a worker's thread when it has come to rest: gives back memory that the allocator keeps for it.
-    pub release_memory: fn(),
     /// The product's version, for INFO and HELLO.
     pub version: &'static str,
     /// Where the scaler is; nothing: the node inside this process is all there is.

@@ -37,7 +37,6 @@ pub struct Shared {
     pub metering: bool,
     pub workers: usize,
     pub version: &'static str,
-    pub release_memory: fn(),
     /// When the process began to serve.
     pub started: Instant,
     pub started_at_ms: u64,
@@ -95,7 +94,6 @@ impl Shared {
             metering: config.metering,
             workers: config.workers,
             version: config.version,
-            release_memory: config.release_memory,
             started: Instant::now(),
             started_at_ms: unix_ms(),
             run_id: random_id(),

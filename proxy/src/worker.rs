@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use swell_node::upkeep::Upkeep;
+use swell_wire::lazy;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -135,6 +136,7 @@ impl Worker {
     async fn tick_until_stopped(&self, mut mailbox: UnboundedReceiver<Mail>) {
         let (mut upkeep, mut flushing) = (Upkeep::default(), Flushing::default());
         let mut next = Instant::now() + IDLE_TICK;
+        lazy::enable();
         loop {
             tokio::select! {
                 () = sleep_until(next) => {
@@ -166,12 +168,17 @@ impl Worker {
         core.report();
         core.follow_settings();
         core.handle.trim_if_idle(was_active);
+        let is_freeing = lazy::free_some();
         let was_resting = self.resting.replace(!was_active);
         if !was_active && !was_resting {
-            (self.shared.release_memory)();
+            lazy::give_back_all();
         }
         if core.index != 0 {
-            return if was_active { TICK } else { IDLE_TICK };
+            return match is_freeing {
+                true => BUSY_TICK,
+                false if was_active => TICK,
+                false => IDLE_TICK,
+            };
         }
         let now_ms = crate::shared::unix_ms();
         self.shared.rates.sample(now_ms, self.shared.totals.sums());
@@ -182,7 +189,7 @@ impl Worker {
         let is_flushing = is_direct && flushing.step(&mut core, now_ms);
         self.shared.observe_stored(now_ms);
         self.shared.close_idle_clients(now_ms);
-        if upkeep.tick(&mut core.handle, now_ms) || is_flushing {
+        if upkeep.tick(&mut core.handle, now_ms) || is_flushing || is_freeing {
             return BUSY_TICK;
         }
         let (_, volatile) = self.shared.node.key_counts();

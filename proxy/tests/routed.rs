@@ -28,7 +28,6 @@ fn config() -> ProxyConfig {
         metering: true,
         tariff: Tariff::new(Profile::Elasticache),
         node_id: "0".repeat(40),
-        release_memory: || {},
         version: "1.2.3",
         control: None,
         local: Some(NodeId(1)),

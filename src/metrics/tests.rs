@@ -55,7 +55,6 @@ fn idle() -> Arc<Shared> {
         metering: true,
         tariff: Tariff::new(Profile::Elasticache),
         node_id: "0".repeat(40),
-        release_memory: || {},
         version: "1.2.3",
         control: None,
         local: Some(swell_ring::NodeId(1)),

@@ -2,6 +2,7 @@
 
 pub mod arg;
 pub mod error;
+pub mod lazy;
 pub mod limits;
 mod long;
 pub mod memcached;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::lazy;
+
 /// Bytes in every segment but the last.
 pub const SEGMENT_BYTES: usize = 64 * 1024;
 
@@ -123,6 +125,13 @@ impl Segments {
                 SEGMENT_BYTES
             }
         }
+    }
+}
+
+impl Drop for Segments {
+    #[inline]
+    fn drop(&mut self) {
+        lazy::free(std::mem::take(&mut self.parts));
     }
 }
 

@@ -253,7 +253,7 @@ impl Outbox {
 /// Writes a reply's frame with as much of its body as a chunk holds; returns what is left, if anything is.
 fn first_piece(tail: &mut Out, mut reply: Long) -> Option<Long> {
     let table = reply.entries.len() * Entry::BYTES;
-    let now = reply.left.min(CHUNK_BYTES.saturating_sub(table));
+    let now = reply.left.min(CHUNK_BYTES.saturating_sub(PREFIX_BYTES + ReplyHead::BYTES + table));
     let at = tail.gap(PREFIX_BYTES + ReplyHead::BYTES + table);
     tail.copy_from(&reply.out, &mut reply.place, now);
     reply.left -= now;
@@ -269,9 +269,9 @@ fn first_piece(tail: &mut Out, mut reply: Long) -> Option<Long> {
     (reply.left > 0).then_some(reply)
 }
 
-/// Writes a chunk; returns the bytes that count against the credit.
+/// Writes a chunk, with its head [`CHUNK_BYTES`] at most; returns the bytes that count against the credit.
 fn next_piece(tail: &mut Out, reply: &mut Long, credit: usize) -> usize {
-    let now = reply.left.min(CHUNK_BYTES).min(credit);
+    let now = reply.left.min(CHUNK_BYTES - PREFIX_BYTES - ChunkHead::BYTES).min(credit);
     reply.left -= now;
     let mut head = Vec::with_capacity(PREFIX_BYTES + ChunkHead::BYTES);
     frame::begin(Kind::Chunk, &mut head);

@@ -35,7 +35,6 @@ fn core() -> Core {
         metering: true,
         tariff: Tariff::new(Profile::Elasticache),
         node_id: "0".repeat(40),
-        release_memory: || {},
         version: "1.2.3",
         control: None,
         local: None,
