@@ -8,6 +8,7 @@ pub mod events;
 mod join;
 pub mod members;
 mod nodes;
+pub mod policy;
 pub mod provider;
 mod ready;
 pub mod scaler;
