@@ -29,6 +29,8 @@ pub struct Totals {
     pub gigabyte_hours: f64,
     /// The same with every hour's average raised to the minimum; hours that are not over count for their part.
     pub gigabyte_hours_metered: f64,
+    /// Stored bytes over time, bytes times milliseconds.
+    pub stored_byte_ms: u128,
     rows: Box<[Usage]>,
 }
 
@@ -92,6 +94,7 @@ impl Ledger {
             to_ms: stored.observed_at_ms,
             gigabyte_hours: gigabyte_hours(stored.byte_ms),
             gigabyte_hours_metered: gigabyte_hours(stored.metered_byte_ms + stored.metered_this_hour()),
+            stored_byte_ms: stored.byte_ms,
             rows,
         }
     }

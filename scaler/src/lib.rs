@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+pub mod charges;
 pub mod drive;
 pub mod error;
 pub mod events;
@@ -16,6 +17,7 @@ mod settle;
 pub mod store;
 mod writer;
 
+pub use charges::Charges;
 pub use error::{ScalerError, StoreError};
 pub use provider::process::ProcessConfig;
 pub use scaler::{Scaler, ScalerConfig};
