@@ -15,7 +15,7 @@ use swell_node::link::socket::Address;
 use swell_node::view::View;
 use swell_proxy::route::NODES_MAX;
 use swell_ring::{CacheState, Member};
-use swell_scaler::{ProcessConfig, Scaler, ScalerConfig, ScalerError};
+use swell_scaler::{Charges, ProcessConfig, Scaler, ScalerConfig, ScalerError};
 
 use crate::config::Config;
 use crate::config::values::{FirstNode, LogFormat, LogLevel, OneOf, Reader};
@@ -101,7 +101,7 @@ impl ClusterError {
 
 impl Cluster {
     /// Starts the scaler, the embedded node's link and the child processes; see [`Cluster::wait_ready`]. `place` is
-    /// made.
+    /// made; `charges` is where what other processes' proxies have charged goes.
     ///
     /// # Errors
     /// Somebody listens there already, the store is damaged, threads are refused.
@@ -110,6 +110,7 @@ impl Cluster {
         identity: &Identity,
         place: Place,
         embedded: Option<&Embedded>,
+        charges: Charges,
     ) -> Result<Cluster, ClusterError> {
         let secret = config.token.get().unwrap_or("").to_owned();
         let host = embedded.map(|embedded| {
@@ -134,6 +135,7 @@ impl Cluster {
             state: state(config),
             embedded: host.as_ref().map(member),
             process: process(config, &place)?,
+            charges,
         })
         .map_err(ClusterError::Scaler)?;
         Ok(Cluster { scaler, host, place })

@@ -9,6 +9,7 @@ mod consistency;
 mod differential;
 mod harness;
 mod laws;
+mod ledger;
 mod metadata;
 mod process;
 mod transcripts;

@@ -247,9 +247,12 @@ fn is_new(transaction: &Transaction<'_>, charge: &Charge, now_ms: u64) -> Result
     if last.is_some_and(|last| last >= sequence) {
         return Ok(false);
     }
-    transaction
-        .prepare("INSERT OR REPLACE INTO sequence VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![charge.proxy, charge.boot, sequence, signed(now_ms)])?;
+    transaction.prepare("INSERT OR REPLACE INTO sequence VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        charge.proxy,
+        charge.boot,
+        sequence,
+        signed(now_ms)
+    ])?;
     Ok(true)
 }
 
