@@ -303,6 +303,7 @@ fn charge(charged: Charged) -> Result<Charge, String> {
 #[cfg(test)]
 mod tests {
     use swell_engine::commands::table::tables;
+    use swell_meter::store::MINUTE_MS;
     use swell_meter::{Counters, Ledger, Profile, Tariff};
     use tokio::sync::oneshot;
 
@@ -345,7 +346,8 @@ mod tests {
     fn other_proxies_charges_are_confirmed_and_count_once() {
         let (keeper, _ledger, gauges) = start();
         let usage = r#"{"calls":3,"failed":0,"ecpu_milli":3000,"bytes_in":0,"bytes_out":0,"work":3}"#;
-        let minutes = format!(r#"[{{"at":1,"commands":[["get",{usage}]],"stored":{{"byte_ms":0.0,"ms":0}}}}]"#);
+        let at = unix_ms() / MINUTE_MS;
+        let minutes = format!(r#"[{{"at":{at},"commands":[["get",{usage}]],"stored":{{"byte_ms":0.0,"ms":0}}}}]"#);
         let charged = |minutes: &str| {
             let minutes = serde_json::from_str(minutes).expect("JSON");
             let charge = charge(Charged { proxy: "p".to_owned(), boot: "b".to_owned(), sequence: 1, minutes });
