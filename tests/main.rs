@@ -4,6 +4,7 @@
 //! against valkey-server itself, which checks the tests rather than Swell.
 
 mod billing;
+mod charts;
 mod clients;
 mod consistency;
 mod differential;
