@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout};
 
+use crate::policy::view::Free;
 use crate::writer::Input;
 
 /// How long a child has from its start until it joins; then it is killed.
@@ -116,9 +117,23 @@ struct Running {
 impl Process {
     /// No child runs yet; [`Process::tick`] starts them. `join` is where they find the scaler.
     pub(crate) fn new(config: ProcessConfig, join: Address, secret: String, inputs: mpsc::Sender<Input>) -> Process {
+        let count = config.count;
+        let mut process = Process { config, join, secret, inputs, seats: Vec::new(), started: 0 };
+        process.add(count);
+        process
+    }
+
+    /// So many more nodes are wanted: [`Process::tick`] starts them.
+    pub(crate) fn add(&mut self, count: usize) {
         let seat = |_| Seat { running: None, due: Some(Instant::now()), back_off: BACK_OFF_MIN, is_retired: false };
-        let seats = (0..config.count).map(seat).collect();
-        Process { config, join, secret, inputs, seats, started: 0 }
+        self.seats.retain(|seat| !seat.is_retired || seat.running.is_some());
+        self.seats.extend((0..count).map(seat));
+    }
+
+    /// What this machine has left.
+    pub(crate) fn free(&self) -> Free {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Free { cores: cores as f64, memory_bytes: u64::MAX }
     }
 
     /// When [`Process::tick`] has something to do.
