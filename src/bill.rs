@@ -116,6 +116,14 @@ mod tests {
             self.bill.clone()
         }
 
+        fn status(&self) -> Option<serde_json::Value> {
+            None
+        }
+
+        fn events(&self, _: u64) -> Option<serde_json::Value> {
+            None
+        }
+
         fn period(&self, _: &Period) -> Result<serde_json::Value, String> {
             Ok(self.bill.clone())
         }

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use swell_node::control::ScalingMode;
 use swell_node::link::socket::Address;
 use swell_proxy::shared::unix_ms;
 
@@ -93,6 +94,13 @@ enum Task {
         #[command(flatten)]
         asked: Asked,
     },
+    /// Show or change how the scaler acts, until it starts anew
+    Scale {
+        #[arg(value_enum, default_value_t = How::Status)]
+        how: How,
+        #[command(flatten)]
+        asked: Asked,
+    },
     /// Show what has happened to nodes and slots
     Events {
         /// Go on as things happen
@@ -139,6 +147,18 @@ enum Page {
     Metrics,
     /// A configuration file with every default, commented out
     ExampleToml,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum How {
+    /// Show what it is set to, what it did last, and what nodes do
+    Status,
+    /// Decide nothing; moves that were begun go on
+    Pause,
+    /// Do what is decided
+    Resume,
+    /// Say what is decided, in events, and do nothing
+    DryRun,
 }
 
 /// How people's commands find the scaler and what they print.
@@ -197,6 +217,7 @@ impl Cli {
             Task::Slots(asked) => ask(nodes::Task::Slots, asked, out)?,
             Task::Move { slots, node, asked } => ask(nodes::Task::Move { slots, node }, asked, out)?,
             Task::Drain { node, asked } => ask(nodes::Task::Drain { node }, asked, out)?,
+            Task::Scale { how, asked } => ask(nodes::Task::Scale { mode: how.mode() }, asked, out)?,
             Task::Events { follow, asked } => ask(nodes::Task::Events { follow }, asked, out)?,
             Task::Bill { reach, asked, json } => {
                 let config = resolve(&reach.typed())?;
@@ -240,6 +261,17 @@ impl OfLedger {
         }
         let period = Period::parse(from.as_deref(), to.as_deref(), by.as_deref(), unix_ms());
         Ok(Some(period.map_err(anyhow::Error::msg)?))
+    }
+}
+
+impl How {
+    fn mode(self) -> Option<ScalingMode> {
+        match self {
+            How::Status => None,
+            How::Pause => Some(ScalingMode::Paused),
+            How::Resume => Some(ScalingMode::On),
+            How::DryRun => Some(ScalingMode::DryRun),
+        }
     }
 }
 

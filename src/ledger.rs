@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use swell_meter::store::{Book, BookError, Charge, Spool, Used};
-use swell_node::control::Charged;
+use swell_node::control::Account;
 use swell_proxy::charges::TAKE_EVERY;
 use swell_proxy::shared::unix_ms;
 use swell_scaler::Charges;
@@ -294,8 +294,8 @@ impl Writer {
 }
 
 /// What a proxy has sent, as the meter means it.
-fn charge(charged: Charged) -> Result<Charge, String> {
-    let Charged { proxy, boot, sequence, minutes } = charged;
+fn charge(charged: Account) -> Result<Charge, String> {
+    let Account { proxy, boot, sequence, minutes } = charged;
     let minutes = serde_json::from_value(minutes).map_err(|error| error.to_string())?;
     Ok(Charge { proxy, boot, sequence, minutes })
 }
@@ -312,7 +312,9 @@ mod tests {
     fn get(ledger: &Ledger, calls: u64) {
         let (tariff, mut counters) = (Tariff::new(Profile::Elasticache), Counters::new());
         let id = tables().resp.by_name(b"get").expect("it is there").id;
-        (0..calls).for_each(|_| counters.charge(&tariff, id, 0, 0, 1, false));
+        for _ in 0..calls {
+            counters.charge(&tariff, id, 0, 0, 1, false);
+        }
         counters.drain_into(ledger);
     }
 
@@ -350,7 +352,7 @@ mod tests {
         let minutes = format!(r#"[{{"at":{at},"commands":[["get",{usage}]],"stored":{{"byte_ms":0.0,"ms":0}}}}]"#);
         let charged = |minutes: &str| {
             let minutes = serde_json::from_str(minutes).expect("JSON");
-            let charge = charge(Charged { proxy: "p".to_owned(), boot: "b".to_owned(), sequence: 1, minutes });
+            let charge = charge(Account { proxy: "p".to_owned(), boot: "b".to_owned(), sequence: 1, minutes });
             charge.map(Box::new)
         };
         for _ in 0..2 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use swell_meter::Ledger;
 use swell_meter::store::Spool;
-use swell_node::control::{Charged, FromMember};
+use swell_node::control::{Account, FromMember};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -56,11 +56,11 @@ impl Charges {
     }
 
     /// Takes over what workers have reported; the charge that is to be said now, if there is one.
-    pub fn next(&self) -> Option<Charged> {
+    pub fn next(&self) -> Option<Account> {
         let mut spool = self.lock();
         spool.observe(&self.ledger.totals(unix_ms()));
         let charge = spool.charge()?;
-        Some(Charged {
+        Some(Account {
             proxy: charge.proxy.clone(),
             boot: charge.boot.clone(),
             sequence: charge.sequence,
@@ -114,6 +114,6 @@ impl Saying {
             return None;
         }
         self.said = Some((charged.sequence, now));
-        Some(FromMember::Charged(Box::new(charged)))
+        Some(FromMember::Account(Box::new(charged)))
     }
 }

@@ -12,6 +12,7 @@ use swell_node::link::socket::{Address, Socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
 use crate::charges::{Charges, Saying};
 use crate::error::ProxyError;
@@ -35,6 +36,9 @@ pub struct Control {
     /// What goes to the ledger over this link; none where the ledger is in this process.
     pub charges: Option<Charges>,
 }
+
+/// Between two reports of what was charged for each node's replies, while there is something to report.
+const CHARGED_TICK: Duration = Duration::from_millis(250);
 
 type Question = (Ask, oneshot::Sender<Answer>);
 
@@ -118,9 +122,18 @@ async fn attend(
 ) -> std::io::Error {
     let (mut buffer, mut asked, mut next) = (Vec::new(), HashMap::new(), 0u64);
     let mut saying = Saying::begin();
+    let mut charged_due = None;
     loop {
         let mut answer = Vec::new();
         tokio::select! {
+            () = worker.shared.charged.changed(), if charged_due.is_none() => {
+                charged_due = Some(Instant::now() + CHARGED_TICK);
+            }
+            () = sleep_until(charged_due.unwrap_or_else(Instant::now)), if charged_due.is_some() => {
+                charged_due = None;
+                let ecpu_milli = worker.shared.charged.take();
+                frame::json(Kind::Control, &FromMember::Charged { ecpu_milli }, &mut answer);
+            }
             read = socket.read_buf(&mut buffer) => match read {
                 Ok(0) => return std::io::ErrorKind::UnexpectedEof.into(),
                 Ok(_) => match take(worker, &mut buffer, &mut asked, charges, &mut answer) {
@@ -214,7 +227,7 @@ fn hear(
             }
             return Ok(false);
         }
-        ToMember::ChargedAck { boot, sequence } => {
+        ToMember::AccountStored { boot, sequence } => {
             if let Some(charges) = charges {
                 charges.confirmed(&boot, sequence);
             }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use swell_node::control::{Charged, ToMember};
+use swell_node::control::{Account, ToMember};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
@@ -14,7 +14,7 @@ use crate::members::Link;
 pub type Stored = oneshot::Sender<()>;
 
 /// Takes charges to the ledger, at once or not at all: it is called on the scaler's thread.
-type Take = dyn Fn(Charged, Stored) + Send + Sync;
+type Take = dyn Fn(Account, Stored) + Send + Sync;
 
 /// The way to the ledger, if there is one. Without one proxies keep what they have charged.
 #[derive(Clone, Default)]
@@ -22,14 +22,14 @@ pub struct Charges(Option<Arc<Take>>);
 
 impl Charges {
     /// To this ledger.
-    pub fn to(take: impl Fn(Charged, Stored) + Send + Sync + 'static) -> Charges {
+    pub fn to(take: impl Fn(Account, Stored) + Send + Sync + 'static) -> Charges {
         Charges(Some(Arc::new(take)))
     }
 
     /// Passes a charge on, and acknowledges it over its link when it is stored.
-    pub(crate) fn pass_on(&self, link: &Rc<Link>, charged: Charged) {
+    pub(crate) fn pass_on(&self, link: &Rc<Link>, charged: Account) {
         let Some(take) = &self.0 else { return };
-        let ack = ToMember::ChargedAck { boot: charged.boot.clone(), sequence: charged.sequence };
+        let ack = ToMember::AccountStored { boot: charged.boot.clone(), sequence: charged.sequence };
         let (stored, is_stored) = oneshot::channel();
         take(charged, stored);
         let link = link.clone();

@@ -17,6 +17,7 @@ use crate::error::ScalerError;
 use crate::events::unix_ms;
 use crate::provider::process::ProcessConfig;
 use crate::ready::Ready;
+use crate::scale::ScalingConfig;
 use crate::store::Store;
 use crate::store::file::FileStore;
 use crate::store::memory::Memory;
@@ -48,6 +49,8 @@ pub struct ScalerConfig {
     pub process: Option<ProcessConfig>,
     /// Where what proxies have charged goes.
     pub charges: Charges,
+    /// How many nodes there may be and what they are planned for.
+    pub scaling: ScalingConfig,
 }
 
 /// A running scaler. It ends when this is dropped.

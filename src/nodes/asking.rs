@@ -5,7 +5,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use swell_node::control::{Answer, Ask, Charged, FromMember, Join, Progress, Role, ToMember, Welcome};
+use swell_node::control::{Account, Answer, Ask, FromMember, Join, Progress, Role, ToMember, Welcome};
 use swell_node::link::frame::{self, BadFrame, Frame, Kind};
 use swell_node::link::hello::{self, Hello, Purpose, Refused};
 use swell_node::link::socket::Address;
@@ -138,11 +138,11 @@ impl Asking {
     ///
     /// # Errors
     /// The link breaks off, or nobody keeps a ledger there.
-    pub fn charge(&mut self, charged: Charged) -> Result<(), AskError> {
+    pub fn charge(&mut self, charged: Account) -> Result<(), AskError> {
         let (boot, sequence) = (charged.boot.clone(), charged.sequence);
         self.link.stream.wait_at_most(Some(CHARGE_WAIT)).map_err(|why| self.link.broken_off(why))?;
-        self.link.send(Kind::Control, &FromMember::Charged(Box::new(charged)))?;
-        let ack = ToMember::ChargedAck { boot, sequence };
+        self.link.send(Kind::Control, &FromMember::Account(Box::new(charged)))?;
+        let ack = ToMember::AccountStored { boot, sequence };
         while self.link.receive::<ToMember>(Kind::Control)? != ack {}
         Ok(())
     }
