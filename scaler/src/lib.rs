@@ -17,5 +17,6 @@ pub mod store;
 mod writer;
 
 pub use error::{ScalerError, StoreError};
+pub use provider::cgroup::Limits;
 pub use provider::process::ProcessConfig;
-pub use scaler::{Scaler, ScalerConfig};
+pub use scaler::{Scaler, ScalerConfig, end_children};
