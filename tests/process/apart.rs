@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -105,7 +105,7 @@ fn client(mut conn: Conn, number: usize, stop: &AtomicBool, requests: &AtomicU64
             return Err(format!("{key}: {read:?} instead of {wanted:?}"));
         }
         let written = conn.cmd(&["SET", &key, &round.to_string()]);
-        if written.text() != "OK" {
+        if written != Reply::Simple("OK".to_owned()) {
             return Err(format!("{key}: {written:?}"));
         }
         model.insert(key, round.to_string());
@@ -146,7 +146,7 @@ fn killing_the_scaler_stops_no_request_and_the_next_one_takes_its_nodes_over() {
             served("requests without a scaler", REQUESTS_WITHOUT);
             let (mut person, asked) = (proxy.conn(), Instant::now());
             let refused = person.cmd(&["CONFIG", "SET", "maxmemory", "100mb"]);
-            assert!(refused.is_error() && refused.text().starts_with("TRYAGAIN"), "{refused:?}");
+            assert!(matches!(&refused, Reply::Error(why) if why.starts_with("TRYAGAIN ")), "{refused:?}");
             assert!(asked.elapsed() < Duration::from_secs(4), "it took {:?}", asked.elapsed());
             scaler = data.scaler();
             assert_eq!(by_id(nodes(&scaler.link)), before, "the same nodes in the same processes");
@@ -156,7 +156,7 @@ fn killing_the_scaler_stops_no_request_and_the_next_one_takes_its_nodes_over() {
                 served("requests at one node", 200);
             }
             wait_for("the proxy's link", DEADLINE, || {
-                (person.cmd(&["CONFIG", "SET", "maxmemory", "100mb"]).text() == "OK").then_some(())
+                (!person.cmd(&["CONFIG", "SET", "maxmemory", "100mb"]).is_error()).then_some(())
             });
         }));
         let is_over_early = stop.swap(true, Relaxed);
@@ -201,21 +201,43 @@ fn nodes_that_outlive_their_scaler_are_not_killed_by_mistake() {
     assert!(living.into_iter().all(has_ended));
 }
 
-/// Stopped, they do not notice that their parent is gone; going on later, they must not serve what is another's by then.
+/// A process that is taken for a child of the server which had this data directory: what is written of it is what was
+/// written of `like`, but for who it is. `late`: clock ticks by which its start is misremembered.
+fn forge_child(data: &Path, like: u32, late: u64) -> Child {
+    let child = Command::new("sleep").arg("1000").spawn().expect("it runs");
+    let folder = data.join("children");
+    let text = std::fs::read_to_string(folder.join(format!("{like}.json"))).expect("children are remembered");
+    let mut record: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("it runs");
+    let (_, rest) = stat.rsplit_once(") ").expect("the name is in brackets");
+    let start: u64 = rest.split_whitespace().nth(19).and_then(|number| number.parse().ok()).expect("it has a start");
+    record["process"]["pid"] = child.id().into();
+    record["process"]["start_ticks"] = (start + late).into();
+    record["address"] = "unix:/nowhere/at.all".into();
+    std::fs::write(folder.join(format!("{}.json", child.id())), record.to_string()).expect("it can be written");
+    child
+}
+
 #[test]
 fn children_that_a_killed_server_leaves_have_ended_before_their_slots_are_given_away() {
     let data = Data::new();
     let args = ["--first-node", "process", "--nodes-min", "2", "--nodes-max", "2", "--node-workers", "1"];
     let mut first = Swell::start_at("serve", data.path(), &args);
-    assert_eq!(first.conn().cmd(&["SET", "k", "old"]).text(), "OK");
-    let left: Vec<u32> = by_id(nodes(&first.link)).into_values().collect();
-    left.iter().for_each(|pid| signal(*pid, "STOP"));
+    let nodes_before: Vec<u32> = by_id(nodes(&first.link)).into_values().collect();
+    // One that does not notice that its parent is gone; and one that has the number of a child which has ended.
+    let mut left = forge_child(data.path(), nodes_before[0], 0);
+    let mut other = forge_child(data.path(), nodes_before[0], 1);
     first.signal("KILL");
     first.exited(DEADLINE);
-    assert!(!left.iter().any(|pid| has_ended(*pid)));
     let second = Swell::start_at("serve", data.path(), &args);
-    assert!(left.iter().all(|pid| has_ended(*pid)), "they were killed");
-    assert_eq!(second.conn().cmd(&["GET", "k"]), Reply::NullBulk);
+    let ended = [left.id(), other.id()].map(has_ended);
+    let all_before = nodes_before.into_iter().all(has_ended);
+    for child in [&mut left, &mut other] {
+        // One of them was killed already.
+        let _ = child.kill();
+        child.wait().expect("it is ours");
+    }
+    assert_eq!((ended, all_before), ([true, false], true));
     assert_eq!(nodes(&second.link).len(), 2);
 }
 
