@@ -54,10 +54,12 @@ impl Chosen for OfServe {
 
 impl Chosen for OfProxy {
     fn takes(field: &str) -> bool {
-        let others = ["data_dir", "link", "first_node", "nodes_min", "nodes_max", "node_workers", "node_cpus", "pin"];
+        let others = ["data_dir", "link", "first_node", "nodes_min", "nodes_max", "node_workers", "scaling"];
+        let held = ["node_cpus", "node_memory_max", "pin"];
+        let planning = ["node_memory", "node_ecpu_per_second", "node_network_bytes_per_second"];
         // These hold for the cache, so the scaler's own process says them.
         let caches = ["maxmemory", "maxmemory_policy", "memcached_item_bytes_max"];
-        !others.contains(&field) && !caches.contains(&field)
+        !others.contains(&field) && !planning.contains(&field) && !held.contains(&field) && !caches.contains(&field)
     }
 }
 

@@ -155,7 +155,6 @@ impl Process {
     }
 
     /// Whether nodes are held to the limits that were asked for. None: none were.
-    #[allow(dead_code, reason = "for the status that others print")]
     pub(crate) fn limits_enforced(&self) -> Option<bool> {
         (self.config.limits != Limits::default()).then_some(self.groups.is_some())
     }
@@ -219,7 +218,8 @@ impl Process {
         let mut running = self.seats.iter_mut().filter_map(|seat| seat.running.as_mut());
         let Some(running) = running.find(|running| running.pid == pid) else { return };
         running.bound = None;
-        if running.joined.replace((node, now)).is_none() {
+        if running.joined.is_none() {
+            running.joined = Some((node, now));
             let record = running.record(self.config.outlives);
             self.remember(record);
         }

@@ -251,6 +251,23 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_written_as_each_version_wants_them() {
+        let dir = std::env::temp_dir().join(format!("swell-group-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("it can be made");
+        let limits = Limits { cores: Some(0.1), memory_bytes: Some(1 << 20) };
+        let written = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+        for version in [Version::One, Version::Two] {
+            let parent = Parent { version, dir: dir.clone(), controllers: limits.controllers().collect() };
+            parent.limit(&dir, &limits).expect("it can be written");
+        }
+        assert_eq!((written("cpu.cfs_quota_us"), written("cpu.cfs_period_us")), ("1000".into(), "10000".into()));
+        assert_eq!((written("cpu.max"), written("memory.max")), ("1000 10000".into(), "1048576".into()));
+        assert_eq!(written("memory.limit_in_bytes"), "1048576");
+        assert_eq!(limits.to_string(), "0.1 cores (1000 us in every 10000) and 1048576 bytes of memory");
+        fs::remove_dir_all(dir).expect("it is ours");
+    }
+
+    #[test]
     fn what_the_kernel_counts_as_killed_is_read() {
         let dir = std::env::temp_dir().join(format!("swell-oom-{}", std::process::id()));
         fs::create_dir_all(&dir).expect("it can be made");
