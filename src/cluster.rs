@@ -300,7 +300,7 @@ fn process(config: &Config, place: &Place) -> Result<Option<ProcessConfig>, Clus
         advertise: (!place.link.is_local()).then(|| embedded_address(place).to_string()),
         extra_args: extra_args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
         node_cores: config.node_workers as f64,
-        node_memory_bytes: 0,
+        node_memory_bytes: config.node_memory,
     }))
 }
 
