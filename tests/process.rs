@@ -9,4 +9,5 @@ mod long_replies;
 mod memory;
 mod nodes_cli;
 mod pages;
+mod scaling;
 mod several;

@@ -292,3 +292,10 @@ fn links_are_sockets_or_need_a_token() {
     let error = refused(None, &[], &[("zone", "rack 1")]);
     assert_eq!(error, "--zone: \"rack 1\" does not fit: it takes a name without spaces of at most 64 bytes");
 }
+
+#[test]
+fn nodes_max_names_the_commands_that_may_answer_crossslot() {
+    let sentence = option("nodes_max").sentence;
+    let named = sentence.split_once("CROSSSLOT: ").expect("it names them").1.trim_end_matches('.');
+    assert_eq!(named, crate::cluster::atomic_commands().join(", "));
+}
