@@ -13,6 +13,7 @@ pub mod provider;
 mod ready;
 pub mod scaler;
 mod settle;
+pub mod simulate;
 pub mod store;
 mod writer;
 

@@ -34,7 +34,7 @@ pub struct Planner {
 impl Planner {
     /// Adds moves to the step: slots for nodes that have none, then slots off a hot node.
     pub fn plan(&mut self, snapshot: &Snapshot<'_>, seen: &Seen, bounds: &Bounds, tuning: &Tuning, step: &mut Step) {
-        if tuning.plan == Plan::Slots && snapshot.nodes.iter().any(|node| is_empty(node)) {
+        if tuning.plan == Plan::Slots && snapshot.nodes.iter().any(is_empty) {
             self.hot = None;
             step.decisions.extend(self.fill(snapshot));
             return;
