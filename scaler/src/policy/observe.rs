@@ -32,6 +32,8 @@ const DELAY_BUSY_SHARE_MIN: f64 = 0.5;
 #[derive(Clone, Debug)]
 pub struct Observer {
     totals: [Trend; COUNTED.len()],
+    /// The fullest node's share over the average, while nothing moves.
+    uneven: [f64; COUNTED.len()],
     last_ms: Option<u64>,
 }
 
@@ -56,6 +58,8 @@ pub struct Total {
     pub forecast: f64,
     /// What forecasts have missed lately.
     pub margin: f64,
+    /// How many times the average the fullest node has, at most [`UNEVEN_MAX`].
+    pub uneven: f64,
     /// It has a limit and was seen.
     pub is_known: bool,
 }
@@ -72,7 +76,7 @@ pub struct Hottest {
 
 impl Observer {
     pub fn new(_: &Tuning) -> Observer {
-        Observer { totals: Default::default(), last_ms: None }
+        Observer { totals: Default::default(), uneven: [1.0; COUNTED.len()], last_ms: None }
     }
 
     /// Adds a snapshot; nothing if it says nothing new.
@@ -81,13 +85,17 @@ impl Observer {
             return None;
         }
         let sums = Sums::of(snapshot, bounds, tuning)?;
+        let elapsed_ms = self.last_ms.map_or(0, |last| snapshot.at_ms - last);
         self.last_ms = Some(snapshot.at_ms);
+        if sums.is_settled {
+            self.compare(&sums, elapsed_ms, tuning);
+        }
         let mut totals = [Total::default(); COUNTED.len()];
-        for ((trend, total), sum) in self.totals.iter_mut().zip(&mut totals).zip(&sums.totals) {
-            *total = match sum {
-                Some(sum) => trend.note(snapshot.at_ms, *sum, tuning),
-                None => Total::default(),
-            };
+        for (at, sum) in sums.totals.iter().enumerate() {
+            if let Some(sum) = sum {
+                let total = self.totals[at].note(snapshot.at_ms, *sum, tuning);
+                totals[at] = Total { uneven: self.uneven[at], ..total };
+            }
         }
         Some(Seen {
             totals,
@@ -96,6 +104,16 @@ impl Observer {
             is_complete: sums.is_complete,
             hottest: sums.hottest,
         })
+    }
+
+    /// How the fullest node compares with the average.
+    fn compare(&mut self, sums: &Sums, elapsed_ms: u64, tuning: &Tuning) {
+        let part = -(-(elapsed_ms as f64) / tuning.trend_ms as f64).exp_m1();
+        for ((uneven, total), most) in self.uneven.iter_mut().zip(sums.totals).zip(sums.most) {
+            let Some(total) = total.filter(|total| *total > 0.0) else { continue };
+            let now = (most * f64::from(sums.heard) / total).clamp(1.0, UNEVEN_MAX);
+            *uneven += part * (now - *uneven);
+        }
     }
 }
 
@@ -120,6 +138,12 @@ fn share(node: &NodeView, bounds: &Bounds, signal: Signal) -> Option<f64> {
 /// What one snapshot's nodes come to.
 struct Sums {
     totals: [Option<f64>; COUNTED.len()],
+    /// The fullest node's.
+    most: [f64; COUNTED.len()],
+    /// Nodes that were added up.
+    heard: u32,
+    /// All nodes serve, have slots and keep them.
+    is_settled: bool,
     delay_ms: f64,
     saturated: u32,
     is_complete: bool,
@@ -129,10 +153,22 @@ struct Sums {
 impl Sums {
     /// None if nobody serves, or nobody says anything.
     fn of(snapshot: &Snapshot<'_>, bounds: &Bounds, tuning: &Tuning) -> Option<Sums> {
-        let mut sums =
-            Sums { totals: [None; COUNTED.len()], delay_ms: 0.0, saturated: 0, is_complete: true, hottest: None };
+        let mut sums = Sums {
+            totals: [None; COUNTED.len()],
+            most: [0.0; COUNTED.len()],
+            heard: 0,
+            is_settled: snapshot.moving.is_empty(),
+            delay_ms: 0.0,
+            saturated: 0,
+            is_complete: true,
+            hottest: None,
+        };
         let (mut slots, mut slots_heard, mut pressed, mut pressures) = (0u64, 0u64, 0u32, 0.0);
-        for (at, node) in snapshot.nodes.iter().enumerate().filter(|(_, node)| node.state != NodeState::Starting) {
+        for (at, node) in snapshot.nodes.iter().enumerate() {
+            sums.is_settled &= node.state == NodeState::Serving && node.slots > 0;
+            if node.state == NodeState::Starting {
+                continue;
+            }
             slots += u64::from(node.slots);
             let Some(pressure) = pressure(node, bounds) else { continue };
             slots_heard += u64::from(node.slots);
@@ -152,6 +188,7 @@ impl Sums {
             hottest.average = pressures / f64::from(pressed);
         }
         sums.is_complete = slots_heard == slots;
+        sums.is_settled &= sums.is_complete;
         if slots_heard > 0 && !sums.is_complete {
             // Who is silent is taken to be like the others.
             let scale = slots as f64 / slots_heard as f64;
@@ -167,12 +204,14 @@ impl Sums {
             self.delay_ms = self.delay_ms.max(node.loop_delay_ms);
         }
         self.saturated += u32::from(is_saturated);
-        for (total, signal) in self.totals.iter_mut().zip(COUNTED) {
+        self.heard += 1;
+        for ((total, most), signal) in self.totals.iter_mut().zip(&mut self.most).zip(COUNTED) {
             let Some(share) = share(node, bounds, signal) else { continue };
             let share = match signal {
                 Signal::Cpu if is_saturated => share.clamp(tuning.out_busy_share, 1.0) * SATURATED_FACTOR,
                 _ => share,
             };
+            *most = most.max(share);
             *total = Some(total.unwrap_or(0.0) + share);
         }
     }
@@ -195,8 +234,10 @@ struct Trend {
     forecasts: [(u64, f64); FORECASTS_MAX],
     forecasts_from: usize,
     forecasts_len: usize,
-    /// The mean square of what they missed, falls only.
+    /// The mean square of what they missed: too little only.
     missed: f64,
+    /// The mean square of how far values are from their level.
+    noise: f64,
 }
 
 impl Trend {
@@ -209,6 +250,9 @@ impl Trend {
                 let part = -(-((at_ms - last) as f64) / tuning.level_ms as f64).exp_m1();
                 let ahead = self.level + self.slope * (at_ms - last) as f64 / 1000.0;
                 self.level = (ahead + part * (value - ahead)).max(0.0);
+                let part = -(-((at_ms - last) as f64) / (NOISE_TIMES * tuning.trend_ms) as f64).exp_m1();
+                let off = (value - self.level).abs().min(tuning.margin_part_max * self.level);
+                self.noise += part * (off * off - self.noise);
                 self.recent.rotate_left(1);
                 self.recent[IN_A_ROW - 1] = value;
             }
@@ -218,9 +262,9 @@ impl Trend {
         let lasting = self.recent.iter().copied().fold(f64::INFINITY, f64::min);
         let level = self.level.max(lasting);
         let forecast = (level + self.slope * tuning.ready_ms as f64 / 1000.0).max(0.0);
-        self.compare(at_ms, level, forecast, tuning);
-        let margin = (MARGIN_DEVIATIONS * self.missed.sqrt()).min(tuning.margin_part_max * level);
-        Total { level, forecast, margin, is_known: true }
+        self.compare(at_ms, level, tuning);
+        let margin = (MARGIN_DEVIATIONS * (self.missed + self.noise).sqrt()).min(tuning.margin_part_max * level);
+        Total { level, forecast, margin, uneven: 1.0, is_known: true }
     }
 
     /// A difference for each part of the window; the slope is their median.
@@ -236,8 +280,11 @@ impl Trend {
             let mut sorted = self.differences;
             let sorted = &mut sorted[..self.noted.min(DIFFERENCES)];
             sorted.sort_by(f64::total_cmp);
-            let middle = sorted.len() / 2;
-            self.slope = (sorted[middle] + sorted[(sorted.len() - 1) / 2]) / 2.0;
+            let slope = median(sorted);
+            sorted.iter_mut().for_each(|difference| *difference = (*difference - slope).abs());
+            sorted.sort_by(f64::total_cmp);
+            // What noise could be is no trend.
+            self.slope = (slope.abs() - DOUBT * median(sorted)).max(0.0).copysign(slope);
         }
         if self.forecasts_len < FORECASTS_MAX {
             let ahead = (self.level + self.slope * tuning.ready_ms as f64 / 1000.0).max(0.0);
@@ -248,9 +295,10 @@ impl Trend {
     }
 
     /// What the forecasts that are due have missed. Only too little counts: too much costs nobody a wait.
-    fn compare(&mut self, at_ms: u64, level: f64, _forecast: f64, _: &Tuning) {
+    fn compare(&mut self, at_ms: u64, level: f64, tuning: &Tuning) {
         while self.forecasts_len > 0 && self.forecasts[self.forecasts_from].0 <= at_ms {
             let missed = (level - self.forecasts[self.forecasts_from].1).max(0.0);
+            let missed = missed.min(tuning.margin_part_max * level);
             self.missed += MISSED_PART * (missed * missed - self.missed);
             self.forecasts_from = (self.forecasts_from + 1) % FORECASTS_MAX;
             self.forecasts_len -= 1;
@@ -258,8 +306,21 @@ impl Trend {
     }
 }
 
-/// Room is kept for so many standard deviations of what was missed.
-const MARGIN_DEVIATIONS: f64 = 2.0;
+fn median(sorted: &[f64]) -> f64 {
+    (sorted[sorted.len() / 2] + sorted[(sorted.len() - 1) / 2]) / 2.0
+}
+
+/// Room is kept for so many standard deviations of noise and of what was missed.
+const MARGIN_DEVIATIONS: f64 = 2.5;
+
+/// Nodes are not added for more unevenness than placement allows; hot slots are moved instead.
+const UNEVEN_MAX: f64 = swell_ring::placement::LOAD_PERCENT_MAX as f64 / 100.0;
 
 /// The weight of the newest forecast among those that were compared.
-const MISSED_PART: f64 = 0.05;
+const MISSED_PART: f64 = 0.02;
+
+/// Noise is what it was over so many times as long as a trend takes.
+const NOISE_TIMES: u64 = 5;
+
+/// A slope counts as far as it is more than so many times the median distance of its differences from it.
+const DOUBT: f64 = 0.6;

@@ -49,16 +49,16 @@ impl Tuning {
         let ready_ms = ready_ms.max(READY_MS_MIN);
         Tuning {
             ready_ms,
-            out_share: 0.9,
+            out_share: 0.98,
             out_busy_share: 0.8,
-            in_part: 0.9,
+            in_part: 0.995,
             delay_ms_max: 20.0,
             margin_part_max: 0.1,
             level_ms: (ready_ms / 10).clamp(500, 5_000),
             trend_ms: ready_ms.clamp(2_000, 60_000),
-            stable_ms: (5 * ready_ms).clamp(15_000, 300_000),
+            stable_ms: (3 * ready_ms).clamp(15_000, 300_000),
             in_pause_ms: ready_ms.clamp(5_000, 60_000),
-            in_parts: 16,
+            in_parts: 4,
             heat_ms: ready_ms.clamp(3_000, 10_000),
             plan: Plan::Slots,
         }
