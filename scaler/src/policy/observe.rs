@@ -69,10 +69,27 @@ pub struct Total {
 pub struct Hottest {
     /// Its place in the snapshot.
     pub at: usize,
-    /// Its highest share of a limit (memory aside).
+    /// Its highest share of a level at which nodes are added (memory aside).
     pub pressure: f64,
     pub average: f64,
 }
+
+impl Hottest {
+    /// It is pressed so much harder than the others that slots should be moved.
+    pub fn is_hot(&self) -> bool {
+        let (times, least) = (self.pressure / self.average, self.pressure);
+        times > HOT_TIMES && least >= HOT_PRESSURE_MIN || times > FULL_TIMES && least > 1.0
+    }
+}
+
+/// A node is hot when it is pressed so many times harder than the average,
+const HOT_TIMES: f64 = 1.3;
+
+/// and at least to this part of a level at which nodes are added: below, it hurts nobody,
+const HOT_PRESSURE_MIN: f64 = 0.6;
+
+/// or when it is above that level and so many times the average.
+const FULL_TIMES: f64 = 1.08;
 
 impl Observer {
     pub fn new(_: &Tuning) -> Observer {
@@ -108,18 +125,24 @@ impl Observer {
 
     /// How the fullest node compares with the average.
     fn compare(&mut self, sums: &Sums, elapsed_ms: u64, tuning: &Tuning) {
-        let part = -(-(elapsed_ms as f64) / tuning.trend_ms as f64).exp_m1();
+        if sums.hottest.is_some_and(|hottest| hottest.is_hot()) {
+            return;
+        }
+        let part = |times: u64| -(-(elapsed_ms as f64) / (times * tuning.trend_ms) as f64).exp_m1();
+        // Forgotten slowly: fewer nodes for it and more nodes again would go on for ever.
+        let (rises, falls) = (part(UNEVEN_RISES_TIMES), part(UNEVEN_FALLS_TIMES));
         for ((uneven, total), most) in self.uneven.iter_mut().zip(sums.totals).zip(sums.most) {
             let Some(total) = total.filter(|total| *total > 0.0) else { continue };
             let now = (most * f64::from(sums.heard) / total).clamp(1.0, UNEVEN_MAX);
-            *uneven += part * (now - *uneven);
+            *uneven += if now > *uneven { rises } else { falls } * (now - *uneven);
         }
     }
 }
 
-/// One node's share of its limit, by the rate that is highest; none if no rate is known.
-pub fn pressure(node: &NodeView, bounds: &Bounds) -> Option<f64> {
-    let rates = [Signal::Cpu, Signal::Network, Signal::Ecpu].map(|signal| share(node, bounds, signal));
+/// One node's share of the level at which nodes are added, by the rate that is highest; none if no rate is known.
+pub fn pressure(node: &NodeView, bounds: &Bounds, tuning: &Tuning) -> Option<f64> {
+    let rates = [Signal::Cpu, Signal::Network, Signal::Ecpu];
+    let rates = rates.map(|signal| Some(share(node, bounds, signal)? / tuning.full_share(signal)));
     rates.into_iter().flatten().reduce(f64::max)
 }
 
@@ -140,6 +163,8 @@ struct Sums {
     totals: [Option<f64>; COUNTED.len()],
     /// The fullest node's.
     most: [f64; COUNTED.len()],
+    /// CPU time that saturated nodes are taken to want besides what they have.
+    hidden: f64,
     /// Nodes that were added up.
     heard: u32,
     /// All nodes serve, have slots and keep them.
@@ -156,6 +181,7 @@ impl Sums {
         let mut sums = Sums {
             totals: [None; COUNTED.len()],
             most: [0.0; COUNTED.len()],
+            hidden: 0.0,
             heard: 0,
             is_settled: snapshot.moving.is_empty(),
             delay_ms: 0.0,
@@ -170,7 +196,7 @@ impl Sums {
                 continue;
             }
             slots += u64::from(node.slots);
-            let Some(pressure) = pressure(node, bounds) else { continue };
+            let Some(pressure) = pressure(node, bounds, tuning) else { continue };
             slots_heard += u64::from(node.slots);
             sums.add(node, bounds, tuning);
             if node.state == NodeState::Serving {
@@ -186,6 +212,10 @@ impl Sums {
         }
         if let Some(hottest) = &mut sums.hottest {
             hottest.average = pressures / f64::from(pressed);
+        }
+        // One hot node is cooled by moving slots; more nodes would not help it.
+        if !(sums.is_settled && sums.hottest.is_some_and(|hottest| hottest.is_hot())) {
+            sums.totals[1] = sums.totals[1].map(|cpu| cpu + sums.hidden);
         }
         sums.is_complete = slots_heard == slots;
         sums.is_settled &= sums.is_complete;
@@ -208,7 +238,11 @@ impl Sums {
         for ((total, most), signal) in self.totals.iter_mut().zip(&mut self.most).zip(COUNTED) {
             let Some(share) = share(node, bounds, signal) else { continue };
             let share = match signal {
-                Signal::Cpu if is_saturated => share.clamp(tuning.out_busy_share, 1.0) * SATURATED_FACTOR,
+                Signal::Cpu if is_saturated => {
+                    let share = share.clamp(tuning.out_busy_share, 1.0);
+                    self.hidden += share * (SATURATED_FACTOR - 1.0);
+                    share
+                }
                 _ => share,
             };
             *most = most.max(share);
@@ -311,7 +345,11 @@ fn median(sorted: &[f64]) -> f64 {
 }
 
 /// Room is kept for so many standard deviations of noise and of what was missed.
-const MARGIN_DEVIATIONS: f64 = 2.5;
+const MARGIN_DEVIATIONS: f64 = 2.0;
+
+/// What the fullest node has more is learnt in so many times as long as a trend takes, and forgotten in so many.
+const UNEVEN_RISES_TIMES: u64 = 2;
+const UNEVEN_FALLS_TIMES: u64 = 60;
 
 /// Nodes are not added for more unevenness than placement allows; hot slots are moved instead.
 const UNEVEN_MAX: f64 = swell_ring::placement::LOAD_PERCENT_MAX as f64 / 100.0;

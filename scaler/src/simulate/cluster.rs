@@ -1,9 +1,12 @@
 //! Nodes in virtual time: they take a while to start, then to be filled with slots, and cost from the first second.
 
+use std::collections::BTreeMap;
+
 use swell_ring::{Candidate, Epoch, Member, NodeId, Slot, SlotMap, SlotSet, all_slots, place};
 
 use super::Machine;
 use super::shapes::Load;
+use crate::policy::RING_WEIGHT;
 
 /// Planning figures leave so much room before a node is at its end.
 pub const BURST: f64 = 1.25;
@@ -43,6 +46,8 @@ pub struct Tick {
     pub measured: f64,
     /// The place of the node with the hot slot.
     pub hot_at: Option<usize>,
+    /// Some node takes or gives slots.
+    pub is_filling: bool,
 }
 
 /// All nodes.
@@ -58,6 +63,8 @@ pub struct Cluster {
     /// Slots on their way for their heat: until when.
     pub moving: Option<(u32, Vec<(SlotSet, NodeId)>)>,
     pub moves: u64,
+    /// Nodes that should hold less than the others, by what the policy says.
+    pub ring_weights: BTreeMap<NodeId, u32>,
 }
 
 impl Cluster {
@@ -72,6 +79,7 @@ impl Cluster {
             slots,
             moving: None,
             moves: 0,
+            ring_weights: BTreeMap::new(),
         };
         cluster.add(nodes, 0);
         for node in &mut cluster.nodes {
@@ -193,6 +201,7 @@ impl Cluster {
             wanted: work.max(memory),
             measured: work.min(BURST).max(memory),
             hot_at,
+            is_filling: busy > 0,
         }
     }
 
@@ -210,7 +219,9 @@ impl Cluster {
     fn spread(&mut self) {
         let Some(known) = &mut self.slots else { return };
         let serving = self.nodes.iter().filter(|node| node.phase == Phase::Serving);
-        let serving: Vec<Candidate> = serving.map(|node| Candidate { id: NodeId(node.id), weight: 1 }).collect();
+        let weight = |id| self.ring_weights.get(&id).copied().unwrap_or(RING_WEIGHT);
+        let candidate = |id| Candidate { id, weight: weight(id) };
+        let serving: Vec<Candidate> = serving.map(|node| candidate(NodeId(node.id))).collect();
         let placed = place(&serving, known);
         let member = |node: &Candidate| Member { id: node.id, address: String::new(), zone: String::new() };
         let map = serving.iter().map(member).fold(SlotMap::empty(), SlotMap::with_member);

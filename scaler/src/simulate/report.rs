@@ -271,7 +271,8 @@ fn clairvoyant(loads: &[Load]) -> Score {
     let mut score = Score::default();
     for load in loads {
         let nodes = load.nodes().ceil().max(1.0);
-        let tick = Tick { nodes: nodes as u32, capacity: nodes, wanted: 1.0, measured: 1.0, hot_at: None };
+        let tick =
+            Tick { nodes: nodes as u32, capacity: nodes, wanted: 1.0, measured: 1.0, hot_at: None, is_filling: false };
         score.note(load, &tick);
     }
     score.nodes = Vec::new();

@@ -38,16 +38,16 @@ const HALVE_SECONDS: u32 = 900;
 impl Rival {
     /// The threshold policy at these thresholds.
     pub fn thresholds() -> Vec<(String, Rival)> {
-        let at = [0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0];
+        let at = [0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 1.0];
         let rival = |at| Rival::Threshold(Threshold { at, wanted: Default::default() });
-        at.into_iter().map(|at| (format!("threshold {at:.2}"), rival(at))).collect()
+        at.into_iter().map(|at| (format!("threshold {at}"), rival(at))).collect()
     }
 
     /// ElastiCache's rule at these triggers.
     pub fn doublings() -> Vec<(String, Rival)> {
         let at = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
         let rival = |trigger| Rival::Doubling(Doubling { trigger, changed: None, low_since: None });
-        at.into_iter().map(|at| (format!("doubling from {at:.2}"), rival(at))).collect()
+        at.into_iter().map(|at| (format!("doubling from {at}"), rival(at))).collect()
     }
 
     /// How many nodes it begins with, if it says.

@@ -1,6 +1,6 @@
 //! One way to choose the number of nodes, under one load.
 
-use swell_ring::{SlotMap, SlotSet};
+use swell_ring::{Slot, SlotMap, SlotSet};
 
 use super::Options;
 use super::cluster::{BURST, Cluster, Phase, Tick, no_map};
@@ -89,6 +89,10 @@ impl Ours {
         self.look(load, tick);
         let mut moving = SlotSet::new();
         self.cluster.moving.iter().flat_map(|(_, moves)| moves).for_each(|(slots, _)| moving.add(slots));
+        if tick.is_filling {
+            // Which ones is known to nobody here.
+            Slot::new(0).into_iter().for_each(|slot| moving.insert(slot));
+        }
         let snapshot = Snapshot {
             at_ms: 1000 * (u64::from(now) + 1),
             nodes: std::mem::take(&mut self.nodes),
@@ -111,6 +115,7 @@ impl Ours {
             }
         }
         if !moves.is_empty() {
+            self.cluster.ring_weights = self.policy.ring_weights().clone();
             self.cluster.relocate(moves, load, now);
         }
     }
