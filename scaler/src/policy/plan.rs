@@ -13,6 +13,9 @@ use super::{Step, why};
 /// A node's weight on the ring. One with hot slots has less, down to one.
 pub const RING_WEIGHT: u32 = 100;
 
+/// Placement leaves nodes alone that have nearly their share.
+const LIGHT_WEIGHT_MAX: u32 = swell_ring::placement::LOAD_PERCENT_MIN as u32;
+
 /// A node that was hot is so no more below this part of the average,
 const COLD_TIMES: f64 = 0.8;
 
@@ -130,10 +133,12 @@ impl Planner {
     fn lighten(&mut self, snapshot: &Snapshot<'_>, hottest: &Hottest, decisions: &[Decision]) {
         let node = &snapshot.nodes[hottest.at];
         let given: usize = decisions.iter().map(|decision| moved(decision).map_or(0, SlotSet::len)).sum();
-        let stays = (node.slots as usize).saturating_sub(given);
+        let stays = snapshot.map.slots_of(node.id).len().saturating_sub(given);
         let share = swell_ring::SLOTS / snapshot.nodes.len().max(1);
-        let weight = (RING_WEIGHT as usize * stays / share.max(1)).clamp(1, RING_WEIGHT as usize);
-        self.weights.insert(node.id, weight as u32);
+        let weight = (RING_WEIGHT as usize * stays / share.max(1)).clamp(1, RING_WEIGHT as usize) as u32;
+        if weight < LIGHT_WEIGHT_MAX {
+            self.weights.insert(node.id, weight);
+        }
     }
 }
 
