@@ -73,15 +73,15 @@ pub fn loads(shape: Shape, nodes: u32, seconds: u32, seed: u64) -> Vec<Load> {
     let mut hot_slot = random.slot();
     let load = |second: u32| {
         let at = f64::from(second) / f64::from(seconds);
-        let (mut work, mut memory) = (0.5, 0.3);
-        match shape {
-            Shape::Step => work = [0.2, 0.8, 0.2, 0.5, 0.1, 0.6][(at * 6.0) as usize % 6],
-            Shape::Ramp => work = 0.1 + 0.75 * (1.0 - (2.0 * at - 1.0).abs()),
-            Shape::Sine => work = 0.5 - 0.35 * (TAU * 3.0 * at).cos(),
-            Shape::FlashCrowd => work = 0.2 * (1.0 + 3.0 * crowds.iter().map(|crowd| crowd.at(second)).sum::<f64>()),
-            Shape::HotKey => work = 0.45,
-            Shape::Leak => (work, memory) = (0.2, 0.2 + 0.65 * (at * 3.0).fract()),
-        }
+        let steady = 0.3;
+        let (work, memory) = match shape {
+            Shape::Step => ([0.2, 0.8, 0.2, 0.5, 0.1, 0.6][(at * 6.0) as usize % 6], steady),
+            Shape::Ramp => (0.1 + 0.75 * (1.0 - (2.0 * at - 1.0).abs()), steady),
+            Shape::Sine => (0.5 - 0.35 * (TAU * 3.0 * at).cos(), steady),
+            Shape::FlashCrowd => (0.2 * (1.0 + 3.0 * crowds.iter().map(|crowd| crowd.at(second)).sum::<f64>()), steady),
+            Shape::HotKey => (0.45, steady),
+            Shape::Leak => (0.2, 0.2 + 0.65 * (at * 3.0).fract()),
+        };
         slow += (random.normal() * SLOW_NOISE - slow) * SLOW_PART;
         let noise = 1.0 + slow / SLOW_PART.sqrt() + random.normal() * QUICK_NOISE;
         let scale = f64::from(nodes);
