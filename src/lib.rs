@@ -22,6 +22,7 @@ pub mod print;
 pub mod ready;
 pub mod run;
 pub mod signals;
+pub mod simulate_cli;
 pub mod status;
 
 #[cfg(test)]
