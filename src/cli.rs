@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::config::layers::{Typed, Written};
 use crate::loadtest_cli::Loadtest;
 use crate::machine::Machine;
+use crate::simulate_cli::Simulate;
 use crate::{Parts, bill, nodes, place, print};
 use flags::{Flags, OfNode, OfPeople, OfProxy, OfScaler, OfServe};
 
@@ -140,6 +141,8 @@ enum Task {
         #[command(subcommand)]
         tool: Loadtest,
     },
+    /// Try the scaling policy on made-up loads in virtual time, beside other policies
+    Simulate(Simulate),
     /// Print a reference page
     Print {
         #[command(subcommand)]
@@ -235,6 +238,7 @@ impl Cli {
             }
             Task::Health { reach } => bill::health(&resolve(&reach.typed())?)?,
             Task::Loadtest { tool } => tool.run()?,
+            Task::Simulate(simulate) => simulate.run(out)?,
             Task::Print { page } => out.write_all(page.text(parts).as_bytes())?,
         }
         Ok(())

@@ -9,6 +9,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use swell_engine::commands::table::tables;
+use swell_engine::spec::{Spec, Spread};
 use swell_node::Node;
 use swell_node::control::ScalingMode;
 use swell_node::host::{EMBEDDED, Host, HostConfig, HostError};
@@ -103,6 +105,21 @@ impl Embedded {
 /// Whether the embedded node is all there will be: then clients need not wait for anything else.
 pub fn is_alone(config: &Config) -> bool {
     config.first_node == FirstNode::Embedded && config.nodes_max == 1
+}
+
+/// The commands that are atomic over several keys: where there may be several nodes, they answer CROSSSLOT when their keys
+/// lie in several slots, whoever owns those now.
+pub fn atomic_commands() -> Vec<String> {
+    let is_atomic = |spec: &&Spec| spec.spread == Spread::Gather;
+    let mut names: Vec<String> = tables()
+        .resp
+        .iter()
+        .map(|command| command.spec)
+        .filter(is_atomic)
+        .map(|spec| spec.name.to_uppercase())
+        .collect();
+    names.sort_unstable();
+    names
 }
 
 impl ClusterError {

@@ -182,8 +182,8 @@ options! {
     first_node: FirstNode = OneOf(FirstNode::NAMES), "embedded|process", DefaultValue::Fixed("embedded");
     /// Nodes to start with, and never fewer.
     nodes_min: usize = Count { min: 1, max: NODES_MAX }, "N", DefaultValue::Fixed("1");
-    /// Nodes at most; with more than one, atomic commands whose keys lie in several slots answer CROSSSLOT:
-    /// transactions, MSET, MSETNX, RENAME, RENAMENX, COPY and LCS are those that it can happen to.
+    /// Nodes at most; with more than one, atomic commands whose keys lie in several slots answer CROSSSLOT: COPY, EXEC,
+    /// MSET, MSETNX, RENAME, RENAMENX.
     nodes_max: usize = Count { min: 1, max: NODES_MAX }, "N",
         DefaultValue::OfOthers { words: "as many as `nodes-min`", value: |others, _| others("nodes_min") };
     /// Whether nodes are added and removed, and slots moved, as the load asks for it; dry-run only says what would be

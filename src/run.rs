@@ -47,6 +47,14 @@ pub const PARTS: Parts = Parts {
 /// that are not there in time.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     let prices = begin(&config)?;
+    if config.nodes_max > 1 {
+        let (nodes_max, commands) = (config.nodes_max, cluster::atomic_commands().join(" "));
+        tracing::info!(
+            nodes_max,
+            commands,
+            "with keys in several slots these answer CROSSSLOT, as there may be several nodes"
+        );
+    }
     let (_data_dir, identity) = match &config.data_dir {
         Some(dir) => DataDir::open(dir).map(|(held, identity)| (Some(held), identity))?,
         None => (None, Identity::new()),

@@ -11,4 +11,5 @@ mod long_replies;
 mod memory;
 mod nodes_cli;
 mod pages;
+mod scaling;
 mod several;

@@ -14,6 +14,7 @@ mod ready;
 pub mod scale;
 pub mod scaler;
 mod settle;
+pub mod simulate;
 pub mod store;
 mod writer;
 
