@@ -274,6 +274,20 @@ fn what_depends_on_other_options_follows_them() {
 }
 
 #[test]
+fn nodes_are_held_to_parts_of_cores() {
+    let config = resolve(Some("node-cpus = 0.5"), &[], &[("node_memory_max", "64mb")]).expect("it fits");
+    assert_eq!((config.node_cpus, config.node_workers, config.node_memory_max), (0.5, 1, 64 << 20));
+    let config = resolve(None, &[("SWELL_NODE_CPUS", "2.5")], &[]).expect("it fits");
+    assert_eq!((config.node_cpus, config.node_workers, config.pin), (2.5, 3, true));
+    assert!(config.explain().contains("node-cpus = \"2.5\""), "{}", config.explain());
+    for wrong in ["-1", "0.001", "nan", "inf", "1e1", "", ".", "257"] {
+        let error = refused(None, &[], &[("node_cpus", wrong)]);
+        let wanted = "a number of cores from 0.01 to 256, such as 0.5, or 0 for no limit";
+        assert_eq!(error, format!("--node-cpus: {wrong:?} does not fit: it takes {wanted}"));
+    }
+}
+
+#[test]
 fn links_are_sockets_or_need_a_token() {
     let link =
         |text: &str| resolve(None, &[], &[("link", text)]).map(|config| config.link.map(|link| link.to_string()));
