@@ -4,5 +4,6 @@
 //! `bench` compares servers over real sockets.
 
 pub mod bench;
+pub mod verified;
 pub mod workload;
 pub mod zipf;
