@@ -283,7 +283,7 @@ impl Load {
         self.epoll.wait(WAKE_EVERY, events).context("epoll failed")?;
         for event in events.iter() {
             if event.token == self.lines.len() {
-                self.ticker.iter().for_each(|ticker| drop(ticker.take()));
+                let _ticks = self.ticker.as_ref().map(Ticker::take);
                 continue;
             }
             if event.writable {
