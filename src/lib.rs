@@ -22,6 +22,7 @@ pub mod print;
 pub mod ready;
 pub mod run;
 pub mod signals;
+pub mod status;
 
 #[cfg(test)]
 mod testing;

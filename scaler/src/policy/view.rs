@@ -18,6 +18,14 @@ pub struct Bounds {
     pub node_cores: f64,
 }
 
+impl Bounds {
+    /// The same with at least one node, and a maximum that is not below the minimum.
+    pub fn sane(self) -> Bounds {
+        let nodes_min = self.nodes_min.max(1);
+        Bounds { nodes_min, nodes_max: self.nodes_max.max(nodes_min), ..self }
+    }
+}
+
 /// What a node is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -124,4 +132,11 @@ pub struct Held {
     pub why: Why,
     /// Out of cores, out of memory, at the maximum of nodes.
     pub reason: String,
+}
+
+impl Held {
+    /// Whether the other one tells a person nothing new.
+    pub fn is_like(&self, other: &Held) -> bool {
+        (self.why.signal, self.why.node, &self.reason) == (other.why.signal, other.why.node, &other.reason)
+    }
 }

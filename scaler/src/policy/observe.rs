@@ -1,0 +1,265 @@
+//! Observe: level and trend of what all nodes use together, and how hard each of them is pressed.
+//!
+//! Totals, because a total stays as it is while slots move. A level is exponentially smoothed; a trend is the median of
+//! the differences over a window (after Theil 1950 and Sen 1968), so that one jump is a jump and not a slope: whoever
+//! takes it for a slope orders far too much.
+
+use super::tuning::Tuning;
+use super::view::{Bounds, NodeState, NodeView, Signal, Snapshot};
+
+/// Signals that are added up over nodes, and by which nodes are counted.
+pub const COUNTED: [Signal; 4] = [Signal::Memory, Signal::Cpu, Signal::Network, Signal::Ecpu];
+
+/// Differences that make a trend.
+const DIFFERENCES: usize = 8;
+
+/// A total that is over its level in so many snapshots in a row is no blip.
+const IN_A_ROW: usize = 3;
+
+/// Forecasts that wait to be compared with what came.
+const FORECASTS_MAX: usize = 8;
+
+/// A node with this busy share has no more to give; how much more is wanted cannot be seen.
+const SATURATED_SHARE: f64 = 0.97;
+
+/// So much is then assumed. With the head-room it doubles the nodes.
+const SATURATED_FACTOR: f64 = 1.5;
+
+/// Late loops count from this busy share on: below, it is somebody else who has the machine's cores.
+const DELAY_BUSY_SHARE_MIN: f64 = 0.5;
+
+/// Everything that was seen of the totals.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    totals: [Trend; COUNTED.len()],
+    last_ms: Option<u64>,
+}
+
+/// What a snapshot says, with what those before it said.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// In units of one node's figure: 2.5 means that two and a half nodes are filled to their limits.
+    pub totals: [Total; COUNTED.len()],
+    pub delay_ms: f64,
+    /// Nodes whose loops are late for want of CPU, or which are at their end.
+    pub saturated: u32,
+    /// Every serving node with slots was heard.
+    pub is_complete: bool,
+    pub hottest: Option<Hottest>,
+}
+
+/// One signal of all nodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Total {
+    pub level: f64,
+    /// Where it will be when a node asked for now serves.
+    pub forecast: f64,
+    /// What forecasts have missed lately.
+    pub margin: f64,
+    /// It has a limit and was seen.
+    pub is_known: bool,
+}
+
+/// The node that is pressed hardest.
+#[derive(Clone, Copy, Debug)]
+pub struct Hottest {
+    /// Its place in the snapshot.
+    pub at: usize,
+    /// Its highest share of a limit (memory aside).
+    pub pressure: f64,
+    pub average: f64,
+}
+
+impl Observer {
+    pub fn new(_: &Tuning) -> Observer {
+        Observer { totals: Default::default(), last_ms: None }
+    }
+
+    /// Adds a snapshot; nothing if it says nothing new.
+    pub fn note(&mut self, snapshot: &Snapshot<'_>, bounds: &Bounds, tuning: &Tuning) -> Option<Seen> {
+        if self.last_ms.is_some_and(|last| snapshot.at_ms <= last) {
+            return None;
+        }
+        let sums = Sums::of(snapshot, bounds, tuning)?;
+        self.last_ms = Some(snapshot.at_ms);
+        let mut totals = [Total::default(); COUNTED.len()];
+        for ((trend, total), sum) in self.totals.iter_mut().zip(&mut totals).zip(&sums.totals) {
+            *total = match sum {
+                Some(sum) => trend.note(snapshot.at_ms, *sum, tuning),
+                None => Total::default(),
+            };
+        }
+        Some(Seen {
+            totals,
+            delay_ms: sums.delay_ms,
+            saturated: sums.saturated,
+            is_complete: sums.is_complete,
+            hottest: sums.hottest,
+        })
+    }
+}
+
+/// One node's share of its limit, by the rate that is highest; none if no rate is known.
+pub fn pressure(node: &NodeView, bounds: &Bounds) -> Option<f64> {
+    let rates = [Signal::Cpu, Signal::Network, Signal::Ecpu].map(|signal| share(node, bounds, signal));
+    rates.into_iter().flatten().reduce(f64::max)
+}
+
+/// A node's share of its limit; none if there is no limit, or no figure.
+fn share(node: &NodeView, bounds: &Bounds, signal: Signal) -> Option<f64> {
+    let (value, limit) = match signal {
+        Signal::Memory => (node.used_bytes as f64, bounds.node_memory_bytes as f64),
+        Signal::Cpu => (node.busy_share, 1.0),
+        Signal::Network => (node.network_bytes_per_second, bounds.node_network_bytes_per_second),
+        Signal::Ecpu => (node.ecpu_per_second, bounds.node_ecpu_per_second),
+        _ => return None,
+    };
+    (limit > 0.0 && value.is_finite() && value >= 0.0).then(|| value / limit)
+}
+
+/// What one snapshot's nodes come to.
+struct Sums {
+    totals: [Option<f64>; COUNTED.len()],
+    delay_ms: f64,
+    saturated: u32,
+    is_complete: bool,
+    hottest: Option<Hottest>,
+}
+
+impl Sums {
+    /// None if nobody serves, or nobody says anything.
+    fn of(snapshot: &Snapshot<'_>, bounds: &Bounds, tuning: &Tuning) -> Option<Sums> {
+        let mut sums =
+            Sums { totals: [None; COUNTED.len()], delay_ms: 0.0, saturated: 0, is_complete: true, hottest: None };
+        let (mut slots, mut slots_heard, mut pressed, mut pressures) = (0u64, 0u64, 0u32, 0.0);
+        for (at, node) in snapshot.nodes.iter().enumerate().filter(|(_, node)| node.state != NodeState::Starting) {
+            slots += u64::from(node.slots);
+            let Some(pressure) = pressure(node, bounds) else { continue };
+            slots_heard += u64::from(node.slots);
+            sums.add(node, bounds, tuning);
+            if node.state == NodeState::Serving {
+                pressed += 1;
+                pressures += pressure;
+                if sums.hottest.is_none_or(|hottest| pressure > hottest.pressure) {
+                    sums.hottest = Some(Hottest { at, pressure, average: 0.0 });
+                }
+            }
+        }
+        if pressed == 0 {
+            return None;
+        }
+        if let Some(hottest) = &mut sums.hottest {
+            hottest.average = pressures / f64::from(pressed);
+        }
+        sums.is_complete = slots_heard == slots;
+        if slots_heard > 0 && !sums.is_complete {
+            // Who is silent is taken to be like the others.
+            let scale = slots as f64 / slots_heard as f64;
+            sums.totals.iter_mut().flatten().for_each(|total| *total *= scale);
+        }
+        Some(sums)
+    }
+
+    fn add(&mut self, node: &NodeView, bounds: &Bounds, tuning: &Tuning) {
+        let is_late = node.loop_delay_ms > tuning.delay_ms_max && node.busy_share >= DELAY_BUSY_SHARE_MIN;
+        let is_saturated = is_late || node.busy_share >= SATURATED_SHARE;
+        if node.loop_delay_ms.is_finite() {
+            self.delay_ms = self.delay_ms.max(node.loop_delay_ms);
+        }
+        self.saturated += u32::from(is_saturated);
+        for (total, signal) in self.totals.iter_mut().zip(COUNTED) {
+            let Some(share) = share(node, bounds, signal) else { continue };
+            let share = match signal {
+                Signal::Cpu if is_saturated => share.clamp(tuning.out_busy_share, 1.0) * SATURATED_FACTOR,
+                _ => share,
+            };
+            *total = Some(total.unwrap_or(0.0) + share);
+        }
+    }
+}
+
+/// Level and trend of one figure at irregular times.
+#[derive(Clone, Debug, Default)]
+struct Trend {
+    level: f64,
+    at_ms: Option<u64>,
+    /// The last values, for what is no blip.
+    recent: [f64; IN_A_ROW],
+    /// When the last difference began, and the level then.
+    mark: (u64, f64),
+    /// Per second.
+    differences: [f64; DIFFERENCES],
+    noted: usize,
+    slope: f64,
+    /// Forecasts that wait: when they are due, and what they say.
+    forecasts: [(u64, f64); FORECASTS_MAX],
+    forecasts_from: usize,
+    forecasts_len: usize,
+    /// The mean square of what they missed, falls only.
+    missed: f64,
+}
+
+impl Trend {
+    fn note(&mut self, at_ms: u64, value: f64, tuning: &Tuning) -> Total {
+        match self.at_ms {
+            None => {
+                (self.level, self.mark, self.recent) = (value, (at_ms, value), [value; IN_A_ROW]);
+            }
+            Some(last) => {
+                let part = -(-((at_ms - last) as f64) / tuning.level_ms as f64).exp_m1();
+                let ahead = self.level + self.slope * (at_ms - last) as f64 / 1000.0;
+                self.level = (ahead + part * (value - ahead)).max(0.0);
+                self.recent.rotate_left(1);
+                self.recent[IN_A_ROW - 1] = value;
+            }
+        }
+        self.at_ms = Some(at_ms);
+        self.measure(at_ms, tuning);
+        let lasting = self.recent.iter().copied().fold(f64::INFINITY, f64::min);
+        let level = self.level.max(lasting);
+        let forecast = (level + self.slope * tuning.ready_ms as f64 / 1000.0).max(0.0);
+        self.compare(at_ms, level, forecast, tuning);
+        let margin = (MARGIN_DEVIATIONS * self.missed.sqrt()).min(tuning.margin_part_max * level);
+        Total { level, forecast, margin, is_known: true }
+    }
+
+    /// A difference for each part of the window; the slope is their median.
+    fn measure(&mut self, at_ms: u64, tuning: &Tuning) {
+        let elapsed = at_ms - self.mark.0;
+        if elapsed < (tuning.trend_ms / DIFFERENCES as u64).max(1) {
+            return;
+        }
+        self.differences[self.noted % DIFFERENCES] = (self.level - self.mark.1) * 1000.0 / elapsed as f64;
+        self.noted += 1;
+        self.mark = (at_ms, self.level);
+        if self.noted >= DIFFERENCES / 2 {
+            let mut sorted = self.differences;
+            let sorted = &mut sorted[..self.noted.min(DIFFERENCES)];
+            sorted.sort_by(f64::total_cmp);
+            let middle = sorted.len() / 2;
+            self.slope = (sorted[middle] + sorted[(sorted.len() - 1) / 2]) / 2.0;
+        }
+        if self.forecasts_len < FORECASTS_MAX {
+            let ahead = (self.level + self.slope * tuning.ready_ms as f64 / 1000.0).max(0.0);
+            let at = (self.forecasts_from + self.forecasts_len) % FORECASTS_MAX;
+            self.forecasts[at] = (at_ms + tuning.ready_ms, ahead);
+            self.forecasts_len += 1;
+        }
+    }
+
+    /// What the forecasts that are due have missed. Only too little counts: too much costs nobody a wait.
+    fn compare(&mut self, at_ms: u64, level: f64, _forecast: f64, _: &Tuning) {
+        while self.forecasts_len > 0 && self.forecasts[self.forecasts_from].0 <= at_ms {
+            let missed = (level - self.forecasts[self.forecasts_from].1).max(0.0);
+            self.missed += MISSED_PART * (missed * missed - self.missed);
+            self.forecasts_from = (self.forecasts_from + 1) % FORECASTS_MAX;
+            self.forecasts_len -= 1;
+        }
+    }
+}
+
+/// Room is kept for so many standard deviations of what was missed.
+const MARGIN_DEVIATIONS: f64 = 2.0;
+
+/// The weight of the newest forecast among those that were compared.
+const MISSED_PART: f64 = 0.05;

@@ -1,0 +1,207 @@
+//! Plan: which slots go where, and which node goes. The ring says where slots belong; only as many move as have to.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use swell_ring::{Candidate, NodeId, Slot, SlotSet, moves, place};
+
+use super::observe::{Hottest, Seen, pressure};
+use super::tuning::{Plan, Tuning};
+use super::view::{Action, Bounds, Decision, Held, NodeState, NodeView, Signal, Snapshot, Why};
+use super::{Step, why};
+
+/// A node is hot when it is pressed so many times harder than the average,
+const HOT_TIMES: f64 = 1.3;
+
+/// and at least to this share of a limit: below, it hurts nobody.
+const HOT_PRESSURE_MIN: f64 = 0.6;
+
+/// A node's weight on the ring. A hot one has less, down to one.
+const WEIGHT: u32 = 100;
+
+/// Moves of one step at most take slots off one hot node to so many others.
+const HOT_TARGETS_MAX: usize = 8;
+
+/// What was planned before.
+#[derive(Clone, Debug, Default)]
+pub struct Planner {
+    /// The node that is hot, and since when.
+    hot: Option<(NodeId, u64)>,
+    /// Nodes with hot slots, which keep fewer of the others.
+    weights: BTreeMap<NodeId, u32>,
+}
+
+impl Planner {
+    /// Adds moves to the step: slots for nodes that have none, then slots off a hot node.
+    pub fn plan(&mut self, snapshot: &Snapshot<'_>, seen: &Seen, bounds: &Bounds, tuning: &Tuning, step: &mut Step) {
+        if tuning.plan == Plan::Slots && snapshot.nodes.iter().any(|node| is_empty(node)) {
+            self.hot = None;
+            step.decisions.extend(self.fill(snapshot));
+            return;
+        }
+        let Some(hottest) = seen.hottest.filter(|_| seen.is_complete) else { return };
+        if !self.is_hot(snapshot, &hottest, tuning) {
+            return;
+        }
+        match cool(snapshot, &hottest, bounds) {
+            Some(decisions) => {
+                self.hot = None;
+                self.lighten(snapshot, &hottest, &decisions);
+                step.decisions.extend(decisions);
+            }
+            None => step.held.push(alone(snapshot, &hottest)),
+        }
+    }
+
+    /// Slots for serving nodes that have none: the share that they keep when all that are starting have come.
+    fn fill(&mut self, snapshot: &Snapshot<'_>) -> Vec<Decision> {
+        self.weights.retain(|id, _| snapshot.nodes.iter().any(|node| node.id == *id));
+        let staying = snapshot.nodes.iter().filter(|node| node.state != NodeState::Draining);
+        let weight = |id: NodeId| self.weights.get(&id).copied().unwrap_or(WEIGHT);
+        let candidates: Vec<Candidate> =
+            staying.map(|node| Candidate { id: node.id, weight: weight(node.id) }).collect();
+        let serves = |id: NodeId| snapshot.nodes.iter().any(|node| node.id == id && node.state == NodeState::Serving);
+        let mut by_target: BTreeMap<NodeId, SlotSet> = BTreeMap::new();
+        for group in moves(snapshot.map, &place(&candidates, snapshot.map)) {
+            by_target.entry(group.to).or_default().add(&group.slots);
+        }
+        let nodes = candidates.len() as f64;
+        let decision = |(to, slots): (NodeId, SlotSet)| {
+            let before = snapshot.map.slots_of(to).len();
+            let text = format!("node {to} has {before} slots of its share and takes {}", slots.len());
+            let share = swell_ring::SLOTS as f64 / nodes;
+            let why = Why { node: Some(to.0), ..why(Signal::Bounds, before as f64, share, share, text) };
+            Decision { action: Action::Move { slots, to }, why }
+        };
+        by_target.into_iter().filter(|(to, _)| serves(*to)).map(decision).collect()
+    }
+
+    /// Whether the hottest node has been far above the others for a while.
+    fn is_hot(&mut self, snapshot: &Snapshot<'_>, hottest: &Hottest, tuning: &Tuning) -> bool {
+        let id = snapshot.nodes[hottest.at].id;
+        let is_above = hottest.pressure >= HOT_PRESSURE_MIN && hottest.pressure > HOT_TIMES * hottest.average;
+        let is_settled = snapshot.nodes.iter().all(|node| node.state == NodeState::Serving);
+        if !is_above || !is_settled {
+            self.hot = None;
+            return false;
+        }
+        match self.hot {
+            Some((hot, since)) if hot == id => snapshot.at_ms.saturating_sub(since) >= tuning.heat_ms,
+            _ => {
+                self.hot = Some((id, snapshot.at_ms));
+                false
+            }
+        }
+    }
+
+    /// A node that gave slots away for its heat is not filled up again.
+    fn lighten(&mut self, snapshot: &Snapshot<'_>, hottest: &Hottest, decisions: &[Decision]) {
+        let node = &snapshot.nodes[hottest.at];
+        let given: usize = decisions.iter().map(|decision| moved(decision).map_or(0, SlotSet::len)).sum();
+        let stays = (node.slots as usize).saturating_sub(given);
+        let share = swell_ring::SLOTS / snapshot.nodes.len().max(1);
+        let weight = (WEIGHT as usize * stays / share.max(1)).clamp(1, WEIGHT as usize);
+        self.weights.insert(node.id, weight as u32);
+    }
+}
+
+/// The nodes whose leaving moves the fewest bytes: never the embedded one, never the last.
+pub fn leavers(snapshot: &Snapshot<'_>, count: usize) -> Vec<NodeId> {
+    let serving = snapshot.nodes.iter().filter(|node| node.state == NodeState::Serving);
+    let mut nodes: Vec<&NodeView> = serving.clone().filter(|node| !node.is_embedded).collect();
+    nodes.sort_by_key(|node| (node.used_bytes, Reverse(node.id)));
+    nodes.truncate(count.min(serving.count().saturating_sub(1)));
+    nodes.into_iter().map(|node| node.id).collect()
+}
+
+fn is_empty(node: &NodeView) -> bool {
+    node.state == NodeState::Serving && node.slots == 0
+}
+
+fn moved(decision: &Decision) -> Option<&SlotSet> {
+    match &decision.action {
+        Action::Move { slots, .. } => Some(slots),
+        _ => None,
+    }
+}
+
+/// Moves that bring a hot node down to the average, to the nodes that have the least to do: its heaviest slots if
+/// others have room for them, which moves the fewest bytes, else the slots beside them. None if that does not help.
+fn cool(snapshot: &Snapshot<'_>, hottest: &Hottest, bounds: &Bounds) -> Option<Vec<Decision>> {
+    let hot = &snapshot.nodes[hottest.at];
+    let mut others: Vec<(f64, NodeId)> = snapshot
+        .nodes
+        .iter()
+        .filter(|node| node.id != hot.id && node.state == NodeState::Serving)
+        .filter_map(|node| Some((pressure(node, bounds)?, node.id)))
+        .collect();
+    others.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+    others.truncate(HOT_TARGETS_MAX);
+    let slots = by_weight(snapshot, hot, hottest.pressure);
+    let mut given: BTreeMap<NodeId, SlotSet> = BTreeMap::new();
+    let mut left = hottest.pressure;
+    let mut stays = slots.len();
+    for (slot, load) in slots {
+        if left <= hottest.average || stays <= 1 {
+            break;
+        }
+        let Some(coldest) = others.iter_mut().min_by(|one, other| one.0.total_cmp(&other.0)) else { break };
+        // A slot that would only make another node as hot stays, and the others make room for it.
+        if coldest.0 + load > hottest.average.max(coldest.0) + (left - hottest.average) / 2.0 {
+            continue;
+        }
+        coldest.0 += load;
+        left -= load;
+        stays -= 1;
+        given.entry(coldest.1).or_default().insert(slot);
+    }
+    let is_better = left < hottest.pressure - COOLER_MIN * (hottest.pressure - hottest.average);
+    let decision = |(to, slots): (NodeId, SlotSet)| {
+        let text = format!(
+            "node {} is at {:.0} % of a limit and the average at {:.0} %: {} of its slots go to node {to}",
+            hot.id,
+            100.0 * hottest.pressure,
+            100.0 * hottest.average,
+            slots.len()
+        );
+        let why = why(Signal::Heat, hottest.pressure, HOT_TIMES * hottest.average, left, text);
+        Decision { action: Action::Move { slots, to }, why: Why { node: Some(hot.id.0), ..why } }
+    };
+    (is_better && !given.is_empty()).then(|| given.into_iter().map(decision).collect())
+}
+
+/// Moves must take at least this part of what is above the average.
+const COOLER_MIN: f64 = 0.2;
+
+/// A node's slots with what each adds to its pressure, heaviest first: the known ones, then the rest, which is taken to
+/// be spread evenly.
+fn by_weight(snapshot: &Snapshot<'_>, node: &NodeView, pressure: f64) -> Vec<(Slot, f64)> {
+    let mut rest = snapshot.map.slots_of(node.id);
+    let mut slots: Vec<(Slot, f64)> = Vec::new();
+    for &(number, share) in &node.heat {
+        let Some(slot) = Slot::new(number).filter(|slot| rest.contains(*slot)) else { continue };
+        if share.is_finite() && share > 0.0 {
+            rest.remove(slot);
+            slots.push((slot, share.min(1.0) * pressure));
+        }
+    }
+    slots.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
+    let known: f64 = slots.iter().map(|(_, load)| load).sum();
+    let each = (pressure - known).max(0.0) / rest.len().max(1) as f64;
+    slots.extend(rest.iter().map(|slot| (slot, each)));
+    slots
+}
+
+fn alone(snapshot: &Snapshot<'_>, hottest: &Hottest) -> Held {
+    let node = &snapshot.nodes[hottest.at];
+    let heaviest = node.heat.first().map_or(0.0, |(_, share)| *share);
+    let text = format!(
+        "node {} is at {:.0} % of a limit and the average at {:.0} %; its heaviest slot makes {:.0} % of that",
+        node.id,
+        100.0 * hottest.pressure,
+        100.0 * hottest.average,
+        100.0 * heaviest
+    );
+    let why = why(Signal::Heat, hottest.pressure, HOT_TIMES * hottest.average, hottest.pressure, text);
+    Held { why: Why { node: Some(node.id.0), ..why }, reason: "no slots to move would make it cooler".to_string() }
+}
