@@ -5,6 +5,7 @@ mod cli;
 mod doors;
 mod leaving;
 mod limits;
+mod loadtest;
 mod long_replies;
 mod memory;
 mod nodes_cli;

@@ -82,7 +82,7 @@ pub fn hot_key(run: &mut Run<'_>) -> Result<()> {
 pub fn drain(run: &mut Run<'_>) -> Result<()> {
     begin(run)?;
     let before = run.seen(|seen| seen.last().map_or(0, Look::nodes_up));
-    let node = run.seen(|seen| seen.last().and_then(a_node)).context("there is no node to drain")?;
+    let node = run.seen(|seen| seen.last().and_then(|look| a_node(look, run.target.pid()))).context("there is no node to drain")?;
     run.stage("a node is drained", Phase::During, 1.0);
     let began = run.at_s();
     run.target.ask(&["drain", &node.0.to_string(), "--json"])?;
@@ -110,7 +110,7 @@ pub fn kill_node(run: &mut Run<'_>) -> Result<()> {
 /// # Errors
 /// There is no such node.
 pub fn kill_one(run: &mut Run<'_>) -> Result<u64> {
-    let (node, pid) = run.seen(|seen| seen.last().and_then(a_node)).context("there is no node to kill")?;
+    let (node, pid) = run.seen(|seen| seen.last().and_then(|look| a_node(look, run.target.pid()))).context("there is no node to kill")?;
     let owners = run.target.owners()?;
     let slots = (0..SLOTS).map(|slot| owners.get(slot).copied().flatten().map(u64::from) == Some(node)).collect();
     // Before it is done, so that no loss comes before its reason.
@@ -212,9 +212,8 @@ pub fn end(run: &mut Run<'_>) -> Result<()> {
     run.settle()
 }
 
-/// A node with slots that is a process of its own: number and process. The last, so that the first stays.
-fn a_node(look: &Look) -> Option<(u64, u32)> {
-    let own = look.nodes.first()?.pid;
-    let is_child = |node: &&super::watch::NodeLook| node.slots > 0 && (node.pid != own || look.nodes.len() > 1);
+/// A node with slots that is a process of its own, not `own`: number and process. The last, so that the first stays.
+fn a_node(look: &Look, own: Option<u32>) -> Option<(u64, u32)> {
+    let is_child = |node: &&super::watch::NodeLook| node.slots > 0 && node.pid != 0 && Some(node.pid) != own;
     look.nodes.iter().rev().find(is_child).map(|node| (node.id, node.pid))
 }

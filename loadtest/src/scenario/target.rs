@@ -94,6 +94,11 @@ impl Target {
         self.own.is_some()
     }
 
+    /// The own one's process.
+    pub fn pid(&self) -> Option<u32> {
+        self.own.as_ref().map(|own| own.child.id())
+    }
+
     /// Where clients of this protocol are served.
     ///
     /// # Errors
