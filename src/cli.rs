@@ -15,7 +15,7 @@ use swell_node::link::socket::Address;
 
 use crate::config::Config;
 use crate::config::layers::{Typed, Written};
-use crate::loadtest_cli::Loadtest;
+use crate::loadtest_cli::{self, LoadtestTask};
 use crate::machine::Machine;
 use crate::simulate_cli::Simulate;
 use crate::{Parts, bill, nodes, place, print};
@@ -136,13 +136,12 @@ enum Task {
         #[command(flatten)]
         reach: Reach,
     },
-    /// Put a load on servers and measure them
-    Loadtest {
-        #[command(subcommand)]
-        tool: Loadtest,
-    },
     /// Try the scaling policy on made-up loads in virtual time, beside other policies
     Simulate(Simulate),
+    /// Put a load on a cache that checks every answer while nodes come and go; or compare servers
+    Loadtest(LoadtestTask),
+    /// See it scale, in a minute and a half: a small cache, real clients, one to four nodes and back, a node that is killed
+    Demo,
     /// Print a reference page
     Print {
         #[command(subcommand)]
@@ -237,8 +236,9 @@ impl Cli {
                 out.write_all(bill::bill(&resolve(&reach.typed())?, json)?.as_bytes())?;
             }
             Task::Health { reach } => bill::health(&resolve(&reach.typed())?)?,
-            Task::Loadtest { tool } => tool.run()?,
             Task::Simulate(simulate) => simulate.run(out)?,
+            Task::Loadtest(task) => task.run()?,
+            Task::Demo => loadtest_cli::demo()?,
             Task::Print { page } => out.write_all(page.text(parts).as_bytes())?,
         }
         Ok(())
