@@ -56,7 +56,9 @@ pub fn run() -> Result<()> {
     let began = Instant::now();
     sys::catch_interrupts().context("cannot catch Ctrl-C")?;
     let args = arguments()?;
-    println!("Starting a small Swell: nodes are planned for {NODE_MEMORY_MIB} MiB, so that this machine is a data centre.");
+    println!(
+        "Starting a small Swell: nodes are planned for {NODE_MEMORY_MIB} MiB, so that this machine is a data centre."
+    );
     let target = Target::start(&options())?;
     let (resp, memcached) = (target.resp, target.memcached);
     let mut run = Run::start("demo", &args, target, Choice::only(1_000), Draw::Uniform, 7)?;
@@ -98,7 +100,9 @@ fn play(run: &mut Run<'_>, began: Instant, invite: impl FnOnce(&Run<'_>)) -> Res
     run.hold(5.0)?;
     run.stage("memory shrinks: 4 → 1", Phase::During, 1.0);
     run.control.set_keys(few, 0.9);
-    run.until(left(END_S), |run| run.control.done().keys == few && run.seen(|seen| seen.last().is_some_and(|look| look.nodes_up() <= 1)))?;
+    run.until(left(END_S), |run| {
+        run.control.done().keys == few && run.seen(|seen| seen.last().is_some_and(|look| look.nodes_up() <= 1))
+    })?;
     run.stage("after", Phase::After, 1.0);
     run.hold(left(2.0).min(QUIET_S))?;
     run.settle()
@@ -211,7 +215,10 @@ fn screen(report: &Report, visits: &[Visit], page: &PathBuf) -> String {
                 report.client_errors, report.wrong_reads, report.unknown_outcomes
             ),
         ),
-        ("nodes", format!("1 → {} → {}, {} slots moved", report.nodes_peak, report.nodes_end, thousands(report.slots_moved))),
+        (
+            "nodes",
+            format!("1 → {} → {}, {} slots moved", report.nodes_peak, report.nodes_end, thousands(report.slots_moved)),
+        ),
         (
             "killed node",
             format!(
