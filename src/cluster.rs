@@ -21,7 +21,7 @@ use swell_ring::{CacheState, Member};
 use swell_scaler::policy::Tuning;
 use swell_scaler::policy::view::Bounds;
 use swell_scaler::scale::READY_MS;
-use swell_scaler::{Limits, ProcessConfig, Scaler, ScalerConfig, ScalerError, ScalingConfig};
+use swell_scaler::{Charges, Limits, ProcessConfig, Scaler, ScalerConfig, ScalerError, ScalingConfig};
 
 use crate::config::Config;
 use crate::config::values::{FirstNode, LogFormat, LogLevel, OneOf, Reader, Scaling};
@@ -131,7 +131,7 @@ impl ClusterError {
 
 impl Cluster {
     /// Starts the scaler, the embedded node's link and the child processes; see [`Cluster::wait_ready`]. `place` is
-    /// made.
+    /// made; `charges` is where what other processes' proxies have charged goes.
     ///
     /// # Errors
     /// Somebody listens there already, the store is damaged, threads are refused; nodes of an earlier start that cannot be
@@ -142,6 +142,7 @@ impl Cluster {
         place: Place,
         embedded: Option<&Embedded>,
         lifetime: Lifetime,
+        charges: Charges,
     ) -> Result<Cluster, ClusterError> {
         let secret = config.token.get().unwrap_or("").to_owned();
         let host = embedded.map(|embedded| {
@@ -166,6 +167,7 @@ impl Cluster {
             state: state(config),
             embedded: host.as_ref().map(member),
             process: process(config, &place, lifetime)?,
+            charges,
             scaling: scaling(config),
         })
         .map_err(ClusterError::Scaler)?;

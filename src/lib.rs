@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod config;
 pub mod http;
 pub mod identity;
+pub mod ledger;
 pub mod listen;
 pub mod loadtest_cli;
 pub mod logging;
@@ -28,6 +29,7 @@ pub mod status;
 
 #[cfg(test)]
 mod testing;
+pub mod when;
 
 use std::ffi::OsString;
 use std::io;

@@ -15,7 +15,7 @@ use crate::identity::DataDir;
 use crate::listen::Addresses;
 use crate::place::{self, Place};
 use crate::signals::Signals;
-use crate::{logging, ready};
+use crate::{logging, ready, run};
 
 /// Starts nodes, or takes over those that the last scaler has left, and drives the slot map until SIGINT or SIGTERM.
 ///
@@ -40,7 +40,10 @@ pub fn run(mut config: Config, task: ScalerTask) -> anyhow::Result<()> {
         Signals::take().context("cannot listen for signals")?
     };
     let place = Place::make(&config, place::configured_port(&config), &place::Runtime::here())?;
-    let cluster = Cluster::start(&config, &identity, place, None, Lifetime::TheirOwn)?;
+    let prices = run::prices(&config)?;
+    let addresses = Addresses { resp: None, memcached: None, http: None, link: None };
+    let (keeper, _) = run::keep_ledger(&config, &prices, &addresses, false)?;
+    let cluster = Cluster::start(&config, &identity, place, None, Lifetime::TheirOwn, keeper.charges())?;
     let signal = match wait_ready(&cluster, &runtime, &mut signals)? {
         Some(signal) => signal,
         None => {
@@ -54,6 +57,8 @@ pub fn run(mut config: Config, task: ScalerTask) -> anyhow::Result<()> {
         let _ = ready::clear(path);
     }
     cluster.stop();
+    // After those who bring proxies' charges.
+    keeper.stop();
     Ok(())
 }
 

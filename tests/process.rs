@@ -7,6 +7,7 @@ mod doors;
 mod held;
 mod leaving;
 mod limits;
+mod loadtest;
 mod long_replies;
 mod memory;
 mod nodes_cli;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+pub mod charges;
 pub mod drive;
 pub mod error;
 pub mod events;
@@ -18,6 +19,7 @@ pub mod simulate;
 pub mod store;
 mod writer;
 
+pub use charges::Charges;
 pub use error::{ScalerError, StoreError};
 pub use provider::cgroup::Limits;
 pub use provider::process::ProcessConfig;

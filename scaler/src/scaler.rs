@@ -12,6 +12,7 @@ use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
+use crate::charges::Charges;
 use crate::error::ScalerError;
 use crate::events::unix_ms;
 use crate::provider::process::ProcessConfig;
@@ -47,6 +48,8 @@ pub struct ScalerConfig {
     pub embedded: Option<Member>,
     /// Child processes that are nodes.
     pub process: Option<ProcessConfig>,
+    /// Where what proxies have charged goes.
+    pub charges: Charges,
     /// How many nodes there may be and what they are planned for.
     pub scaling: ScalingConfig,
 }

@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
 use crate::ask::Change;
+use crate::charges::Charges;
 use crate::drive::Drive;
 use crate::error::{ScalerError, StoreError};
 use crate::events::Events;
@@ -59,6 +60,7 @@ pub(crate) struct Writer {
     pub(crate) parties: BTreeMap<LinkId, Party>,
     pub(crate) provider: Option<Process>,
     pub(crate) changes: Vec<Change>,
+    charges: Charges,
     pub(crate) drive: Drive,
     pub(crate) scale: Scale,
     pub(crate) events: Events,
@@ -104,6 +106,7 @@ impl Writer {
             parties: BTreeMap::new(),
             provider,
             changes: Vec::new(),
+            charges: config.charges,
             drive: Drive::new(&Kept::default(), Instant::now()),
             scale: Scale::new(config.scaling, Instant::now()),
             events: Events::default(),
@@ -261,6 +264,13 @@ impl Writer {
             (FromMember::Join(_), _) => self.refuse(id, "it has joined already".to_owned()),
             (FromMember::Ask { id: number, ask }, _) => self.asked(id, number, ask, now),
             (FromMember::Seen { epoch, state }, _) => self.seen(id, Seen { epoch, state }, now),
+            // A proxy that leaves tells the rest as a person's command: its own link has ended.
+            (FromMember::Account(charged), Who::Proxy(_) | Who::Person) => {
+                if let Some(party) = self.parties.get(&id) {
+                    self.charges.pass_on(&party.link, *charged);
+                }
+            }
+            (FromMember::Account(_), Who::Node(_)) => self.refuse(id, "only proxies say that".to_owned()),
             (FromMember::Stats(stats), Who::Node(node)) => {
                 self.scale.observer.report(node, &stats, now);
                 self.scale.noticed(now);

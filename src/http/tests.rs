@@ -25,6 +25,13 @@ impl Admin for Fake {
         serde_json::json!({ "ecpu_thousandths": 1500 })
     }
 
+    fn period(&self, period: &Period) -> Result<serde_json::Value, String> {
+        match period.from_ms {
+            Some(from_ms) => Ok(serde_json::json!({ "from_ms": from_ms, "by": period.by })),
+            None => Err(NO_LEDGER.to_owned()),
+        }
+    }
+
     fn status(&self) -> Option<serde_json::Value> {
         Some(serde_json::json!({ "epoch": 7 }))
     }
@@ -206,4 +213,24 @@ fn stopping_closes_idle_connections_and_the_port() {
     server.stop();
     idle.read_to_end(&mut Vec::new()).expect("it is closed in order");
     TcpStream::connect(address).expect_err("nobody listens any more");
+}
+
+#[test]
+fn a_period_is_asked_for_with_a_query() {
+    let server = start(Fake::default(), Bounds::default());
+    let reply = get(&server, "/usage?from=1970-01-01T00:00:01Z&by=hour", "");
+    assert_eq!((status(&reply), body(&reply)), ("200", "{\"by\":\"hour\",\"from_ms\":1000}\n"));
+    let period = Period { from_ms: Some(1234), to_ms: Some(5678), by: By::Minute };
+    assert_eq!(Period::of_query(period.path().split_once('?').expect("a query").1, 0), Ok(period));
+    for (query, code, words) in [
+        ("by=hour", "503", NO_LEDGER),
+        ("by=user", "400", "nothing is counted by 'user': it is one of command, family, hour, minute"),
+        ("from=x", "400", "'x' is not a time like"),
+        ("from=-1h&to=-2h", "400", "the period ends before it begins"),
+        ("since=1", "400", "'since=1' is not from=TIME"),
+    ] {
+        let reply = get(&server, &format!("/usage?{query}"), "");
+        assert_eq!(status(&reply), code, "{query}");
+        assert!(body(&reply).starts_with(words), "{reply}");
+    }
 }

@@ -233,6 +233,11 @@ impl Server {
         wait_for("the process to end", limit, || child.try_wait().unwrap())
     }
 
+    /// Where `swell serve` keeps what outlives it.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.0.join("data")
+    }
+
     /// What the process has written so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.0.join("log")).unwrap_or_default()
