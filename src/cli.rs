@@ -19,7 +19,7 @@ use crate::loadtest_cli::Loadtest;
 use crate::machine::Machine;
 use crate::simulate_cli::Simulate;
 use crate::{Parts, bill, nodes, place, print};
-use flags::{Flags, OfNode, OfPeople, OfProxy, OfServe};
+use flags::{Flags, OfNode, OfPeople, OfProxy, OfScaler, OfServe};
 
 /// What `swell node` is told besides its options.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -42,6 +42,14 @@ pub struct ProxyTask {
     /// Where the scaler listens
     #[arg(long, value_name = "unix:PATH|HOST:PORT", value_parser = address)]
     pub join: Address,
+}
+
+/// What `swell scaler` is told besides its options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+pub struct ScalerTask {
+    /// End the nodes that the last `swell scaler` with this data directory has left, with what they hold, and leave
+    #[arg(long)]
+    pub down: bool,
 }
 
 /// A serverless cache of your own: one endpoint for Valkey, Redis and memcached clients that says what every command
@@ -72,6 +80,13 @@ enum Task {
         task: ProxyTask,
         #[command(flatten)]
         options: Flags<OfProxy>,
+    },
+    /// Start nodes and drive the slot map; nodes live on when it ends, and the next one takes them over
+    Scaler {
+        #[command(flatten)]
+        task: ScalerTask,
+        #[command(flatten)]
+        options: Flags<OfScaler>,
     },
     /// List the nodes, with what they hold and do
     Nodes(Asked),
@@ -211,6 +226,7 @@ impl Cli {
             }
             Task::Node { task, options } => (parts.node)(resolve(&options.typed)?, task)?,
             Task::Proxy { task, options } => (parts.proxy)(resolve(&options.typed)?, task)?,
+            Task::Scaler { task, options } => (parts.scaler)(resolve(&options.typed)?, task)?,
             Task::Nodes(asked) => ask(nodes::Task::Nodes, asked, out)?,
             Task::Slots(asked) => ask(nodes::Task::Slots, asked, out)?,
             Task::Move { slots, node, asked } => ask(nodes::Task::Move { slots, node }, asked, out)?,

@@ -14,7 +14,7 @@ use swell_proxy::{Control, Proxy, ProxyConfig, Shared};
 use tokio::runtime::Runtime;
 
 use crate::cli::ProxyTask;
-use crate::cluster::{self, Cluster, Embedded, Topology};
+use crate::cluster::{self, Cluster, Embedded, Lifetime, Topology};
 use crate::config::Config;
 use crate::config::values::FirstNode;
 use crate::http::{self, doors};
@@ -23,7 +23,7 @@ use crate::listen::{Addresses, Group, Listeners};
 use crate::nodes::asking::Asking;
 use crate::place::{self, Place};
 use crate::signals::Signals;
-use crate::{Parts, banner, logging, metrics, node, print, ready, status};
+use crate::{Parts, banner, logging, metrics, node, print, ready, scaler, status};
 
 /// How long a proxy may take to join.
 const JOIN_MAX: Duration = Duration::from_secs(5);
@@ -31,8 +31,14 @@ const JOIN_MAX: Duration = Duration::from_secs(5);
 const JOIN_LOOK: Duration = Duration::from_millis(1);
 
 /// What the command line starts and prints.
-pub const PARTS: Parts =
-    Parts { serve, node: node::run, proxy, commands_page: print::commands_page, metrics_page: metrics::page };
+pub const PARTS: Parts = Parts {
+    serve,
+    node: node::run,
+    proxy,
+    scaler: scaler::run,
+    commands_page: print::commands_page,
+    metrics_page: metrics::page,
+};
 
 /// Serves until SIGINT or SIGTERM, then finishes what is in flight.
 ///
@@ -146,7 +152,7 @@ fn start_cluster(
     embedded: Option<&Embedded>,
     leaving: &mut Leaving,
 ) -> anyhow::Result<Option<Cluster>> {
-    match Cluster::start(config, identity, place, embedded) {
+    match Cluster::start(config, identity, place, embedded, Lifetime::OfParent) {
         Ok(cluster) => {
             cluster.wait_ready(|| leaving.is_asked())?;
             Ok(Some(cluster))

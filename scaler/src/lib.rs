@@ -19,6 +19,7 @@ pub mod store;
 mod writer;
 
 pub use error::{ScalerError, StoreError};
+pub use provider::cgroup::Limits;
 pub use provider::process::ProcessConfig;
 pub use scale::ScalingConfig;
-pub use scaler::{Scaler, ScalerConfig};
+pub use scaler::{Scaler, ScalerConfig, end_children};
