@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use swell_node::control::ScalingMode;
 use swell_node::link::socket::Address;
 
 use crate::config::Config;
@@ -92,6 +93,13 @@ enum Task {
         #[command(flatten)]
         asked: Asked,
     },
+    /// Show or change how the scaler acts, until it starts anew
+    Scale {
+        #[arg(value_enum, default_value_t = How::Status)]
+        how: How,
+        #[command(flatten)]
+        asked: Asked,
+    },
     /// Show what has happened to nodes and slots
     Events {
         /// Go on as things happen
@@ -137,6 +145,18 @@ enum Page {
     Metrics,
     /// A configuration file with every default, commented out
     ExampleToml,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum How {
+    /// Show what it is set to, what it did last, and what nodes do
+    Status,
+    /// Decide nothing; moves that were begun go on
+    Pause,
+    /// Do what is decided
+    Resume,
+    /// Say what is decided, in events, and do nothing
+    DryRun,
 }
 
 /// How people's commands find the scaler and what they print.
@@ -195,6 +215,7 @@ impl Cli {
             Task::Slots(asked) => ask(nodes::Task::Slots, asked, out)?,
             Task::Move { slots, node, asked } => ask(nodes::Task::Move { slots, node }, asked, out)?,
             Task::Drain { node, asked } => ask(nodes::Task::Drain { node }, asked, out)?,
+            Task::Scale { how, asked } => ask(nodes::Task::Scale { mode: how.mode() }, asked, out)?,
             Task::Events { follow, asked } => ask(nodes::Task::Events { follow }, asked, out)?,
             Task::Bill { reach, json } => {
                 out.write_all(bill::bill(&resolve(&reach.typed())?, json)?.as_bytes())?;
@@ -205,6 +226,17 @@ impl Cli {
             Task::Print { page } => out.write_all(page.text(parts).as_bytes())?,
         }
         Ok(())
+    }
+}
+
+impl How {
+    fn mode(self) -> Option<ScalingMode> {
+        match self {
+            How::Status => None,
+            How::Pause => Some(ScalingMode::Paused),
+            How::Resume => Some(ScalingMode::On),
+            How::DryRun => Some(ScalingMode::DryRun),
+        }
     }
 }
 

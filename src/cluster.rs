@@ -10,15 +10,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use swell_node::Node;
+use swell_node::control::ScalingMode;
 use swell_node::host::{EMBEDDED, Host, HostConfig, HostError};
 use swell_node::link::socket::Address;
 use swell_node::view::View;
 use swell_proxy::route::NODES_MAX;
 use swell_ring::{CacheState, Member};
-use swell_scaler::{ProcessConfig, Scaler, ScalerConfig, ScalerError};
+use swell_scaler::policy::Tuning;
+use swell_scaler::policy::view::Bounds;
+use swell_scaler::scale::READY_MS;
+use swell_scaler::{ProcessConfig, Scaler, ScalerConfig, ScalerError, ScalingConfig};
 
 use crate::config::Config;
-use crate::config::values::{FirstNode, LogFormat, LogLevel, OneOf, Reader};
+use crate::config::values::{FirstNode, LogFormat, LogLevel, OneOf, Reader, Scaling};
 use crate::identity::Identity;
 use crate::place::Place;
 
@@ -89,7 +93,7 @@ impl Embedded {
 
 /// Whether the embedded node is all there will be: then clients need not wait for anything else.
 pub fn is_alone(config: &Config) -> bool {
-    config.first_node == FirstNode::Embedded && config.nodes_min == 1
+    config.first_node == FirstNode::Embedded && config.nodes_max == 1
 }
 
 impl ClusterError {
@@ -134,6 +138,7 @@ impl Cluster {
             state: state(config),
             embedded: host.as_ref().map(member),
             process: process(config, &place)?,
+            scaling: scaling(config),
         })
         .map_err(ClusterError::Scaler)?;
         Ok(Cluster { scaler, host, place })
@@ -253,13 +258,31 @@ fn with_port(ip: IpAddr, port: u16) -> String {
     SocketAddr::new(ip, port).to_string()
 }
 
+/// How many nodes there may be, and what each is planned for.
+fn scaling(config: &Config) -> ScalingConfig {
+    let mode = match config.scaling {
+        Scaling::On => ScalingMode::On,
+        Scaling::Off => ScalingMode::Off,
+        Scaling::DryRun => ScalingMode::DryRun,
+    };
+    let bounds = Bounds {
+        nodes_min: config.nodes_min as u32,
+        nodes_max: config.nodes_max as u32,
+        node_memory_bytes: config.node_memory,
+        node_ecpu_per_second: config.node_ecpu_per_second as f64,
+        node_network_bytes_per_second: config.node_network_bytes_per_second as f64,
+        node_cores: config.node_workers as f64,
+    };
+    ScalingConfig { mode, bounds, tuning: Tuning::for_ready_ms(READY_MS) }
+}
+
 /// The nodes that are processes of their own.
 fn process(config: &Config, place: &Place) -> Result<Option<ProcessConfig>, ClusterError> {
     let count = match config.first_node {
         FirstNode::Embedded => config.nodes_min - 1,
         FirstNode::Process => config.nodes_min,
     };
-    if count == 0 {
+    if config.nodes_max == 1 && count == 0 {
         return Ok(None);
     }
     let mut extra_args = vec![
@@ -276,6 +299,8 @@ fn process(config: &Config, place: &Place) -> Result<Option<ProcessConfig>, Clus
         run_dir: place.folder.clone(),
         advertise: (!place.link.is_local()).then(|| embedded_address(place).to_string()),
         extra_args: extra_args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
+        node_cores: config.node_workers as f64,
+        node_memory_bytes: 0,
     }))
 }
 
@@ -322,6 +347,7 @@ mod tests {
         assert_eq!(count(&[("nodes_min", "3")]), Some(2));
         assert_eq!(count(&[("nodes_min", "3"), ("first_node", "process")]), Some(3));
         assert_eq!(count(&[("first_node", "process")]), Some(1));
+        assert_eq!(count(&[("nodes_max", "4")]), Some(0), "more may be wanted later");
         let zoned = config(&[("first_node", "process"), ("zone", "a"), ("node_workers", "5"), ("token", "geheim")]);
         let beside = |link| process(&zoned, &place(link)).expect("it has a file").expect("one child");
         let local = beside("unix:/run/x.sock");

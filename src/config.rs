@@ -19,7 +19,7 @@ use error::ConfigError;
 use layers::{Origin, Written};
 use swell_node::link::socket::Address;
 use values::{Bytes, Count, File, LinkAt, ListenAt, OneOf, PolicyName, Reader, Seconds, Secret, Switch, Word};
-use values::{FirstNode, Listen, LogFormat, LogLevel, Password, Policy, Profile};
+use values::{FirstNode, Listen, LogFormat, LogLevel, Password, Policy, Profile, Scaling};
 
 /// Smallest limit of a client's buffers, in bytes: below it not even one ordinary request fits.
 pub const BUFFER_BYTES_MIN: u64 = 64 << 10;
@@ -29,6 +29,8 @@ pub const ITEM_BYTES_MAX: u64 = 512 << 20;
 pub const WORKERS_MAX: usize = 256;
 /// Most nodes that one process starts.
 pub const NODES_MAX: usize = 128;
+/// Most ECPUs per second that a node can be planned to serve.
+pub const ECPU_PER_SECOND_MAX: usize = 1_000_000_000;
 /// Most clients that may be allowed in; above it the kernel's own file limits decide.
 pub const CLIENTS_MAX: usize = 1_000_000;
 /// Longest time-out of an idle client, in seconds: one year.
@@ -174,11 +176,25 @@ options! {
     token: Password = Secret("secret"), "SECRET", DefaultValue::Fixed("");
     /// Where the first node lives: in this process, or in a process of its own as all others do.
     first_node: FirstNode = OneOf(FirstNode::NAMES), "embedded|process", DefaultValue::Fixed("embedded");
-    /// Nodes to start with.
+    /// Nodes to start with, and never fewer.
     nodes_min: usize = Count { min: 1, max: NODES_MAX }, "N", DefaultValue::Fixed("1");
-    /// Nodes at most; with more than one, atomic commands whose keys lie in several slots answer CROSSSLOT.
+    /// Nodes at most; with more than one, atomic commands whose keys lie in several slots answer CROSSSLOT:
+    /// transactions, MSET, MSETNX, RENAME, RENAMENX, COPY and LCS are those that it can happen to.
     nodes_max: usize = Count { min: 1, max: NODES_MAX }, "N",
         DefaultValue::OfOthers { words: "as many as `nodes-min`", value: |others, _| others("nodes_min") };
+    /// Whether nodes are added and removed, and slots moved, as the load asks for it; dry-run only says what would be
+    /// done, in events. `swell scale` changes it while Swell runs.
+    scaling: Scaling = OneOf(Scaling::NAMES), "on|off|dry-run", DefaultValue::Fixed("on");
+    /// Bytes that one node is planned to hold: with more, a node is added. Nothing is refused because of it.
+    node_memory: u64 = Bytes { min: 1 << 20, max: i64::MAX as u64 }, "SIZE",
+        DefaultValue::OfMachine {
+            words: "half of RAM, or of the cgroup's limit where that is less",
+            value: |machine| values::show_bytes(machine.default_maxmemory().max(1 << 20)),
+        };
+    /// ECPUs per second that one node is planned to serve; 0 is no figure. Nothing is throttled because of it.
+    node_ecpu_per_second: usize = Count { min: 0, max: ECPU_PER_SECOND_MAX }, "N", DefaultValue::Fixed("0");
+    /// Bytes in and out per second that one node is planned to carry; 0 is no figure. Nothing is throttled because of it.
+    node_network_bytes_per_second: u64 = Bytes { min: 0, max: i64::MAX as u64 }, "SIZE", DefaultValue::Fixed("0");
     /// Threads of each node that is a process of its own.
     node_workers: usize = Count { min: 1, max: WORKERS_MAX }, "N",
         DefaultValue::OfOthers {

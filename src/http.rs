@@ -38,6 +38,10 @@ pub trait Admin: Send + Sync {
     fn ready(&self) -> bool;
     /// What `swell bill` prints, a [`swell_meter::Bill`].
     fn usage(&self) -> serde_json::Value;
+    /// Nodes, moves, scaling, and what was used so far. None: no scaler answers.
+    fn status(&self) -> Option<serde_json::Value>;
+    /// The latest events with a higher number than this, oldest first. None: no scaler answers.
+    fn events(&self, after: u64) -> Option<serde_json::Value>;
     /// Whether a request with this `Authorization` header may ask; `doors::password_matches` compares.
     fn authorised(&self, authorization: Option<&str>) -> bool;
     /// Whether only this machine may ask, because no password is set.

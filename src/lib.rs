@@ -23,6 +23,7 @@ pub mod ready;
 pub mod run;
 pub mod signals;
 pub mod simulate_cli;
+pub mod status;
 
 #[cfg(test)]
 mod testing;

@@ -4,6 +4,7 @@
 //! exporter's formatting. Its recorder would keep a second copy, in which counters are whole numbers (ECPUs are not)
 //! and cannot be reset (`CONFIG RESETSTAT`).
 
+mod cluster;
 mod process;
 
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::{LabelSet, formatting};
 use swell_engine::metric::{Histogram, Metric, Samples};
+use swell_node::control::Status;
 use swell_proxy::Shared;
 use swell_proxy::shared::unix_ms;
 
@@ -35,14 +37,17 @@ impl Metrics {
         Metrics { started_at: StartedAt::read() }
     }
 
-    /// The text of `/metrics`: all figures as of the workers' last reports.
-    pub fn render(&self, shared: &Shared) -> String {
+    /// The text of `/metrics`: all figures as of the workers' last reports. `cluster`: as the scaler tells, if it does.
+    pub fn render(&self, shared: &Shared, cluster: Option<&Status>) -> String {
         let mut page = String::with_capacity(32 * 1024);
         write_all(&mut page, process::METRICS, &Process::now(shared.version, self.started_at));
         write_all(&mut page, swell_proxy::metrics::METRICS, &swell_proxy::metrics::Figures::of(shared));
         write_all(&mut page, swell_node::metrics::METRICS, &shared.figures());
         let totals = shared.ledger.totals(unix_ms());
         write_all(&mut page, swell_meter::metrics::METRICS, &swell_meter::metrics::Figures::of(&totals));
+        if let Some(status) = cluster {
+            write_all(&mut page, cluster::METRICS, status);
+        }
         page
     }
 }
@@ -61,6 +66,10 @@ pub fn page() -> String {
     add_table(&mut text, "Proxy", swell_proxy::metrics::METRICS);
     add_table(&mut text, "Node", swell_node::metrics::METRICS);
     add_table(&mut text, "Meter", swell_meter::metrics::METRICS);
+    text += "\n## Nodes and scaling\n\nEvery process that serves HTTP asks the scaler and shows the same: take `max by (node)`, \
+        not the sum, where several are scraped. While no scaler answers these are not shown. Counters begin at 0 when \
+        the scaler, or the node, starts.\n";
+    add_rows(&mut text, cluster::METRICS);
     text
 }
 
@@ -120,8 +129,12 @@ fn write_all<S>(page: &mut String, metrics: &[Metric<S>], figures: &S) {
 }
 
 fn add_table<S>(text: &mut String, owner: &str, metrics: &[Metric<S>]) {
-    *text +=
-        &format!("\n## {owner}\n\n| name | type | unit | labels | what it is |\n| --- | --- | --- | --- | --- |\n");
+    *text += &format!("\n## {owner}\n");
+    add_rows(text, metrics);
+}
+
+fn add_rows<S>(text: &mut String, metrics: &[Metric<S>]) {
+    *text += "\n| name | type | unit | labels | what it is |\n| --- | --- | --- | --- | --- |\n";
     for metric in metrics {
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
         *text += &format!(

@@ -1,4 +1,4 @@
-//! `swell nodes`, `slots`, `move`, `drain` and `events`: what people ask of a running scaler, and how it is shown.
+//! `swell nodes`, `slots`, `move`, `drain`, `scale` and `events`: what people ask of a running scaler, and how it is shown.
 
 pub mod asking;
 pub mod progress;
@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::bail;
-use swell_node::control::{Answer, Ask, NodeLine, Progress};
+use swell_node::control::{Answer, Ask, NodeLine, Progress, ScalingMode};
 use swell_ring::{NodeId, SlotMap, SlotSet};
 
 use crate::config::Config;
@@ -28,9 +28,20 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 pub enum Task {
     Nodes,
     Slots,
-    Move { slots: String, node: u32 },
-    Drain { node: u32 },
-    Events { follow: bool },
+    Move {
+        slots: String,
+        node: u32,
+    },
+    Drain {
+        node: u32,
+    },
+    Events {
+        follow: bool,
+    },
+    /// How the scaler acts: a new mode, if there is one.
+    Scale {
+        mode: Option<ScalingMode>,
+    },
 }
 
 /// Does it with the Swell that `config` describes. `json`: for programs.
@@ -66,6 +77,11 @@ pub fn run(task: &Task, config: &Config, json: bool, out: &mut dyn Write) -> any
             drive(&mut asking, Ask::Drain { node }, json, out)
         }
         Task::Events { follow } => events(&mut asking, *follow, json, out),
+        Task::Scale { mode } => {
+            let ask = mode.map_or(Ask::Status, Ask::Scale);
+            let Answer::Status(status) = asking.ask(ask)? else { return Err(asking.confused().into()) };
+            print(out, json, &status, || tables::scaling(&status))
+        }
     }
 }
 

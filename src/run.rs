@@ -23,7 +23,7 @@ use crate::listen::{Addresses, Group, Listeners};
 use crate::nodes::asking::Asking;
 use crate::place::{self, Place};
 use crate::signals::Signals;
-use crate::{Parts, banner, logging, metrics, node, print, ready};
+use crate::{Parts, banner, logging, metrics, node, print, ready, status};
 
 /// How long a proxy may take to join.
 const JOIN_MAX: Duration = Duration::from_secs(5);
@@ -230,6 +230,7 @@ impl Running {
         // Without a node of its own it keeps an empty one: for the settings, which the scaler tells it.
         let embedded = topology.embedded.unwrap_or_else(|| Embedded::new(config, &identity));
         let secret = topology.secret;
+        let scaler = status::Scaler::new(topology.control.clone(), secret.clone());
         let ledger = Arc::new(Ledger::new(unix_ms(), prices.minimum_stored_bytes));
         let proxy_config = ProxyConfig {
             workers: config.workers,
@@ -259,6 +260,7 @@ impl Running {
             prices,
             profile: config.price_profile,
             metrics: metrics::Metrics::new(),
+            scaler,
         });
         let http = http_group
             .and_then(|group| group.sockets.into_iter().next())
@@ -296,12 +298,20 @@ struct Admin {
     prices: PriceFile,
     profile: Profile,
     metrics: metrics::Metrics,
+    scaler: status::Scaler,
+}
+
+impl Admin {
+    /// As of the workers' last reports.
+    fn bill(&self) -> Bill {
+        Bill::new("default", self.profile, &self.shared.ledger.totals(unix_ms()), &self.prices)
+    }
 }
 
 impl http::Admin for Admin {
     fn metrics(&self) -> String {
         self.shared.collect_reports();
-        self.metrics.render(&self.shared)
+        self.metrics.render(&self.shared, self.scaler.status().as_ref())
     }
 
     fn ready(&self) -> bool {
@@ -310,9 +320,17 @@ impl http::Admin for Admin {
 
     fn usage(&self) -> serde_json::Value {
         self.shared.collect_reports();
-        let totals = self.shared.ledger.totals(unix_ms());
-        let bill = Bill::new("default", self.profile, &totals, &self.prices);
-        serde_json::to_value(bill).unwrap_or_else(|error| serde_json::json!({ "error": error.to_string() }))
+        serde_json::to_value(self.bill()).unwrap_or_else(|error| serde_json::json!({ "error": error.to_string() }))
+    }
+
+    fn status(&self) -> Option<serde_json::Value> {
+        let status = self.scaler.status()?;
+        self.shared.collect_reports();
+        Some(status::page(&status, &self.bill()))
+    }
+
+    fn events(&self, after: u64) -> Option<serde_json::Value> {
+        self.scaler.events(after)
     }
 
     fn authorised(&self, authorization: Option<&str>) -> bool {

@@ -57,16 +57,27 @@ impl Counters {
     /// command that failed has cost what it did, and one ECPU at least. What is no command at all (an unknown name,
     /// bytes that cannot be parsed) has no row and costs nothing.
     ///
-    /// `bytes_in`: bytes of values sent; `bytes_out`: data bytes of the reply; `work`: what the engine counted.
+    /// `bytes_in`: bytes of values sent; `bytes_out`: data bytes of the reply; `work`: what the engine counted. Returns
+    /// the price in thousandths of an ECPU.
     #[inline]
-    pub fn charge(&mut self, tariff: &Tariff, id: CommandId, bytes_in: u64, bytes_out: u64, work: u64, failed: bool) {
-        let Some(row) = self.rows.get_mut(id.0 as usize) else { return };
+    pub fn charge(
+        &mut self,
+        tariff: &Tariff,
+        id: CommandId,
+        bytes_in: u64,
+        bytes_out: u64,
+        work: u64,
+        failed: bool,
+    ) -> u64 {
+        let Some(row) = self.rows.get_mut(id.0 as usize) else { return 0 };
+        let ecpu_milli = tariff.ecpu_milli(id, bytes_in + bytes_out, work);
         row.calls += 1;
         row.failed += u64::from(failed);
-        row.ecpu_milli += tariff.ecpu_milli(id, bytes_in + bytes_out, work);
+        row.ecpu_milli += ecpu_milli;
         row.bytes_in += bytes_in;
         row.bytes_out += bytes_out;
         row.work += work;
+        ecpu_milli
     }
 
     /// Whether nothing was charged since the last drain.

@@ -30,6 +30,11 @@ pub enum FromMember {
     Target(FromTarget),
     /// Several times a second, from nodes.
     Stats(Box<NodeStats>),
+    /// Several times a second while it changes, from proxies: thousandths of ECPUs that they have charged for each node's
+    /// replies since they said so last.
+    Charged {
+        ecpu_milli: Vec<(NodeId, u64)>,
+    },
     /// A question; `id` comes back with the answer.
     Ask {
         id: u64,
@@ -114,6 +119,25 @@ pub enum Ask {
     Events {
         after: u64,
     },
+    /// Everything at a glance: nodes, moves, scaling.
+    Status,
+    /// Change how the scaler acts, until it starts anew.
+    Scale(ScalingMode),
+}
+
+/// Whether the scaler acts on what it decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScalingMode {
+    /// It does what it decides.
+    #[default]
+    On,
+    /// It decides nothing.
+    Off,
+    /// Decisions are events and nothing else.
+    DryRun,
+    /// As off, because a person has said so.
+    Paused,
 }
 
 /// The scaler's answers.
@@ -131,6 +155,7 @@ pub enum Answer {
     /// It is over.
     Done(Progress),
     Events(Vec<Event>),
+    Status(Box<Status>),
     Refused {
         why: String,
     },
@@ -169,16 +194,93 @@ pub struct Progress {
 }
 
 /// Something that a person may want to know, with its number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     pub number: u64,
+    /// Unix time.
     pub at_ms: u64,
+    /// What happened, for programs: `scale-out`, `scale-in`, `move`, `moved`, `node-joined`, `node-left`, `node-lost`,
+    /// `held`, ...; `news` and `trouble` where it is none of those.
+    #[serde(default)]
+    pub kind: String,
+    /// In ElastiCache's words, where it has an event for this; else empty.
+    #[serde(default)]
+    pub message: String,
     pub text: String,
+    /// The node it is about, where it is about one.
+    #[serde(default)]
+    pub node: Option<NodeId>,
+    /// Of a decision: why.
+    #[serde(default)]
+    pub why: Option<EventWhy>,
+}
+
+/// The numbers behind a decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventWhy {
+    /// `memory`, `cpu`, `delay`, `network`, `ecpu`, `heat`, `idle`, `bounds`.
+    pub signal: String,
+    /// What was seen, in the signal's own unit.
+    pub value: f64,
+    /// What it was compared with.
+    pub limit: f64,
+    /// Where it is expected to be when new capacity could be ready.
+    pub forecast: f64,
+    /// Whether it was only said, and not done.
+    pub is_dry_run: bool,
+}
+
+/// Everything at a glance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub nodes: Vec<NodeStatus>,
+    pub epoch: Epoch,
+    /// Slots that went from one living node to another since the scaler started.
+    pub slots_moved_total: u64,
+    /// Keys in them.
+    pub keys_moved_total: u64,
+    /// Hand-overs that were begun again since the scaler started.
+    pub handover_retries_total: u64,
+    /// Slots on their way now.
+    pub slots_moving: u32,
+    pub scaling: ScalingStatus,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    #[serde(flatten)]
+    pub line: NodeLine,
+    /// Thousandths of ECPUs that proxies have charged for its replies since the scaler started.
+    pub ecpu_milli: u64,
+    /// CPU time over wall time over the cores it may use, as of the last reports.
+    pub busy_share: f64,
+    pub ecpu_per_second: f64,
+    pub network_bytes_per_second: f64,
+}
+
+/// What the scaler is set to, and what it did last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScalingStatus {
+    pub mode: ScalingMode,
+    pub nodes_min: u32,
+    pub nodes_max: u32,
+    pub node_memory_bytes: u64,
+    pub node_ecpu_per_second: f64,
+    pub node_network_bytes_per_second: f64,
+    /// Nodes asked for that have not joined.
+    pub nodes_starting: u32,
+    pub last_decision: Option<Event>,
+    /// Decisions since the scaler started: signal, action, how many.
+    pub decisions: Vec<(String, String, u64)>,
 }
 
 /// What a node says of itself. Counters rise for as long as its process lives.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeStats {
+    /// The node's own clock when it looked, microseconds since its process began to serve; 0: it does not say.
+    #[serde(default)]
+    pub at_us: u64,
     pub used_bytes: u64,
     pub resident_bytes: u64,
     pub keys: u64,
@@ -197,6 +299,18 @@ pub struct NodeStats {
     /// Most bytes of other sessions' frames that one session's frame stood behind: never above one chunk.
     #[serde(default)]
     pub behind_bytes_max: u64,
+}
+
+impl ScalingMode {
+    /// As it is written in options and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            ScalingMode::On => "on",
+            ScalingMode::Off => "off",
+            ScalingMode::DryRun => "dry-run",
+            ScalingMode::Paused => "paused",
+        }
+    }
 }
 
 impl Answer {

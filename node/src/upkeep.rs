@@ -32,7 +32,7 @@ impl Upkeep {
         let is_full = engine.evict_in_upkeep(local, now_ms);
         let is_behind = expiring >= EXPIRE_KEYS_PER_TICK || has_garbage || is_full;
         if handle.node().is_moving(now_ms) {
-            return true;
+            return is_behind;
         }
         let packing = handle.engine().is_sparse() && self.pack(handle);
         is_behind || packing || handle.engine().use_huge_pages()

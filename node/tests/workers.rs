@@ -1,5 +1,6 @@
 //! Link workers over real sockets: frames in, replies out, from several threads at once.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -103,13 +104,19 @@ fn clients_on_several_links_are_counted_and_each_reads_its_own() {
                     for session in 0..20 {
                         proxy.send(session, round, 1, &[&[b"INCR", b"shared"], &[b"INCR", &own], &[b"GET", &own]]);
                     }
-                    for session in 0..20 {
+                    // A session that waits for the shared key's stripe is passed by others.
+                    let (mut sessions, mut counts) = (BTreeSet::new(), BTreeSet::new());
+                    for _ in 0..20 {
                         let (head, replies) = proxy.reply();
-                        assert_eq!((head.session, head.id, head.status), (session, round, Status::Done));
-                        let own = (round * 20 + session + 1).to_string();
+                        assert_eq!((head.id, head.status), (round, Status::Done));
                         let text = String::from_utf8(replies).unwrap();
+                        let own = text.trim_end().rsplit("\r\n").next().unwrap();
                         assert!(text.ends_with(&format!(":{own}\r\n${}\r\n{own}\r\n", own.len())), "{text}");
+                        sessions.insert(head.session);
+                        counts.insert(own.parse::<u32>().unwrap());
                     }
+                    assert_eq!(sessions, (0..20).collect());
+                    assert_eq!(counts, (round * 20 + 1..=round * 20 + 20).collect());
                 }
             });
         }

@@ -6,6 +6,7 @@ use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
 use swell_meter::Counters;
 use swell_node::Handle;
+use swell_ring::{NodeId, Slot};
 use swell_wire::limits::Limits;
 use swell_wire::requests::Requests;
 use swell_wire::{Out, Proto};
@@ -33,6 +34,9 @@ pub struct Core {
     pub handle: Handle,
     pub meter: Counters,
     pub counts: Counts,
+    /// What was charged for each node's replies since the last report, thousandths of ECPUs: a few nodes, so a list. Not
+    /// of the node that is called directly.
+    pub charged: Vec<(NodeId, u64)>,
     pub requests: Requests,
     pub planned: Vec<Planned>,
     pub keys: Vec<KeyHash>,
@@ -53,6 +57,7 @@ impl Core {
             handle,
             meter: Counters::new(),
             counts: Counts::default(),
+            charged: Vec::new(),
             requests: Requests::new(),
             planned: Vec::with_capacity(GROUP),
             keys: Vec::with_capacity(GROUP),
@@ -67,11 +72,33 @@ impl Core {
         core
     }
 
-    /// Charges one request that ran. Always reached, after an error too.
+    /// Charges one request that ran. Always reached, after an error too. Returns the price in thousandths of an ECPU.
     #[inline]
-    pub fn charge(&mut self, command: Command, bytes_in: u64, bytes_out: u64, work: u64, failed: bool) {
-        if self.shared.metering {
-            self.meter.charge(&self.shared.tariff, command.id, bytes_in, bytes_out, work, failed);
+    pub fn charge(&mut self, command: Command, bytes_in: u64, bytes_out: u64, work: u64, failed: bool) -> u64 {
+        match self.shared.metering {
+            true => self.meter.charge(&self.shared.tariff, command.id, bytes_in, bytes_out, work, failed),
+            false => 0,
+        }
+    }
+
+    /// So much of what was charged was for a node's replies: thousandths of an ECPU. A call for each frame, not for each
+    /// request.
+    #[inline]
+    pub fn charged_for(&mut self, node: NodeId, ecpu_milli: u64) {
+        match self.charged.iter_mut().find(|(known, _)| *known == node) {
+            Some((_, sum)) => *sum += ecpu_milli,
+            None => self.charged.push((node, ecpu_milli)),
+        }
+    }
+
+    /// The same for whoever owns the slot now: of requests that are rare and large.
+    pub fn charged_for_slot(&mut self, slot: Slot, ecpu_milli: u64) {
+        if self.shared.route.is_direct() {
+            return;
+        }
+        let owner = self.shared.route.map().owner(slot);
+        if let Some(node) = owner {
+            self.charged_for(node, ecpu_milli);
         }
     }
 
@@ -89,7 +116,11 @@ impl Core {
         // Over links the nodes count for themselves.
         if self.shared.route.is_direct() {
             self.shared.node.count_direct(usage.calls, usage.work, usage.bytes_in, usage.bytes_out);
+            if let Some(local) = self.shared.route.local().filter(|_| usage.ecpu_milli > 0) {
+                self.charged_for(local, usage.ecpu_milli);
+            }
         }
+        self.shared.charged.add(&mut self.charged);
         self.shared.totals.add(&std::mem::take(&mut self.counts));
     }
 }

@@ -12,6 +12,7 @@ use swell_node::link::socket::{Address, Socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
 use crate::error::ProxyError;
 use crate::shared::Mail;
@@ -32,6 +33,9 @@ pub struct Control {
     /// The cluster's secret; empty where there is none.
     pub secret: String,
 }
+
+/// Between two reports of what was charged for each node's replies, while there is something to report.
+const CHARGED_TICK: Duration = Duration::from_millis(250);
 
 type Question = (Ask, oneshot::Sender<Answer>);
 
@@ -109,9 +113,18 @@ async fn connect(control: &Control) -> std::io::Result<Socket> {
 /// Reads what the scaler says and passes questions on, until the link is lost.
 async fn attend(worker: &Rc<Worker>, mut socket: Socket, questions: &mut Receiver<Question>) -> std::io::Error {
     let (mut buffer, mut asked, mut next) = (Vec::new(), HashMap::new(), 0u64);
+    let mut charged_due = None;
     loop {
         let mut answer = Vec::new();
         tokio::select! {
+            () = worker.shared.charged.changed(), if charged_due.is_none() => {
+                charged_due = Some(Instant::now() + CHARGED_TICK);
+            }
+            () = sleep_until(charged_due.unwrap_or_else(Instant::now)), if charged_due.is_some() => {
+                charged_due = None;
+                let ecpu_milli = worker.shared.charged.take();
+                frame::json(Kind::Control, &FromMember::Charged { ecpu_milli }, &mut answer);
+            }
             read = socket.read_buf(&mut buffer) => match read {
                 Ok(0) => return std::io::ErrorKind::UnexpectedEof.into(),
                 Ok(_) => match take(worker, &mut buffer, &mut asked, &mut answer) {

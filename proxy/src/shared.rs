@@ -1,5 +1,6 @@
 //! What all workers of a proxy share: settings, clients, sums. Nothing here is touched per request.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -33,6 +34,8 @@ pub struct Shared {
     pub clients: Registry,
     pub totals: Totals,
     pub ledger: Arc<Ledger>,
+    /// What was charged for each node's replies and not told to the scaler yet.
+    pub charged: Charged,
     pub tariff: Tariff,
     pub metering: bool,
     pub workers: usize,
@@ -70,6 +73,34 @@ pub struct Shared {
     keys_before_reset: Mutex<Stats>,
 }
 
+/// Thousandths of ECPUs by node.
+#[derive(Debug, Default)]
+pub struct Charged {
+    sums: Mutex<BTreeMap<NodeId, u64>>,
+    added: tokio::sync::Notify,
+}
+
+impl Charged {
+    /// Moves a worker's counts in.
+    pub fn add(&self, counts: &mut Vec<(NodeId, u64)>) {
+        if !counts.is_empty() {
+            let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+            counts.drain(..).for_each(|(node, milli)| *sums.entry(node).or_default() += milli);
+            self.added.notify_one();
+        }
+    }
+
+    /// Waits until something was added since it was waited for last.
+    pub async fn changed(&self) {
+        self.added.notified().await;
+    }
+
+    /// Takes everything out.
+    pub fn take(&self) -> Vec<(NodeId, u64)> {
+        std::mem::take(&mut *self.sums.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+    }
+}
+
 /// What another thread may ask of a worker.
 #[derive(Debug)]
 pub enum Mail {
@@ -90,6 +121,7 @@ impl Shared {
             clients: Registry::default(),
             totals: Totals::default(),
             ledger,
+            charged: Charged::default(),
             tariff: config.tariff.clone(),
             metering: config.metering,
             workers: config.workers,

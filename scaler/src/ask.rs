@@ -49,6 +49,11 @@ impl Writer {
             Ask::ChangeState { base, entries } => self.change_state(asker, base, entries, now),
             Ask::Move { slots, to } => self.move_slots(asker, &slots, to, now),
             Ask::Drain { node } => self.drain(asker, node, now),
+            Ask::Status => self.answer(asker, Answer::Status(Box::new(self.status(now)))),
+            Ask::Scale(mode) => {
+                self.set_mode(mode, now);
+                self.answer(asker, Answer::Status(Box::new(self.status(now))));
+            }
         }
     }
 

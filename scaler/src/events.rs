@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use swell_node::control::Event;
+use swell_ring::NodeId;
 
 /// Events that are remembered.
 pub const EVENTS_MAX: usize = 1000;
@@ -18,28 +19,38 @@ pub struct Events {
 impl Events {
     /// Something went as it should.
     pub fn news(&mut self, text: impl Into<String>) {
-        let text = self.remember(text.into());
-        tracing::info!("{text}");
+        self.add(false, Event { kind: "news".to_owned(), text: text.into(), ..Event::default() });
     }
 
     /// Something did not, and the scaler went on anyway.
     pub fn trouble(&mut self, text: impl Into<String>) {
-        let text = self.remember(text.into());
-        tracing::warn!("{text}");
+        self.add(true, Event { kind: "trouble".to_owned(), text: text.into(), ..Event::default() });
+    }
+
+    /// Something happened, with all that is known of it: it gets its number and time. Returns it so.
+    pub fn add(&mut self, is_trouble: bool, event: Event) -> Event {
+        self.last_number += 1;
+        let event = Event { number: self.last_number, at_ms: unix_ms(), ..event };
+        let (kind, text) = (&event.kind, &event.text);
+        match is_trouble {
+            true => tracing::warn!(kind, "{text}"),
+            false => tracing::info!(kind, "{text}"),
+        }
+        if self.latest.len() == EVENTS_MAX {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(event.clone());
+        event
+    }
+
+    /// Something about one node. `message`: in ElastiCache's words, if it has any.
+    pub fn of_node(&mut self, is_trouble: bool, kind: &str, node: NodeId, message: String, text: String) {
+        self.add(is_trouble, Event { kind: kind.to_owned(), node: Some(node), message, text, ..Event::default() });
     }
 
     /// Those with a higher number than `number`, oldest first.
     pub fn after(&self, number: u64) -> Vec<Event> {
         self.latest.iter().filter(|event| event.number > number).cloned().collect()
-    }
-
-    fn remember(&mut self, text: String) -> String {
-        self.last_number += 1;
-        if self.latest.len() == EVENTS_MAX {
-            self.latest.pop_front();
-        }
-        self.latest.push_back(Event { number: self.last_number, at_ms: unix_ms(), text: text.clone() });
-        text
     }
 }
 

@@ -86,7 +86,10 @@ impl Writer {
                 party.link.close();
             }
         }
-        self.events.news(format!("node {id} has joined{again}: process {}, {}", known.pid, member.address));
+        let zone = if member.zone.is_empty() { "none" } else { &member.zone };
+        let message = format!("Added cache node {:04} in availability zone {zone}", id.0);
+        let text = format!("node {id} has joined{again}: process {}, {}", known.pid, member.address);
+        self.events.of_node(false, "node-joined", id, message, text);
         self.nodes.insert(id, node);
         if let (Origin::Child, Some(provider)) = (known.origin, &mut self.provider) {
             provider.joined(known.pid, id, now);

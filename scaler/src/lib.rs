@@ -11,6 +11,7 @@ mod nodes;
 pub mod policy;
 pub mod provider;
 mod ready;
+pub mod scale;
 pub mod scaler;
 mod settle;
 pub mod simulate;
@@ -19,4 +20,5 @@ mod writer;
 
 pub use error::{ScalerError, StoreError};
 pub use provider::process::ProcessConfig;
+pub use scale::ScalingConfig;
 pub use scaler::{Scaler, ScalerConfig};

@@ -54,6 +54,8 @@ pub(crate) struct Seen {
 pub(crate) struct Party {
     pub(crate) link: Rc<Link>,
     pub(crate) who: Who,
+    /// Whether it has said what it charged.
+    pub(crate) has_charged: bool,
 }
 
 /// Who is at the other end of a control link.

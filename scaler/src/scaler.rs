@@ -16,6 +16,7 @@ use crate::error::ScalerError;
 use crate::events::unix_ms;
 use crate::provider::process::ProcessConfig;
 use crate::ready::Ready;
+use crate::scale::ScalingConfig;
 use crate::store::Store;
 use crate::store::file::FileStore;
 use crate::store::memory::Memory;
@@ -45,6 +46,8 @@ pub struct ScalerConfig {
     pub embedded: Option<Member>,
     /// Child processes that are nodes.
     pub process: Option<ProcessConfig>,
+    /// How many nodes there may be and what they are planned for.
+    pub scaling: ScalingConfig,
 }
 
 /// A running scaler. It ends when this is dropped.

@@ -16,9 +16,11 @@ impl Writer {
         if let Some(party) = node.link.and_then(|link| self.parties.remove(&link)) {
             party.link.close();
         }
+        self.scale.observer.forget(id);
+        let message = format!("Cache node {:04} shutdown", id.0);
         match node.is_leaving {
-            true => self.events.news(format!("node {id} has left: {how}")),
-            false => self.events.trouble(format!("node {id} is gone: {how}")),
+            true => self.events.of_node(false, "node-left", id, message, format!("node {id} has left: {how}")),
+            false => self.events.of_node(true, "node-lost", id, message, format!("node {id} is gone: {how}")),
         }
         if node.origin == Origin::Guest
             && let Err(why) = self.keep(&[Record::GuestGone(id)])

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swell_node::control::{FromMember, ToMember};
+use swell_node::control::{Event, FromMember, ToMember};
 use swell_node::handover::driver::Input as Step;
 use swell_node::link::socket::Listener;
-use swell_ring::{CacheState, Epoch, Member, NodeId, SlotSet};
+use swell_ring::{CacheState, Epoch, Member, NodeId, SlotMap, SlotSet, all_slots};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep_until};
@@ -22,6 +22,7 @@ use crate::members::{self, Link, LinkId, encoded};
 use crate::nodes::{Node, Origin, Party, Seen, Who};
 use crate::provider::process::{Did, Process, has_ended};
 use crate::ready::Ready;
+use crate::scale::Scale;
 use crate::scaler::ScalerConfig;
 use crate::store::{Kept, Record, Store};
 
@@ -57,6 +58,7 @@ pub(crate) struct Writer {
     pub(crate) provider: Option<Process>,
     pub(crate) changes: Vec<Change>,
     pub(crate) drive: Drive,
+    pub(crate) scale: Scale,
     pub(crate) events: Events,
     /// The slots that nobody has by the map with this epoch.
     pub(crate) orphans: (Epoch, SlotSet),
@@ -64,7 +66,7 @@ pub(crate) struct Writer {
     pub(crate) is_first_spread_due: bool,
     /// When [`Writer::look_for_lost`] looks again.
     next_look: Instant,
-    ready: Arc<Ready>,
+    pub(crate) ready: Arc<Ready>,
     accepting: JoinHandle<()>,
 }
 
@@ -96,6 +98,7 @@ impl Writer {
             provider,
             changes: Vec::new(),
             drive: Drive::new(&Kept::default(), Instant::now()),
+            scale: Scale::new(config.scaling, Instant::now()),
             events: Events::default(),
             orphans: (Epoch(0), SlotSet::all()),
             is_first_spread_due,
@@ -136,7 +139,12 @@ impl Writer {
     /// The store failed: nothing has changed.
     pub(crate) fn keep(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.store.append(records)?;
-        records.iter().for_each(|record| self.kept.apply(record));
+        for record in records {
+            if let Record::Map(map) = record {
+                self.scale.totals.slots += moved(&self.kept.map, map);
+            }
+            self.kept.apply(record);
+        }
         Ok(())
     }
 
@@ -223,7 +231,7 @@ impl Writer {
     fn take(&mut self, input: Input, now: Instant) {
         match input {
             Input::Linked(link) => {
-                self.parties.insert(link.id, Party { link, who: Who::Stranger });
+                self.parties.insert(link.id, Party { link, who: Who::Stranger, has_charged: false });
             }
             Input::Said(id, message) => self.said(id, *message, now),
             Input::Lost(id, why) => self.lost(id, &why, now),
@@ -240,16 +248,30 @@ impl Writer {
             (FromMember::Ask { id: number, ask }, _) => self.asked(id, number, ask, now),
             (FromMember::Seen { epoch, state }, _) => self.seen(id, Seen { epoch, state }, now),
             (FromMember::Stats(stats), Who::Node(node)) => {
+                self.scale.observer.report(node, &stats, now);
+                self.scale.noticed(now);
                 if let Some(node) = self.nodes.get_mut(&node) {
                     node.stats = *stats;
                 }
             }
+            (FromMember::Charged { ecpu_milli }, Who::Proxy(_)) => self.charged(id, &ecpu_milli, now),
             (FromMember::Source(message), Who::Node(node)) => self.step(Step::Source { node, message }, now),
             (FromMember::Target(message), Who::Node(node)) => self.step(Step::Target { node, message }, now),
+            (FromMember::Charged { .. }, _) => self.refuse(id, "only proxies say that".to_owned()),
             (FromMember::Stats(_) | FromMember::Source(_) | FromMember::Target(_), _) => {
                 self.refuse(id, "only nodes say that".to_owned());
             }
         }
+    }
+
+    /// A proxy has charged for nodes' replies. Its first report is over a time that nobody knows.
+    fn charged(&mut self, id: LinkId, ecpu_milli: &[(NodeId, u64)], now: Instant) {
+        let Some(party) = self.parties.get_mut(&id) else { return };
+        let is_backlog = !std::mem::replace(&mut party.has_charged, true);
+        for (node, milli) in ecpu_milli.iter().filter(|(node, _)| self.nodes.contains_key(node)) {
+            self.scale.observer.charged(*node, *milli, is_backlog, now);
+        }
+        self.scale.noticed(now);
     }
 
     fn seen(&mut self, id: LinkId, seen: Seen, now: Instant) {
@@ -299,13 +321,14 @@ impl Writer {
         if !self.ready.is() {
             self.ready.missing(self.missing());
         }
+        self.tick_scale(now);
     }
 
     fn next_due(&self) -> Option<Instant> {
         let look = self.nodes.values().any(is_unclear).then_some(self.next_look);
         let change = self.changes.iter().map(|change| change.until).min();
         let child = self.provider.as_ref().and_then(Process::next_due);
-        [look, change, child, self.drive.due()].into_iter().flatten().min()
+        [look, change, child, self.drive.due(), self.scale_due()].into_iter().flatten().min()
     }
 
     fn tick_children(&mut self, now: Instant) {
@@ -316,7 +339,8 @@ impl Writer {
                     self.events.news(format!("started a node: process {pid}, {address}"));
                 }
                 Did::NotStarted { why, again_ms } => {
-                    self.events.trouble(format!("cannot start a node: {why}; again in {again_ms} ms"));
+                    let text = format!("cannot start a node: {why}; again in {again_ms} ms");
+                    self.events.add(true, Event { kind: "node-not-started".to_owned(), text, ..Event::default() });
                 }
                 Did::Killed { pid } => {
                     self.events.trouble(format!("the node in process {pid} did not join, or leave, in time: killed"));
@@ -355,9 +379,10 @@ impl Writer {
                 node.is_told_lost = true;
                 let (id, address) = (node.member.id, &node.member.address);
                 let slots = self.kept.map.slots_of(id).len();
-                self.events.trouble(format!(
+                let text = format!(
                     "node {id} ({address}) has had no link to the scaler for {LOST_AFTER:?}; it keeps its {slots} slots"
-                ));
+                );
+                self.events.of_node(true, "node-unreachable", id, String::new(), text);
             }
         }
         for id in ended {
@@ -383,6 +408,13 @@ impl Writer {
 fn is_unclear(node: &Node) -> bool {
     let is_waited_for = node.has_joined || node.origin == Origin::Guest;
     node.link.is_none() && !node.is_told_lost && is_waited_for
+}
+
+/// Slots that have another living owner than before.
+fn moved(before: &SlotMap, after: &SlotMap) -> u64 {
+    let has_moved =
+        |(before, after): (Option<NodeId>, Option<NodeId>)| before.is_some() && after.is_some() && before != after;
+    all_slots().filter(|slot| has_moved((before.owner(*slot), after.owner(*slot)))).count() as u64
 }
 
 /// Each of the members once, `first` before the others.

@@ -35,7 +35,8 @@ fn program(folder: &Folder) -> PathBuf {
 
 fn config(folder: &Folder, binary: PathBuf, count: usize) -> ScalerConfig {
     let extra_args = ["--zone", "z9"].map(str::to_owned).to_vec();
-    let process = ProcessConfig { binary, count, run_dir: folder.path().join("run"), advertise: None, extra_args };
+    let process =
+        ProcessConfig { binary, count, run_dir: folder.path().join("run"), extra_args, ..ProcessConfig::default() };
     ScalerConfig { process: Some(process), ..folder.config() }
 }
 
@@ -112,8 +113,7 @@ fn a_parent() {
         binary: folder.join("program"),
         count: 2,
         run_dir: folder.join("run"),
-        advertise: None,
-        extra_args: Vec::new(),
+        ..ProcessConfig::default()
     };
     let listen = Address::Unix(folder.join("parent.sock"));
     let own = Folder::new();

@@ -12,7 +12,7 @@ use swell_node::link::frame::{self, Frame, Kind};
 use swell_node::link::hello::{self, Hello, Purpose};
 use swell_node::link::socket::Address;
 use swell_ring::{CacheState, NodeId, Slot, SlotMap};
-use swell_scaler::{Scaler, ScalerConfig};
+use swell_scaler::{Scaler, ScalerConfig, ScalingConfig};
 
 /// What any condition may take.
 pub const BOUND: Duration = Duration::from_secs(10);
@@ -45,6 +45,7 @@ impl Folder {
             state: CacheState::default(),
             embedded: None,
             process: None,
+            scaling: ScalingConfig::off(),
         }
     }
 

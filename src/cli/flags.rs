@@ -50,10 +50,11 @@ impl Chosen for OfServe {
 
 impl Chosen for OfProxy {
     fn takes(field: &str) -> bool {
-        let others = ["data_dir", "link", "first_node", "nodes_min", "nodes_max", "node_workers"];
+        let others = ["data_dir", "link", "first_node", "nodes_min", "nodes_max", "node_workers", "scaling"];
+        let planning = ["node_memory", "node_ecpu_per_second", "node_network_bytes_per_second"];
         // These hold for the cache, so the scaler's own process says them.
         let caches = ["maxmemory", "maxmemory_policy", "memcached_item_bytes_max"];
-        !others.contains(&field) && !caches.contains(&field)
+        !others.contains(&field) && !planning.contains(&field) && !caches.contains(&field)
     }
 }
 

@@ -91,6 +91,11 @@ names! {
 }
 
 names! {
+    /// Whether the scaler acts on what it decides.
+    Scaling { On = "on", Off = "off", DryRun = "dry-run" }
+}
+
+names! {
     /// How log lines look.
     LogFormat { Auto = "auto", Text = "text", Json = "json" }
 }

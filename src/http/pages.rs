@@ -16,6 +16,8 @@ const JSON: &str = "application/json";
 const INDEX: &str = "Swell\n\n\
 /metrics  metrics in Prometheus's text format\n\
 /usage    what was used and what it costs, as JSON (swell bill prints it)\n\
+/status   nodes, moves and scaling at a glance, as JSON\n\
+/events   what happened to nodes and slots, as JSON; /events?after=N: what came after event N\n\
 /healthz  200 while the process runs\n\
 /readyz   200 while clients are served\n";
 
@@ -38,7 +40,7 @@ pub(super) fn answer(
     if !open && !admin.local_only() && !admin.authorised(authorization) {
         return unauthorised();
     }
-    if !matches!(path, "/" | "/metrics" | "/usage" | "/healthz" | "/readyz") {
+    if !matches!(path, "/" | "/metrics" | "/usage" | "/status" | "/events" | "/healthz" | "/readyz") {
         return text(StatusCode::NOT_FOUND, "no such page: / lists those that are here\n");
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -46,17 +48,38 @@ pub(super) fn answer(
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
-    page(admin, path)
+    page(admin, path, request.uri().query().unwrap_or_default())
 }
 
-fn page(admin: &dyn Admin, path: &str) -> Response<Full<Bytes>> {
+fn page(admin: &dyn Admin, path: &str, query: &str) -> Response<Full<Bytes>> {
     match path {
         "/metrics" => respond(StatusCode::OK, PROMETHEUS, admin.metrics()),
         "/usage" => respond(StatusCode::OK, JSON, format!("{}\n", admin.usage())),
+        "/status" => of_scaler(admin.status()),
+        "/events" => match after(query) {
+            Some(after) => of_scaler(admin.events(after)),
+            None => text(StatusCode::BAD_REQUEST, "the only parameter is after=NUMBER\n"),
+        },
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" if admin.ready() => text(StatusCode::OK, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: clients are not served yet, or no more\n"),
         _ => text(StatusCode::OK, INDEX),
+    }
+}
+
+/// `after=N`; without it all events are after it.
+fn after(query: &str) -> Option<u64> {
+    match query.split_once('=') {
+        None if query.is_empty() => Some(0),
+        Some(("after", number)) => number.parse().ok(),
+        _ => None,
+    }
+}
+
+fn of_scaler(answer: Option<serde_json::Value>) -> Response<Full<Bytes>> {
+    match answer {
+        Some(answer) => respond(StatusCode::OK, JSON, format!("{answer}\n")),
+        None => text(StatusCode::SERVICE_UNAVAILABLE, "no scaler answers\n"),
     }
 }
 

@@ -25,6 +25,14 @@ impl Admin for Fake {
         serde_json::json!({ "ecpu_thousandths": 1500 })
     }
 
+    fn status(&self) -> Option<serde_json::Value> {
+        Some(serde_json::json!({ "epoch": 7 }))
+    }
+
+    fn events(&self, after: u64) -> Option<serde_json::Value> {
+        (after < 100).then(|| serde_json::json!({ "after": after }))
+    }
+
     fn authorised(&self, authorization: Option<&str>) -> bool {
         self.password.is_none_or(|password| doors::password_matches(authorization, password))
     }

@@ -8,9 +8,11 @@ use swell_engine::commands::table::tables;
 use swell_engine::metric::{Kind, Unit};
 use swell_meter::{Counters, Ledger, Profile, Tariff};
 use swell_node::Node;
+use swell_node::control::{NodeLine, NodeStats, NodeStatus, ScalingStatus};
 use swell_proxy::ProxyConfig;
 use swell_proxy::clients::Door;
 use swell_proxy::stats::Counts;
+use swell_ring::NodeId;
 
 use super::*;
 use crate::print::tests::committed_page_is;
@@ -41,6 +43,7 @@ fn declared() -> Vec<Declared> {
         .chain(of(swell_proxy::metrics::METRICS))
         .chain(of(swell_node::metrics::METRICS))
         .chain(of(swell_meter::metrics::METRICS))
+        .chain(of(cluster::METRICS))
         .collect()
 }
 
@@ -82,6 +85,25 @@ fn busy() -> Arc<Shared> {
     shared
 }
 
+/// What a scaler says of one node, after one decision.
+fn scaled() -> Status {
+    let stats = NodeStats { used_bytes: 7, loop_delay_us: 1500, ..NodeStats::default() };
+    let line = NodeLine {
+        id: NodeId(3),
+        address: String::new(),
+        zone: String::new(),
+        pid: 1,
+        state: "serving".to_owned(),
+        slots: 16384,
+        stats,
+    };
+    let node =
+        NodeStatus { line, ecpu_milli: 2500, busy_share: 0.5, ecpu_per_second: 0.0, network_bytes_per_second: 0.0 };
+    let decisions = vec![("memory".to_owned(), "scale-out".to_owned(), 2)];
+    let scaling = ScalingStatus { nodes_starting: 1, decisions, ..ScalingStatus::default() };
+    Status { nodes: vec![node], slots_moved_total: 9, scaling, ..Status::default() }
+}
+
 /// The samples by series and the types by name, after looking at every line.
 fn parse(page: &str) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {
     let (mut samples, mut types) = (BTreeMap::new(), BTreeMap::new());
@@ -111,7 +133,7 @@ fn docs_metrics_md_is_what_is_printed() {
 
 #[test]
 fn every_declared_metric_is_on_both_pages() {
-    let (docs, (_, types)) = (page(), parse(&Metrics::new().render(&busy())));
+    let (docs, (_, types)) = (page(), parse(&Metrics::new().render(&busy(), Some(&scaled()))));
     for metric in declared() {
         assert_eq!(types.get(metric.name).map(String::as_str), Some(metric.kind.name()), "{}", metric.name);
         assert!(docs.contains(&format!("| `{}` |", metric.name)) && docs.contains(metric.help), "{}", metric.name);
@@ -144,7 +166,7 @@ fn names_follow_prometheus() {
 
 #[test]
 fn figures_are_the_owners() {
-    let (samples, _) = parse(&Metrics::new().render(&busy()));
+    let (samples, _) = parse(&Metrics::new().render(&busy(), Some(&scaled())));
     for (series, value) in [
         ("swell_build_info{version=\"1.2.3\"}", 1.0),
         ("swell_connections{door=\"resp\"}", 1.0),
@@ -160,6 +182,14 @@ fn figures_are_the_owners() {
         ("swell_family_calls_total{family=\"CmdGet\"}", 1.0),
         ("swell_values_received_bytes_total", 3277.0),
         ("swell_keys{db=\"0\"}", 0.0),
+        ("swell_nodes_by_state{state=\"starting\"}", 1.0),
+        ("swell_nodes_by_state{state=\"serving\"}", 1.0),
+        ("swell_node_memory_used_bytes{node=\"3\"}", 7.0),
+        ("swell_node_loop_delay_seconds{node=\"3\"}", 0.0015),
+        ("swell_node_ecpus_total{node=\"3\"}", 2.5),
+        ("swell_scaling_decisions_total{signal=\"memory\",action=\"scale-out\"}", 2.0),
+        ("swell_slots_moved_total", 9.0),
+        ("swell_scaling_enabled", 1.0),
         ("swell_memcached_results_total{verb=\"cas\",result=\"badval\"}", 0.0),
     ] {
         assert_eq!(samples.get(series), Some(&value), "{series}");
@@ -168,14 +198,20 @@ fn figures_are_the_owners() {
 }
 
 #[test]
+fn without_a_scaler_nothing_is_said_of_nodes() {
+    let (samples, _) = parse(&Metrics::new().render(&busy(), None));
+    assert!(!samples.keys().any(|series| series.starts_with("swell_node_") || series.starts_with("swell_scaling")));
+}
+
+#[test]
 fn labels_are_escaped() {
-    let page = Metrics::new().render(&busy());
+    let page = Metrics::new().render(&busy(), Some(&scaled()));
     assert!(page.contains("swell_errors_by_code_total{code=\"a\\\"b\\\\c\\nd\"} 1\n"), "{page}");
 }
 
 #[test]
 fn buckets_add_up() {
-    let (samples, _) = parse(&Metrics::new().render(&busy()));
+    let (samples, _) = parse(&Metrics::new().render(&busy(), Some(&scaled())));
     let bucket = |le: &str| samples[&format!("swell_batch_duration_seconds_bucket{{le=\"{le}\"}}")];
     let bounds = ["0.000001", "0.000002", "0.000256", "0.000512", "4.194304", "+Inf"];
     assert_eq!(bounds.map(bucket), [1.0, 2.0, 2.0, 3.0, 3.0, 4.0]);
@@ -186,14 +222,14 @@ fn buckets_add_up() {
 #[test]
 fn counters_may_be_reset() {
     let (metrics, shared) = (Metrics::new(), busy());
-    metrics.render(&shared);
+    metrics.render(&shared, None);
     shared.totals.reset();
-    assert_eq!(parse(&metrics.render(&shared)).0["swell_commands_total"], 0.0);
+    assert_eq!(parse(&metrics.render(&shared, None)).0["swell_commands_total"], 0.0);
 }
 
 #[test]
 fn an_idle_page_is_small_and_has_all_totals() {
-    let page = Metrics::new().render(&idle());
+    let page = Metrics::new().render(&idle(), Some(&Status::default()));
     assert!(page.len() <= IDLE_PAGE_BYTES_MAX, "{} bytes", page.len());
     let (samples, _) = parse(&page);
     for metric in declared().into_iter().filter(|metric| metric.labels.is_empty() && metric.kind != Kind::Histogram) {

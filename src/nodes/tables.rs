@@ -1,6 +1,6 @@
 //! What people read of nodes, slots and events: aligned columns, sizes and times in words.
 
-use swell_node::control::{Event, NodeLine};
+use swell_node::control::{Event, NodeLine, Status};
 use swell_ring::{SLOTS, SlotMap};
 
 /// Seconds of a day.
@@ -70,6 +70,40 @@ pub fn slots(map: &SlotMap) -> String {
 /// One line of `swell events`.
 pub fn event(event: &Event) -> String {
     format!("{}  {}\n", time(event.at_ms), event.text)
+}
+
+/// `swell scale`: what it is set to, what it did last, and what each node does.
+pub fn scaling(status: &Status) -> String {
+    use Side::{Left, Right};
+    let scaling = &status.scaling;
+    let head = [("node", Right), ("state", Left), ("slots", Right), ("used", Right), ("busy", Right)];
+    let head = [&head[..], &[("network/s", Right), ("ECPU/s", Right), ("late", Right)]].concat();
+    let rows = status.nodes.iter().map(|node| {
+        vec![
+            node.line.id.to_string(),
+            node.line.state.clone(),
+            node.line.slots.to_string(),
+            bytes(node.line.stats.used_bytes),
+            format!("{:.0} %", node.busy_share * 100.0),
+            bytes(node.network_bytes_per_second as u64),
+            format!("{:.0}", node.ecpu_per_second),
+            millis(node.line.stats.loop_delay_us),
+        ]
+    });
+    let last = scaling.last_decision.as_ref().map_or_else(|| "none\n".to_owned(), event);
+    format!(
+        "scaling {}, {} to {} nodes of {}, {} starting, {} slots moving, {} slots and {} keys moved so far\n\
+        last decision: {last}{}",
+        scaling.mode.name(),
+        scaling.nodes_min,
+        scaling.nodes_max,
+        bytes(scaling.node_memory_bytes),
+        scaling.nodes_starting,
+        status.slots_moving,
+        status.slots_moved_total,
+        status.keys_moved_total,
+        aligned(&head, rows.collect()),
+    )
 }
 
 /// A size for people.
@@ -201,7 +235,7 @@ mod tests {
         ] {
             assert_eq!(time(at), shown);
         }
-        let happened = Event { number: 1, at_ms: 1000, text: "node 1 is gone".to_owned() };
+        let happened = Event { number: 1, at_ms: 1000, text: "node 1 is gone".to_owned(), ..Event::default() };
         assert_eq!(event(&happened), "1970-01-01 00:00:01.000  node 1 is gone\n");
     }
 

@@ -143,7 +143,7 @@ fn answers(ask: Ask) -> Vec<Answer> {
             vec![Answer::Done(Progress { note: "the target has not the memory for it".to_owned(), ..progress(40, 9) })]
         }
         Ask::Events { after } => {
-            let event = |number| Event { number, at_ms: number, text: format!("event {number}") };
+            let event = |number| Event { number, at_ms: number, text: format!("event {number}"), ..Event::default() };
             vec![Answer::Events((after + 1..=2).map(event).collect())]
         }
         _ => vec![Answer::Refused { why: "node 2 is the last one".to_owned() }],

@@ -1,6 +1,7 @@
 //! What a node's workers count for its links, and the report that a `Stats` frame is answered with.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use swell_engine::Stats;
@@ -15,6 +16,9 @@ use crate::stats::DbFigures;
 
 /// Slots that a report names.
 const HEAT_SLOTS_MAX: usize = 64;
+
+/// The zero of [`NodeStats::at_us`].
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// What one link has counted since it was last asked.
 #[derive(Debug, Default)]
@@ -160,6 +164,8 @@ impl NodeStats {
         let mut sums = node.totals().lock();
         let heat = hottest(&sums.heat);
         let stats = NodeStats {
+            // Never 0: that is what a node says that does not know.
+            at_us: BEGAN.elapsed().as_micros() as u64 + 1,
             used_bytes: engine.used_bytes(),
             resident_bytes,
             keys: node.key_counts().0,

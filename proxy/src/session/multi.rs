@@ -246,7 +246,10 @@ fn finish_remote(
             }
             let Some((entry, bytes)) = replies.next() else { break };
             whole.raw(bytes);
-            core.charge(request.command, bytes_in, entry.data_bytes, entry.work, entry.failed);
+            let charged = core.charge(request.command, bytes_in, entry.data_bytes, entry.work, entry.failed);
+            if let Some(key) = hashes.get(request.keys.clone()).and_then(<[_]>::first) {
+                core.charged_for_slot(key.slot, charged);
+            }
             if entry.failed {
                 count_error_at(core, &whole, at);
             }

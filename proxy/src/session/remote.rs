@@ -97,7 +97,7 @@ fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &
     };
     let value_bytes = value_bytes(command.spec, args);
     let target = keys.first().map_or_else(|| anywhere(core), |key| Target::Slot(key.slot));
-    let spec = command.spec;
+    let (spec, slot) = (command.spec, keys.first().map(|key| key.slot));
     debug_assert!(session.info.door == Door::Resp || spec.group == Group::Memcached);
     Remote::late(
         Job::Shots(vec![Shot::new(Kind::Request, target, 1, repeatable, payload)]),
@@ -107,7 +107,8 @@ fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &
                     for (entry, bytes) in answers.iter().flat_map(ShotAnswer::replies) {
                         let at = out.len();
                         out.raw(bytes);
-                        core.charge(command, value_bytes, entry.data_bytes, entry.work, entry.failed);
+                        let charged = core.charge(command, value_bytes, entry.data_bytes, entry.work, entry.failed);
+                        slot.into_iter().for_each(|slot| core.charged_for_slot(slot, charged));
                         if entry.failed {
                             count_error_at(core, out, at);
                         }
@@ -128,8 +129,10 @@ fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> F
         part(args, keys, key, &mut bytes);
         Shot::new(Kind::Request, Target::Slot(key.slot), 1, repeatable, Payload::Bytes(bytes))
     });
+    let shots: Vec<Shot> = shots.collect();
+    let slots: Vec<_> = keys.iter().map(|key| key.slot).collect();
     Remote::late(
-        Job::Shots(shots.collect()),
+        Job::Shots(shots),
         Box::new(move |core, session, answer, out| {
             match answer {
                 Ok(JobAnswer::Shots(answers)) => {
@@ -139,7 +142,8 @@ fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> F
                         merge::parts(how, parts.iter().map(|(entry, bytes)| (*bytes, entry.failed)), &mut merged);
                     let data_bytes = parts.iter().map(|(entry, _)| entry.data_bytes).sum();
                     let work = parts.iter().map(|(entry, _)| entry.work).sum();
-                    core.charge(command, 0, data_bytes, work, failed);
+                    let share = core.charge(command, 0, data_bytes, work, failed) / slots.len().max(1) as u64;
+                    slots.iter().for_each(|slot| core.charged_for_slot(*slot, share));
                     let at = out.len();
                     out.raw(&merged.to_vec());
                     if failed {

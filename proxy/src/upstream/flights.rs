@@ -133,8 +133,10 @@ enum State {
     None,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Answer {
+    /// Whose it is.
+    node: NodeId,
     data_bytes: u64,
     work: u64,
     failed: bool,
@@ -562,16 +564,18 @@ impl Flights {
         let count = head.done as usize;
         let mut from = (count * Entry::BYTES) as u64;
         let table = from;
+        let mut ecpu_milli = 0;
         for index in 0..count {
             let entry = Entry::read(body, index)?;
             let request = &self.requests[(self.frames[at].requests.0 - self.first) as usize + index];
-            core.charge(request.command, request.value_bytes, entry.data_bytes, entry.work, entry.failed);
+            ecpu_milli += core.charge(request.command, request.value_bytes, entry.data_bytes, entry.work, entry.failed);
             core.counts.commands += 1;
             if entry.failed {
                 core.counts.error(reply::error_code(body.get(from as usize..).unwrap_or_default()));
             }
             from = from.saturating_add(entry.reply_bytes);
         }
+        core.charged_for(self.frames[at].link.node(), ecpu_milli);
         Ok(from - table)
     }
 
@@ -607,7 +611,8 @@ impl Flights {
     fn scatter(&mut self, core: &mut Core, at: usize, head: ReplyHead, body: &[u8]) -> Result<(), BadFrame> {
         let frame = self.frames.remove(at);
         let mut from = head.done as usize * Entry::BYTES;
-        let (mut index, mut refused) = (0, 0);
+        let (mut index, mut refused, mut ecpu_milli) = (0, 0, 0);
+        let node = frame.link.node();
         for number in frame.requests.0..=frame.requests.1 {
             let Some(request) = self.requests.get_mut((number - self.first) as usize) else { break };
             if request.state != State::Sent(frame.id) {
@@ -625,15 +630,19 @@ impl Flights {
             let bytes = body.get(from..to).ok_or(BadFrame::TooShort)?;
             from = to;
             let at = self.stash.push(bytes);
-            let answer = Answer { data_bytes: entry.data_bytes, work: entry.work, failed: entry.failed };
+            let answer = Answer { node, data_bytes: entry.data_bytes, work: entry.work, failed: entry.failed };
             request.state = State::Answered { at, len: bytes.len(), entry: answer };
             if request.role == Role::Plain {
-                core.charge(request.command, request.value_bytes, entry.data_bytes, entry.work, entry.failed);
+                ecpu_milli +=
+                    core.charge(request.command, request.value_bytes, entry.data_bytes, entry.work, entry.failed);
                 core.counts.commands += 1;
                 if entry.failed {
                     core.counts.error(reply::error_code(bytes));
                 }
             }
+        }
+        if ecpu_milli > 0 {
+            core.charged_for(node, ecpu_milli);
         }
         if head.status != Status::Done {
             self.note_refusal(&frame.link, &head);
@@ -723,7 +732,10 @@ impl Flights {
         let request = &self.requests[0];
         let (data, work) =
             answers.iter().fold((0, 0), |(data, work), (.., entry)| (data + entry.data_bytes, work + entry.work));
-        core.charge(request.command, request.value_bytes, data, work, failed);
+        let ecpu_milli = core.charge(request.command, request.value_bytes, data, work, failed);
+        // The price is of the whole, which is rounded once: each part's node has an equal share of it.
+        let share = ecpu_milli / answers.len().max(1) as u64;
+        answers.iter().for_each(|(.., entry)| core.charged_for(entry.node, share));
         core.counts.commands += 1;
         if failed {
             core.counts.error(reply::error_code(out.as_contiguous().unwrap_or_default()));
@@ -871,7 +883,7 @@ fn answer_with(request: &mut Request, stash: &mut Stash, core: &mut Core, error:
         core.counts.commands += 1;
     }
     let at = stash.push(&bytes);
-    let entry = Answer { data_bytes: 0, work: 1, failed: true };
+    let entry = Answer { node: NodeId(0), data_bytes: 0, work: 1, failed: true };
     request.state = State::Answered { at, len: bytes.len(), entry };
 }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use swell_node::control::{Answer, Progress, ToMember};
+use swell_node::control::{Answer, Event, Progress, ToMember};
 use swell_node::handover::driver::Input as Step;
 use swell_ring::{Candidate, NodeId, SlotSet, place};
 use tokio::time::Instant;
 
 use crate::ask::Asker;
 use crate::nodes::Origin;
+use crate::scale::Totals;
 use crate::writer::{LOST_AFTER, Writer};
 
 /// Between two reports to the same asker.
@@ -30,8 +31,10 @@ pub(crate) struct Job {
     has_news: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Part {
+    slots: SlotSet,
+    to: NodeId,
     progress: Progress,
     is_done: bool,
 }
@@ -66,10 +69,16 @@ impl Writer {
         if node.link.is_none() {
             return self.drain_lost(asker, id, now);
         }
+        self.begin_drain(asker, id, now);
+    }
+
+    /// The same of a node that is there, and may be marked as draining already.
+    pub(crate) fn begin_drain(&mut self, asker: Asker, id: NodeId, now: Instant) {
         let slots = self.kept.map.slots_of(id);
         let others: Vec<Candidate> =
             self.takers().filter(|other| *other != id).map(|id| Candidate { id, weight: 1 }).collect();
         if others.is_empty() {
+            self.set_draining(id, false);
             return self.answer_refused(asker, format!("there is no other node for the slots of node {id}"));
         }
         let mut parts = place(&others, &self.kept.map);
@@ -81,9 +90,9 @@ impl Writer {
 
     /// The driver says how far a part is.
     pub(crate) fn progressed(&mut self, ticket: u64, progress: Progress) {
+        let totals = &mut self.scale.totals;
         if let Some(job) = self.drive.jobs.iter_mut().find(|job| job.parts.contains_key(&ticket)) {
-            job.parts.insert(ticket, Part { progress, is_done: false });
-            job.has_news = true;
+            job.take(ticket, progress, false, totals);
         }
     }
 
@@ -91,8 +100,7 @@ impl Writer {
     pub(crate) fn ticket_done(&mut self, ticket: u64, progress: Progress, now: Instant) {
         let Some(at) = self.drive.jobs.iter().position(|job| job.parts.contains_key(&ticket)) else { return };
         let job = &mut self.drive.jobs[at];
-        job.parts.insert(ticket, Part { progress, is_done: true });
-        job.has_news = true;
+        job.take(ticket, progress, true, &mut self.scale.totals);
         if job.parts.values().all(|part| part.is_done) {
             let job = self.drive.jobs.remove(at);
             self.job_done(&job, now);
@@ -117,7 +125,13 @@ impl Writer {
         let first = self.drive.last_ticket + 1;
         self.drive.last_ticket += parts.len() as u64;
         let tickets = || first..first + parts.len() as u64;
-        let job_parts = tickets().map(|ticket| (ticket, Part::default())).collect();
+        let part = |(slots, to): &(SlotSet, NodeId)| Part {
+            slots: slots.clone(),
+            to: *to,
+            progress: Progress::default(),
+            is_done: false,
+        };
+        let job_parts = tickets().zip(parts.iter().map(part)).collect();
         let job = Job { asker, drains, parts: job_parts, began: now, reported: now, has_news: false };
         if parts.is_empty() {
             return self.job_done(&job, now);
@@ -136,9 +150,11 @@ impl Writer {
         let Progress { slots_done, slots_total, keys, retries, elapsed_ms, note, .. } = &progress;
         let what = job.drains.map_or("a move".to_owned(), |id| format!("the drain of node {id}"));
         let note = if note.is_empty() { String::new() } else { format!("; {note}") };
-        self.events.news(format!(
+        let text = format!(
             "{what} is over: {slots_done} of {slots_total} slots, {keys} keys, {retries} retries, {elapsed_ms} ms{note}"
-        ));
+        );
+        let kind = if job.drains.is_some() { "drained" } else { "moved" };
+        self.events.add(false, Event { kind: kind.to_owned(), node: job.drains, text, ..Event::default() });
         self.answer(job.asker, Answer::Done(progress));
     }
 
@@ -174,12 +190,26 @@ impl Writer {
         self.answer(asker, Answer::Done(progress));
     }
 
-    fn set_draining(&mut self, id: NodeId, is_draining: bool) {
+    pub(crate) fn set_draining(&mut self, id: NodeId, is_draining: bool) {
         self.nodes.entry(id).and_modify(|node| node.is_draining = is_draining);
     }
 }
 
 impl Job {
+    /// Which slots are to go where, and may not be there yet.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = (&SlotSet, NodeId)> {
+        self.parts.values().filter(|part| !part.is_done).map(|part| (&part.slots, part.to))
+    }
+
+    /// The driver says how far a part is; what is new counts.
+    fn take(&mut self, ticket: u64, progress: Progress, is_done: bool, totals: &mut Totals) {
+        let Some(part) = self.parts.get_mut(&ticket) else { return };
+        totals.keys += progress.keys.saturating_sub(part.progress.keys);
+        totals.retries += u64::from(progress.retries.saturating_sub(part.progress.retries));
+        (part.progress, part.is_done) = (progress, is_done);
+        self.has_news = true;
+    }
+
     /// All parts together.
     fn progress(&self, now: Instant) -> Progress {
         let mut sum = Progress { elapsed_ms: (now - self.began).as_millis() as u64, ..Progress::default() };

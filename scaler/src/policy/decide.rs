@@ -197,7 +197,7 @@ impl Patience {
 const REGRET_TIMES: u64 = 2;
 
 /// After so many waits without that, one doubling is taken back.
-const FORGET_TIMES: u64 = 4;
+const FORGET_TIMES: u64 = 16;
 
 /// Waits are at most 2 to this power times as long as `stable_ms`.
 const DOUBLINGS_MAX: u32 = 6;

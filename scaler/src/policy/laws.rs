@@ -289,14 +289,14 @@ fn a_load_that_stays_with_its_noise_comes_to_rest() {
 fn bounds_are_kept_whatever_comes() {
     for seed in 0..SEEDS {
         let mut random = Random(seed);
-        let nodes_min = 1 + (random.next() % 3) as u32;
-        let nodes_max = nodes_min + (random.next() % 6) as u32;
+        let nodes_min = 1 + (random.bits() % 3) as u32;
+        let nodes_max = nodes_min + (random.bits() % 6) as u32;
         let mut world = World::new(bounds(nodes_min, nodes_max));
         for _ in 0..20 {
-            let hot = (random.unit() < 0.3).then(|| ((random.next() % SLOTS as u64) as u16, random.unit()));
+            let hot = (random.unit() < 0.3).then(|| ((random.bits() % SLOTS as u64) as u16, random.unit()));
             let load = Load { work: 10.0 * random.unit().powi(2), memory: 10.0 * random.unit().powi(3), hot };
             // Every step is checked against the bounds.
-            world.run(5 + random.next() % 90, |_| load);
+            world.run(5 + random.bits() % 90, |_| load);
             let nodes = world.nodes.len() as u32;
             assert!((nodes_min..=nodes_max).contains(&nodes), "seed {seed}: {nodes} nodes");
         }
@@ -387,7 +387,7 @@ fn a_machine_without_cores_gets_no_nodes_for_cpu_and_says_so() {
 fn a_hot_slot_gets_room_and_comes_to_rest() {
     for seed in 0..SEEDS {
         let mut random = Random(seed);
-        let hot = (random.next() % SLOTS as u64) as u16;
+        let hot = (random.bits() % SLOTS as u64) as u16;
         let load = Load { work: 2.0, memory: 1.0, hot: Some((hot, 0.5)) };
         let mut world = World::new(bounds(4, 4));
         world.run(60, steady(2.0, 1.0));
@@ -416,4 +416,54 @@ fn who_comes_gets_its_share_and_no_slot_moves_twice() {
         let most = world.nodes.iter().map(|(id, ..)| world.count(*id)).max().unwrap_or(0);
         assert!(most as f64 <= 1.15 * SLOTS as f64 / f64::from(nodes), "{most} slots of {nodes} nodes");
     }
+}
+
+#[test]
+fn a_node_whose_moves_failed_is_filled_up() {
+    let mut world = World::new(bounds(2, 2));
+    world.run(30, steady(0.5, 0.5));
+    let node = world.nodes[1].0;
+    let lost: SlotSet = world.map.slots_of(node).iter().take(4_000).collect();
+    world.queue.push((lost, NodeId(1)));
+    world.run(20, steady(0.5, 0.5));
+    let left = world.count(node);
+    assert!(left < 5_000, "{left} slots");
+    world.run(60, steady(0.5, 0.5));
+    assert!(world.count(node) > 7_300, "{} slots", world.count(node));
+}
+
+#[test]
+fn a_node_with_too_much_memory_gives_slots_away_and_keeps_them_away() {
+    let mut world = World::new(bounds(2, 2));
+    world.run(30, steady(0.2, 0.5));
+    // One half of the slots is ten times as heavy as the other.
+    let heavy = world.map.slots_of(NodeId(1));
+    let bytes = |world: &World, id: NodeId| {
+        let slots = world.map.slots_of(id);
+        let heavy = slots.iter().filter(|slot| heavy.contains(*slot)).count() as f64;
+        ((heavy + (slots.len() as f64 - heavy) / 10.0) / 8192.0 * 1.5 * (64u64 << 20) as f64) as u64
+    };
+    let full =
+        |world: &World| bytes(world, NodeId(1)).max(bytes(world, world.nodes[1].0)) as f64 / (64u64 << 20) as f64;
+    assert!(full(&world) > 1.4);
+    let load = Load { work: 0.2, memory: 0.5, hot: None };
+    let mut moves = Vec::new();
+    for at in 0..4_000 {
+        world.now += TICK_MS;
+        world.carry();
+        let mut nodes: Vec<NodeView> =
+            world.nodes.iter().map(|(id, state, _)| world.view(*id, *state, &load)).collect();
+        nodes.iter_mut().for_each(|node| node.used_bytes = bytes(&world, node.id));
+        let mut moving = SlotSet::new();
+        world.queue.iter().for_each(|(slots, _)| moving.add(slots));
+        let snapshot = Snapshot { at_ms: world.now, nodes, map: &world.map, moving, free: world.free };
+        let step = world.policy.step(&snapshot);
+        world.check(&snapshot, &step);
+        world.obey(&step);
+        if !step.decisions.is_empty() {
+            moves.push(at);
+        }
+    }
+    assert!(full(&world) <= 1.05, "{:.2} after {moves:?}", full(&world));
+    assert!(moves.len() <= 6 && moves.last().is_none_or(|at| *at < 1_000), "{moves:?}");
 }

@@ -1,3 +1,5 @@
 //! Who provides machines to run nodes on.
 
+mod cgroup;
+mod machine;
 pub mod process;

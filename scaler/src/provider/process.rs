@@ -19,6 +19,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout};
 
+use super::machine::{Machine, memory_used_bytes};
+use crate::policy::view::Free;
 use crate::writer::Input;
 
 /// How long a child has from its start until it joins; then it is killed.
@@ -35,7 +37,7 @@ pub const STOP_WAIT: Duration = Duration::from_secs(5);
 pub const TOKEN_VARIABLE: &str = "SWELL_TOKEN";
 
 /// Child processes that are nodes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ProcessConfig {
     /// The program: `BINARY node --join ...`.
     pub binary: PathBuf,
@@ -47,6 +49,10 @@ pub struct ProcessConfig {
     pub advertise: Option<String>,
     /// Further arguments of each: zone, workers, settings.
     pub extra_args: Vec<String>,
+    /// Cores that each is entitled to: what it is held to, or its workers.
+    pub node_cores: f64,
+    /// Bytes that each is planned to hold; 0: nobody says.
+    pub node_memory_bytes: u64,
 }
 
 /// The children.
@@ -56,6 +62,7 @@ pub(crate) struct Process {
     join: Address,
     secret: String,
     inputs: mpsc::Sender<Input>,
+    machine: Machine,
     seats: Vec<Seat>,
     /// Children started so far: names their sockets.
     started: u64,
@@ -116,9 +123,36 @@ struct Running {
 impl Process {
     /// No child runs yet; [`Process::tick`] starts them. `join` is where they find the scaler.
     pub(crate) fn new(config: ProcessConfig, join: Address, secret: String, inputs: mpsc::Sender<Input>) -> Process {
-        let seat = |_| Seat { running: None, due: Some(Instant::now()), back_off: BACK_OFF_MIN, is_retired: false };
-        let seats = (0..config.count).map(seat).collect();
-        Process { config, join, secret, inputs, seats, started: 0 }
+        let count = config.count;
+        let (machine, seats) = (Machine::here(), Vec::new());
+        let mut process = Process { config, join, secret, inputs, machine, seats, started: 0 };
+        process.add(count);
+        process
+    }
+
+    /// So many more nodes are wanted: [`Process::tick`] starts them.
+    pub(crate) fn add(&mut self, count: usize) {
+        self.seats.retain(|seat| !seat.is_retired || seat.running.is_some());
+        self.seats.extend((0..count).map(|_| Seat::new(Instant::now())));
+    }
+
+    /// How many nodes are wanted.
+    pub(crate) fn count(&self) -> usize {
+        self.seats.iter().filter(|seat| !seat.is_retired).count()
+    }
+
+    /// What this machine has beyond what the nodes that are wanted, or still run, are entitled to. Reads some files of
+    /// the system for each node.
+    pub(crate) fn free(&self) -> Free {
+        let there = self.seats.iter().filter(|seat| !seat.is_retired || seat.running.is_some());
+        let (mut cores, mut growth_bytes) = (self.machine.cores(), 0_u64);
+        for seat in there {
+            let used = seat.running.as_ref().map_or(0, |running| memory_used_bytes(running.pid));
+            cores -= self.config.node_cores;
+            growth_bytes += self.config.node_memory_bytes.saturating_sub(used);
+        }
+        let memory_bytes = self.machine.memory_free_bytes().saturating_sub(growth_bytes);
+        Free { cores: cores.max(0.0), memory_bytes }
     }
 
     /// When [`Process::tick`] has something to do.
@@ -154,8 +188,8 @@ impl Process {
     /// How many children there should be, and how many of them are nodes.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let wanted = self.seats.iter().filter(|seat| !seat.is_retired);
-        let joined = wanted.clone().filter(|seat| seat.running.as_ref().is_some_and(|it| it.joined.is_some()));
-        (wanted.count(), joined.count())
+        let joined = wanted.filter(|seat| seat.running.as_ref().is_some_and(|it| it.joined.is_some()));
+        (self.count(), joined.count())
     }
 
     /// This node is not wanted any more: its process is told to end, and has no successor. False: it is no child.
@@ -257,6 +291,11 @@ impl Process {
 }
 
 impl Seat {
+    /// To be filled at once.
+    fn new(now: Instant) -> Seat {
+        Seat { running: None, due: Some(now), back_off: BACK_OFF_MIN, is_retired: false }
+    }
+
     fn node(&self) -> Option<NodeId> {
         self.running.as_ref()?.joined.map(|(node, _)| node)
     }

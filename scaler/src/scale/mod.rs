@@ -1,0 +1,276 @@
+//! The live loop: shows the policy what nodes report, carries out what it decides, and says so.
+
+pub(crate) mod act;
+pub(crate) mod observe;
+pub(crate) mod status;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use swell_node::control::{Event, ScalingMode};
+use swell_ring::{NodeId, SlotSet};
+use tokio::time::Instant;
+
+use self::observe::Observer;
+use crate::nodes::{Node, Origin};
+use crate::policy::view::{Bounds, Decision, Free, Held, NodeState, NodeView, Snapshot};
+use crate::policy::{Policy, Tuning};
+use crate::writer::Writer;
+
+/// Between two looks while anything goes on ...
+pub const TICK: Duration = Duration::from_millis(250);
+/// ... and while nothing does.
+pub const TICK_IDLE: Duration = Duration::from_secs(1);
+/// Nothing is done so soon after the scaler's start: what it sees then are its own beginnings.
+pub const SETTLE: Duration = Duration::from_secs(2);
+/// How long a node takes from being asked for to serving its share, where nodes are processes of this machine.
+pub const READY_MS: u64 = 3_000;
+/// The same decision that is not carried out (a dry run) is said again after so long.
+pub const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// Nodes that are asked for have no numbers yet: they are shown to the policy under these, downwards.
+const STARTING_FROM: u32 = u32::MAX;
+
+/// How many nodes there may be, what they are planned for, and whether the scaler sees to it.
+#[derive(Clone, Debug)]
+pub struct ScalingConfig {
+    pub mode: ScalingMode,
+    pub bounds: Bounds,
+    pub tuning: Tuning,
+}
+
+impl ScalingConfig {
+    /// It decides nothing: for caches whose nodes somebody else looks after.
+    pub fn off() -> ScalingConfig {
+        let bounds = Bounds {
+            nodes_min: 1,
+            nodes_max: 1,
+            node_memory_bytes: 0,
+            node_ecpu_per_second: 0.0,
+            node_network_bytes_per_second: 0.0,
+            node_cores: 1.0,
+        };
+        ScalingConfig { mode: ScalingMode::Off, bounds, tuning: Tuning::for_ready_ms(READY_MS) }
+    }
+}
+
+/// What the loop remembers.
+#[derive(Debug)]
+pub(crate) struct Scale {
+    pub(crate) mode: ScalingMode,
+    pub(crate) bounds: Bounds,
+    tuning: Tuning,
+    policy: Policy,
+    pub(crate) observer: Observer,
+    /// Its clock's zero.
+    began: Instant,
+    next_tick: Instant,
+    /// Somebody has reported since the last look.
+    has_news: bool,
+    /// What was held at the last step: an event tells it once.
+    held: Vec<Held>,
+    /// What a dry run has said, and when.
+    said: BTreeMap<String, Instant>,
+    /// How many nodes there were when it began to add or remove some: until all is done.
+    pub(crate) from_nodes: Option<usize>,
+    pub(crate) last_decision: Option<Event>,
+    /// Decisions by signal and action.
+    pub(crate) decisions: BTreeMap<(String, &'static str), u64>,
+    pub(crate) totals: Totals,
+}
+
+/// What moved since the scaler started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) slots: u64,
+    pub(crate) keys: u64,
+    pub(crate) retries: u64,
+}
+
+impl Scale {
+    pub(crate) fn new(config: ScalingConfig, now: Instant) -> Scale {
+        Scale {
+            mode: config.mode,
+            policy: Policy::new(config.bounds.clone(), config.tuning.clone()),
+            bounds: config.bounds,
+            tuning: config.tuning,
+            observer: Observer::default(),
+            began: now,
+            next_tick: now + SETTLE,
+            has_news: false,
+            held: Vec::new(),
+            said: BTreeMap::new(),
+            from_nodes: None,
+            last_decision: None,
+            decisions: BTreeMap::new(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Somebody has reported.
+    pub(crate) fn noticed(&mut self, now: Instant) {
+        if !self.has_news {
+            self.has_news = true;
+            self.next_tick = self.next_tick.min((now + TICK).max(self.began + SETTLE));
+        }
+    }
+
+    /// Whether it looks at all.
+    fn looks(&self) -> bool {
+        matches!(self.mode, ScalingMode::On | ScalingMode::DryRun)
+    }
+}
+
+impl Writer {
+    /// When [`Writer::tick_scale`] has something to do. A single node that must stay the only one is left alone.
+    pub(crate) fn scale_due(&self) -> Option<Instant> {
+        let is_fixed = self.scale.bounds.nodes_max <= 1 && self.nodes.len() <= 1;
+        (self.scale.looks() && !is_fixed).then_some(self.scale.next_tick)
+    }
+
+    /// Looks, and does what the policy wants done.
+    pub(crate) fn tick_scale(&mut self, now: Instant) {
+        if self.scale_due().is_none_or(|due| due > now) {
+            return;
+        }
+        self.told_scaled();
+        let has_news = std::mem::take(&mut self.scale.has_news);
+        let is_busy = has_news || !self.drive.jobs.is_empty() || self.scale.from_nodes.is_some();
+        self.scale.next_tick = now + if is_busy { TICK } else { TICK_IDLE };
+        if !self.ready_to_scale() {
+            return;
+        }
+        let snapshot = Snapshot {
+            at_ms: (now - self.scale.began).as_millis() as u64,
+            nodes: self.views(now),
+            map: &self.kept.map,
+            moving: self.moving(),
+            free: self.free(),
+        };
+        let step = self.scale.policy.step(&snapshot);
+        self.say_held(step.held);
+        match self.scale.mode {
+            ScalingMode::DryRun => self.say_only(&step.decisions, now),
+            _ => self.carry_out(step.decisions, now),
+        }
+    }
+
+    /// How the scaler acts from now on. The policy begins afresh: what it last saw may be long ago.
+    pub(crate) fn set_mode(&mut self, mode: ScalingMode, now: Instant) {
+        if std::mem::replace(&mut self.scale.mode, mode) == mode {
+            return;
+        }
+        self.scale.policy = Policy::new(self.scale.bounds.clone(), self.scale.tuning.clone());
+        self.scale.held.clear();
+        self.scale.said.clear();
+        self.scale.next_tick = now;
+        let what = match mode {
+            ScalingMode::On => "scaling is on: decisions are carried out",
+            ScalingMode::Off => "scaling is off",
+            ScalingMode::DryRun => "scaling is a dry run: decisions are said and not carried out",
+            ScalingMode::Paused => "scaling is paused: moves that were begun go on, and nothing else is done",
+        };
+        self.events.add(false, Event { kind: "mode".to_owned(), text: what.to_owned(), ..Event::default() });
+    }
+
+    /// Slots that were asked to be elsewhere and are not yet, and those of hand-overs under way.
+    pub(crate) fn moving(&self) -> SlotSet {
+        let mut moving = SlotSet::new();
+        self.drive.moving().for_each(|slots| moving.add(slots));
+        for (slots, to) in self.drive.jobs.iter().flat_map(|job| job.wanted()) {
+            let mut left = slots.clone();
+            left.subtract(&self.kept.map.slots_of(to));
+            moving.add(&left);
+        }
+        moving
+    }
+
+    /// Nodes that were asked for and have not joined.
+    pub(crate) fn starting(&self) -> u32 {
+        self.provider.as_ref().map_or(0, |provider| {
+            let (wanted, joined) = provider.counts();
+            wanted.saturating_sub(joined) as u32
+        })
+    }
+
+    /// Not before what was asked for at the start is there, and not while it is unclear whether a node lives: with half
+    /// a picture every decision is wrong.
+    fn ready_to_scale(&self) -> bool {
+        let is_unclear = |node: &Node| node.link.is_none() && !node.is_told_lost;
+        self.ready.is() && !self.is_first_spread_due && !self.drive.is_stuck() && !self.nodes.values().any(is_unclear)
+    }
+
+    fn views(&self, now: Instant) -> Vec<NodeView> {
+        let starting = (0..self.starting()).map(|at| NodeView {
+            id: NodeId(STARTING_FROM - at),
+            state: NodeState::Starting,
+            is_embedded: false,
+            slots: 0,
+            used_bytes: 0,
+            busy_share: 0.0,
+            loop_delay_ms: 0.0,
+            network_bytes_per_second: 0.0,
+            ecpu_per_second: 0.0,
+            heat: Vec::new(),
+        });
+        self.nodes.values().map(|node| self.view(node, now)).chain(starting).collect()
+    }
+
+    fn view(&self, node: &Node, now: Instant) -> NodeView {
+        let id = node.member.id;
+        let rates = self.scale.observer.rates(id, now);
+        NodeView {
+            id,
+            // One that cannot be reached keeps what it has and gets nothing.
+            state: if node.may_get_slots() { NodeState::Serving } else { NodeState::Draining },
+            is_embedded: node.origin == Origin::Embedded,
+            slots: self.kept.map.slots_of(id).len() as u32,
+            used_bytes: node.stats.used_bytes,
+            busy_share: self.busy_share(node, now),
+            loop_delay_ms: rates.loop_delay_ms,
+            network_bytes_per_second: rates.network_bytes_per_second,
+            ecpu_per_second: rates.ecpu_per_second,
+            heat: rates.heat,
+        }
+    }
+
+    /// CPU time over wall time over the cores that a node may use.
+    pub(crate) fn busy_share(&self, node: &Node, now: Instant) -> f64 {
+        let id = node.member.id;
+        let is_whole = self.nodes.len() == 1;
+        let cpu = match node.origin {
+            // Its process is a proxy too.
+            Origin::Embedded if !is_whole => self.scale.observer.shared_cpu(id, now),
+            _ => self.scale.observer.rates(id, now).cpu,
+        };
+        cpu / self.scale.bounds.node_cores.max(f64::MIN_POSITIVE)
+    }
+
+    fn free(&self) -> Free {
+        match &self.provider {
+            Some(provider) => provider.free(),
+            None => Free { cores: 0.0, memory_bytes: 0 },
+        }
+    }
+
+    /// Says once what is wanted and cannot be.
+    fn say_held(&mut self, held: Vec<Held>) {
+        let is_new = |one: &&Held| !self.scale.held.iter().any(|known| known.is_like(one));
+        let new: Vec<Held> = held.iter().filter(is_new).cloned().collect();
+        self.scale.held = held;
+        for Held { why, reason } in new {
+            let text = format!("held: {reason}; {}", why.text);
+            self.events.add(true, Event { kind: "held".to_owned(), text, ..act::event_of(&why, false) });
+        }
+    }
+
+    /// A dry run.
+    fn say_only(&mut self, decisions: &[Decision], now: Instant) {
+        self.scale.said.retain(|_, at| now.duration_since(*at) < SAY_AGAIN);
+        for decision in decisions {
+            let key = format!("{:?} {}", decision.why.signal, act::words(&decision.action));
+            if self.scale.said.insert(key, now).is_none() {
+                self.decided(decision, true);
+            }
+        }
+    }
+}
