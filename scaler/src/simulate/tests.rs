@@ -63,11 +63,3 @@ fn names_of_shapes_are_read_back() {
     }
     assert!("wave".parse::<Shape>().unwrap_err().contains("flash-crowd"));
 }
-
-#[test]
-fn big_timing() {
-    let from = std::time::Instant::now();
-    let report = simulate(&Options::new(1000, 24.0, 1), &Shape::ALL, 2);
-    println!("{}", report.text());
-    println!("TOOK {:?}", from.elapsed());
-}
