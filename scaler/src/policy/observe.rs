@@ -47,7 +47,9 @@ pub struct Seen {
     pub saturated: u32,
     /// Every serving node with slots was heard.
     pub is_complete: bool,
+    /// The serving node that works hardest, and the one that has the most memory.
     pub hottest: Option<Hottest>,
+    pub fullest: Option<Hottest>,
 }
 
 /// One signal of all nodes.
@@ -64,21 +66,43 @@ pub struct Total {
     pub is_known: bool,
 }
 
-/// The node that is pressed hardest.
+/// The node that is pressed hardest, by work or by memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Hottest {
     /// Its place in the snapshot.
     pub at: usize,
-    /// Its highest share of a level at which nodes are added (memory aside).
+    pub by: Press,
+    /// Its share of the level at which nodes are added.
     pub pressure: f64,
     pub average: f64,
+}
+
+/// What presses a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Press {
+    /// The rate that is highest: CPU, network, ECPU/s.
+    Work,
+    Memory,
+}
+
+impl Press {
+    /// A node's share of the level at which nodes are added; none if it is not known.
+    pub fn of(self, node: &NodeView, bounds: &Bounds, tuning: &Tuning) -> Option<f64> {
+        let of = |signal| Some(share(node, bounds, signal)? / tuning.full_share(signal));
+        match self {
+            Press::Work => [Signal::Cpu, Signal::Network, Signal::Ecpu].map(of).into_iter().flatten().reduce(f64::max),
+            Press::Memory => of(Signal::Memory),
+        }
+    }
 }
 
 impl Hottest {
     /// It is pressed so much harder than the others that slots should be moved.
     pub fn is_hot(&self) -> bool {
         let (times, least) = (self.pressure / self.average, self.pressure);
-        times > HOT_TIMES && least >= HOT_PRESSURE_MIN || times > FULL_TIMES && least > 1.0
+        // To move memory for its own sake is not worth it while everybody has enough.
+        let is_far = self.by == Press::Work && times > HOT_TIMES && least >= HOT_PRESSURE_MIN;
+        is_far || times > FULL_TIMES && least > 1.0
     }
 }
 
@@ -120,6 +144,7 @@ impl Observer {
             saturated: sums.saturated,
             is_complete: sums.is_complete,
             hottest: sums.hottest,
+            fullest: sums.fullest,
         })
     }
 
@@ -137,13 +162,6 @@ impl Observer {
             *uneven += if now > *uneven { rises } else { falls } * (now - *uneven);
         }
     }
-}
-
-/// One node's share of the level at which nodes are added, by the rate that is highest; none if no rate is known.
-pub fn pressure(node: &NodeView, bounds: &Bounds, tuning: &Tuning) -> Option<f64> {
-    let rates = [Signal::Cpu, Signal::Network, Signal::Ecpu];
-    let rates = rates.map(|signal| Some(share(node, bounds, signal)? / tuning.full_share(signal)));
-    rates.into_iter().flatten().reduce(f64::max)
 }
 
 /// A node's share of its limit; none if there is no limit, or no figure.
@@ -173,6 +191,7 @@ struct Sums {
     saturated: u32,
     is_complete: bool,
     hottest: Option<Hottest>,
+    fullest: Option<Hottest>,
 }
 
 impl Sums {
@@ -188,31 +207,25 @@ impl Sums {
             saturated: 0,
             is_complete: true,
             hottest: None,
+            fullest: None,
         };
-        let (mut slots, mut slots_heard, mut pressed, mut pressures) = (0u64, 0u64, 0u32, 0.0);
+        let (mut slots, mut slots_heard) = (0u64, 0u64);
+        let (mut hottest, mut fullest) = (Pressed::new(Press::Work), Pressed::new(Press::Memory));
         for (at, node) in snapshot.nodes.iter().enumerate() {
             sums.is_settled &= node.state == NodeState::Serving && node.slots > 0;
             if node.state == NodeState::Starting {
                 continue;
             }
             slots += u64::from(node.slots);
-            let Some(pressure) = pressure(node, bounds, tuning) else { continue };
+            let Some(work) = Press::Work.of(node, bounds, tuning) else { continue };
             slots_heard += u64::from(node.slots);
             sums.add(node, bounds, tuning);
             if node.state == NodeState::Serving {
-                pressed += 1;
-                pressures += pressure;
-                if sums.hottest.is_none_or(|hottest| pressure > hottest.pressure) {
-                    sums.hottest = Some(Hottest { at, pressure, average: 0.0 });
-                }
+                hottest.note(at, work);
+                fullest.note(at, Press::Memory.of(node, bounds, tuning).unwrap_or(0.0));
             }
         }
-        if pressed == 0 {
-            return None;
-        }
-        if let Some(hottest) = &mut sums.hottest {
-            hottest.average = pressures / f64::from(pressed);
-        }
+        (sums.hottest, sums.fullest) = (Some(hottest.hottest()?), fullest.hottest());
         // One hot node is cooled by moving slots; more nodes would not help it.
         if !(sums.is_settled && sums.hottest.is_some_and(|hottest| hottest.is_hot())) {
             sums.totals[1] = sums.totals[1].map(|cpu| cpu + sums.hidden);
@@ -248,6 +261,32 @@ impl Sums {
             *most = most.max(share);
             *total = Some(total.unwrap_or(0.0) + share);
         }
+    }
+}
+
+/// Who is pressed hardest so far.
+struct Pressed {
+    by: Press,
+    most: (usize, f64),
+    sum: f64,
+    count: u32,
+}
+
+impl Pressed {
+    fn new(by: Press) -> Pressed {
+        Pressed { by, most: (0, -1.0), sum: 0.0, count: 0 }
+    }
+
+    fn note(&mut self, at: usize, pressure: f64) {
+        (self.sum, self.count) = (self.sum + pressure, self.count + 1);
+        if pressure > self.most.1 {
+            self.most = (at, pressure);
+        }
+    }
+
+    fn hottest(&self) -> Option<Hottest> {
+        let ((at, pressure), average) = (self.most, self.sum / f64::from(self.count));
+        (self.count > 0).then_some(Hottest { at, by: self.by, pressure, average })
     }
 }
 

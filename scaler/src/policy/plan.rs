@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use swell_ring::{Candidate, NodeId, Slot, SlotSet, moves, place};
 
-use super::observe::{Hottest, Seen, pressure};
+use super::observe::{Hottest, Press, Seen};
 use super::tuning::{Plan, Tuning};
 use super::view::{Action, Bounds, Decision, Held, NodeState, NodeView, Signal, Snapshot, Why};
 use super::{Step, why};
@@ -22,6 +22,12 @@ const COLD_TIMES: f64 = 0.8;
 /// for so many times as long as it takes to see that one is hot.
 const COLD_WAITS_TIMES: u64 = 3;
 
+/// A node with less than this part of its share of slots is filled up,
+const SHORT_PART: f64 = 0.8;
+
+/// after so many times as long as it takes to see that one is hot: people may have moved slots to look at something.
+const SHORT_WAITS_TIMES: u64 = 10;
+
 /// Moves of one step at most take slots off one hot node to so many others.
 const HOT_TARGETS_MAX: usize = 8;
 
@@ -32,6 +38,8 @@ pub struct Planner {
     hot: Option<(NodeId, u64)>,
     /// A node that was hot and has too little to do now, and since when.
     cold: Option<(NodeId, u64)>,
+    /// Since when some node has far fewer slots than its share.
+    short_since: Option<u64>,
     /// Nodes with hot slots, which keep fewer of the others.
     pub weights: BTreeMap<NodeId, u32>,
 }
@@ -39,16 +47,20 @@ pub struct Planner {
 impl Planner {
     /// Adds moves to the step: slots for nodes that have none, then slots off a hot node.
     pub fn plan(&mut self, snapshot: &Snapshot<'_>, seen: &Seen, bounds: &Bounds, tuning: &Tuning, step: &mut Step) {
-        if tuning.plan == Plan::Slots && snapshot.nodes.iter().any(is_empty) {
+        if tuning.plan == Plan::Slots && (snapshot.nodes.iter().any(is_empty) || self.is_short(snapshot, tuning)) {
             self.hot = None;
             step.decisions.extend(self.fill(snapshot));
             return;
         }
-        let Some(hottest) = seen.hottest.filter(|_| seen.is_complete) else { return };
-        if self.forget_cold(snapshot, &hottest, bounds, tuning) {
+        let (Some(hottest), Some(fullest)) = (seen.hottest, seen.fullest) else { return };
+        if !seen.is_complete {
+            return;
+        }
+        if self.forget_cold(snapshot, [&hottest, &fullest], bounds, tuning) {
             step.decisions.extend(self.fill(snapshot));
             return;
         }
+        let hottest = if hottest.is_hot() { hottest } else { fullest };
         if !self.is_hot(snapshot, &hottest, tuning) {
             return;
         }
@@ -60,6 +72,24 @@ impl Planner {
             }
             None => step.held.push(alone(snapshot, &hottest)),
         }
+    }
+
+    /// Some node has had far fewer slots than its share for long: a move has failed, say.
+    fn is_short(&mut self, snapshot: &Snapshot<'_>, tuning: &Tuning) -> bool {
+        let staying = || snapshot.nodes.iter().filter(|node| node.state != NodeState::Draining);
+        let weight = |node: &NodeView| f64::from(self.weights.get(&node.id).copied().unwrap_or(RING_WEIGHT));
+        let each = swell_ring::SLOTS as f64 / staying().map(weight).sum::<f64>();
+        let is_short = |node: &NodeView| f64::from(node.slots) < SHORT_PART * each * weight(node);
+        if !staying().any(|node| node.state == NodeState::Serving && is_short(node)) {
+            self.short_since = None;
+            return false;
+        }
+        let since = *self.short_since.get_or_insert(snapshot.at_ms);
+        let is_long = snapshot.at_ms.saturating_sub(since) >= SHORT_WAITS_TIMES * tuning.heat_ms;
+        if is_long {
+            self.short_since = None;
+        }
+        is_long
     }
 
     /// Slots for serving nodes that have none: the share that they keep when all that are starting have come.
@@ -86,11 +116,14 @@ impl Planner {
     }
 
     /// Nodes that gave slots away for a heat that is over may hold their share again. Whether there are any.
-    fn forget_cold(&mut self, snapshot: &Snapshot<'_>, hottest: &Hottest, bounds: &Bounds, tuning: &Tuning) -> bool {
+    fn forget_cold(&mut self, snapshot: &Snapshot<'_>, most: [&Hottest; 2], bounds: &Bounds, tuning: &Tuning) -> bool {
         let weights = &mut self.weights;
         let is_cold = |node: &&NodeView| {
             weights.contains_key(&node.id)
-                && pressure(node, bounds, tuning).is_some_and(|pressure| pressure < COLD_TIMES * hottest.average)
+                && most.iter().all(|most| {
+                    let pressure = most.by.of(node, bounds, tuning);
+                    pressure.is_some_and(|pressure| pressure < COLD_TIMES * most.average || pressure == 0.0)
+                })
         };
         let Some(cold) = snapshot.nodes.iter().find(is_cold).map(|node| node.id) else {
             self.cold = None;
@@ -170,11 +203,11 @@ fn cool(snapshot: &Snapshot<'_>, hottest: &Hottest, bounds: &Bounds, tuning: &Tu
         .nodes
         .iter()
         .filter(|node| node.id != hot.id && node.state == NodeState::Serving)
-        .filter_map(|node| Some((pressure(node, bounds, tuning)?, node.id)))
+        .filter_map(|node| Some((hottest.by.of(node, bounds, tuning)?, node.id)))
         .collect();
     others.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
     others.truncate(HOT_TARGETS_MAX);
-    let slots = by_weight(snapshot, hot, hottest.pressure);
+    let slots = by_weight(snapshot, hot, hottest);
     let mut given: BTreeMap<NodeId, SlotSet> = BTreeMap::new();
     let mut left = hottest.pressure;
     let mut stays = slots.len();
@@ -194,8 +227,9 @@ fn cool(snapshot: &Snapshot<'_>, hottest: &Hottest, bounds: &Bounds, tuning: &Tu
     }
     let is_better = left < hottest.pressure - COOLER_MIN * (hottest.pressure - hottest.average);
     let decision = |(to, slots): (NodeId, SlotSet)| {
+        let what = what(hottest.by);
         let text = format!(
-            "node {} is at {:.0} % of a full node's load and the average at {:.0} %: {} of its slots go to node {to}",
+            "node {} is at {:.0} % of a full node's {what} and the average at {:.0} %: {} of its slots go to node {to}",
             hot.id,
             100.0 * hottest.pressure,
             100.0 * hottest.average,
@@ -212,10 +246,13 @@ const COOLER_MIN: f64 = 0.2;
 
 /// A node's slots with what each adds to its pressure, heaviest first: the known ones, then the rest, which is taken to
 /// be spread evenly.
-fn by_weight(snapshot: &Snapshot<'_>, node: &NodeView, pressure: f64) -> Vec<(Slot, f64)> {
+fn by_weight(snapshot: &Snapshot<'_>, node: &NodeView, hottest: &Hottest) -> Vec<(Slot, f64)> {
     let mut rest = snapshot.map.slots_of(node.id);
     let mut slots: Vec<(Slot, f64)> = Vec::new();
-    for &(number, share) in &node.heat {
+    let pressure = hottest.pressure;
+    // What slots weigh in memory is not known.
+    let heat = if hottest.by == Press::Work { node.heat.as_slice() } else { &[] };
+    for &(number, share) in heat {
         let Some(slot) = Slot::new(number).filter(|slot| rest.contains(*slot)) else { continue };
         if share.is_finite() && share > 0.0 {
             rest.remove(slot);
@@ -229,13 +266,21 @@ fn by_weight(snapshot: &Snapshot<'_>, node: &NodeView, pressure: f64) -> Vec<(Sl
     slots
 }
 
+fn what(by: Press) -> &'static str {
+    match by {
+        Press::Work => "work",
+        Press::Memory => "memory",
+    }
+}
+
 fn alone(snapshot: &Snapshot<'_>, hottest: &Hottest) -> Held {
     let node = &snapshot.nodes[hottest.at];
     let heaviest = node.heat.first().map_or(0.0, |(_, share)| *share);
     let text = format!(
-        "node {} is at {:.0} % of a full node's load and the average at {:.0} %; its heaviest slot makes {:.0} % of that",
+        "node {} is at {:.0} % of a full node's {} and the average at {:.0} %; its heaviest slot has {:.0} % of its work",
         node.id,
         100.0 * hottest.pressure,
+        what(hottest.by),
         100.0 * hottest.average,
         100.0 * heaviest
     );

@@ -66,7 +66,7 @@ impl Tuning {
             margin_part_max: 0.1,
             level_ms: (ready_ms / 10).clamp(500, 5_000),
             trend_ms: ready_ms.clamp(2_000, 60_000),
-            stable_ms: (2 * ready_ms).clamp(15_000, 300_000),
+            stable_ms: (3 * ready_ms).clamp(15_000, 300_000),
             in_pause_ms: (ready_ms / 2).clamp(5_000, 60_000),
             in_parts: 4,
             heat_ms: ready_ms.clamp(3_000, 10_000),

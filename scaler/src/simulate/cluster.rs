@@ -63,6 +63,8 @@ pub struct Cluster {
     /// Slots on their way for their heat: until when.
     pub moving: Option<(u32, Vec<(SlotSet, NodeId)>)>,
     pub moves: u64,
+    /// All nodes serve and are full: nothing changes by itself, and nobody need be looked at.
+    is_quiet: bool,
     /// Nodes that should hold less than the others, by what the policy says.
     pub ring_weights: BTreeMap<NodeId, u32>,
 }
@@ -79,6 +81,7 @@ impl Cluster {
             slots,
             moving: None,
             moves: 0,
+            is_quiet: false,
             ring_weights: BTreeMap::new(),
         };
         cluster.add(nodes, 0);
@@ -92,6 +95,7 @@ impl Cluster {
 
     /// Asks for more nodes.
     pub fn add(&mut self, count: u32, now: u32) {
+        self.is_quiet &= count == 0;
         for id in self.next_id..self.next_id + count {
             let phase = Phase::Starting(now + self.machine.ready_seconds);
             self.nodes.push(SimNode { id, phase, fill: 0.0, part: 1.0 });
@@ -114,6 +118,7 @@ impl Cluster {
 
     /// Drains this node.
     pub fn drain(&mut self, id: u32) {
+        self.is_quiet = false;
         if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
             node.phase = Phase::Draining;
         }
@@ -126,6 +131,9 @@ impl Cluster {
 
     /// Nodes that are not leaving.
     pub fn staying(&self) -> u32 {
+        if self.is_quiet {
+            return self.nodes.len() as u32;
+        }
         self.nodes.iter().filter(|node| node.phase != Phase::Draining).count() as u32
     }
 
@@ -141,6 +149,13 @@ impl Cluster {
 
     /// A second goes by.
     pub fn tick(&mut self, now: u32, load: &Load) -> Tick {
+        let busy = if self.is_quiet { 0 } else { self.go_on(now, load) };
+        self.arrive(now);
+        self.measure(load, busy)
+    }
+
+    /// Nodes start, are filled and leave. How many take or give slots.
+    fn go_on(&mut self, now: u32, load: &Load) -> u32 {
         let per_second = self.filled_per_second(load);
         let (mut weight, mut busy, mut left, mut served) = (0.0, 0u32, false, false);
         for node in &mut self.nodes {
@@ -168,11 +183,11 @@ impl Cluster {
             self.nodes.retain(|node| node.phase != Phase::Draining || node.fill > 0.0);
         }
         self.weight = weight;
+        self.is_quiet = self.nodes.iter().all(|node| node.phase == Phase::Serving && node.fill >= 1.0);
         if left || served {
             self.spread();
         }
-        self.arrive(now);
-        self.measure(load, busy)
+        busy
     }
 
     /// Part of a node's share that is filled or emptied in a second.
@@ -243,6 +258,7 @@ impl Cluster {
 
     fn parts(&mut self) {
         let Some(map) = &self.slots else { return };
+        self.is_quiet = false;
         let mut owned = vec![0u32; map.nodes().len()];
         all_slots().filter_map(|slot| map.owner_index(slot)).for_each(|owner| owned[owner] += 1);
         let share = swell_ring::SLOTS as f64 / owned.len().max(1) as f64;

@@ -70,7 +70,7 @@ impl Rival {
 
 impl Threshold {
     fn wanted(&mut self, now: u32, weight: f64, there: u32, tick: &Tick) -> u32 {
-        if now % LOOK_SECONDS != 0 {
+        if !now.is_multiple_of(LOOK_SECONDS) {
             return there;
         }
         let wanted = (weight * tick.measured / self.at).ceil() as u32;

@@ -153,7 +153,7 @@ fn crowds(seconds: u32, random: &mut Random) -> Vec<Crowd> {
 pub struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -162,18 +162,18 @@ impl Random {
 
     /// From 0 to below 1.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Nearly normal, of deviation 1: the sum of twelve.
     fn normal(&mut self) -> f64 {
-        let bits = self.next();
+        let bits = self.bits();
         // Twelve times five bits; the deviation of such a sum is the root of twelve times that of one.
         let sum: u64 = (0..12).map(|at| (bits >> (5 * at)) & 31).sum();
         (sum as f64 - 186.0) / 31.98
     }
 
     fn slot(&mut self) -> u16 {
-        (self.next() % swell_ring::SLOTS as u64) as u16
+        (self.bits() % swell_ring::SLOTS as u64) as u16
     }
 }
