@@ -1,4 +1,4 @@
-//! `scale-cpu`: nodes that may use a tenth of a core each, a step to three times what one can do, and what several can do.
+//! `scale-cpu`: nodes held to a tenth of a core each, a step to three times what one can do, and what several can do.
 
 use anyhow::Result;
 
@@ -169,7 +169,14 @@ mod tests {
     #[test]
     fn times_count_from_the_step() {
         let event = |at_s, kind: &str| Event { number: 1, at_s, kind: kind.to_owned(), text: String::new() };
-        let looks = vec![look(9.0, &[16]), look(10.5, &[16]), look(12.0, &[16, 0]), look(12.5, &[12, 4]), look(14.0, &[8, 8]), look(16.0, &[8, 8])];
+        let looks = vec![
+            look(9.0, &[16]),
+            look(10.5, &[16]),
+            look(12.0, &[16, 0]),
+            look(12.5, &[12, 4]),
+            look(14.0, &[8, 8]),
+            look(16.0, &[8, 8]),
+        ];
         let events = vec![event(3.0, "scale-out"), event(10.2, "held"), event(10.7, "scale-out")];
         let times = times_after(&Seen { looks, events }, 10.0).map(|time| time.map(|time| (time * 10.0).round()));
         assert_eq!(times, [Some(7.0), Some(25.0), Some(40.0)]);
@@ -178,7 +185,11 @@ mod tests {
 
     #[test]
     fn the_busiest_node_is_known_by_its_cpu_time() {
-        let busy = |at_s, cpu_us: u64| Look { at_s, nodes: vec![NodeLook { id: 1, cpu_us, ..NodeLook::default() }], ..Look::default() };
+        let busy = |at_s, cpu_us: u64| Look {
+            at_s,
+            nodes: vec![NodeLook { id: 1, cpu_us, ..NodeLook::default() }],
+            ..Look::default()
+        };
         assert_eq!(busiest(Some(&busy(1.0, 500_000)), Some(&busy(3.0, 700_000))), 0.1);
         assert_eq!(busiest(None, Some(&busy(3.0, 700_000))), 0.0);
     }

@@ -10,7 +10,7 @@ const RIGHT: f64 = 16.0;
 const ABOVE: f64 = 30.0;
 const BELOW: f64 = 24.0;
 /// Colours of a stack; `c0` to `c7` in [`STYLE`].
-pub const COLOURS: usize = 8;
+const COLOURS: usize = 8;
 /// Grid lines, about.
 const TICKS: f64 = 4.0;
 const TIME_TICKS: f64 = 8.0;
@@ -142,7 +142,8 @@ impl Chart<'_> {
     }
 
     fn write_stack(&self, out: &mut String, axis: &Axis, rows: &[(String, Vec<Point>)]) -> std::fmt::Result {
-        let mut floor: Vec<Point> = rows.first().map(|(_, row)| row.iter().map(|at| (at.0, 0.0)).collect()).unwrap_or_default();
+        let mut floor: Vec<Point> =
+            rows.first().map(|(_, row)| row.iter().map(|at| (at.0, 0.0)).collect()).unwrap_or_default();
         for (at, (name, row)) in rows.iter().enumerate() {
             let roof: Vec<Point> = floor.iter().zip(row).map(|(below, own)| (below.0, below.1 + own.1)).collect();
             let back: Vec<Point> = thinned(&floor).into_iter().rev().collect();
@@ -171,7 +172,11 @@ impl Chart<'_> {
             }
             if width > band.name.chars().count() as f64 * CHARACTER {
                 let y = axis.top + 13.0;
-                writeln!(out, "<text x='{:.1}' y='{y:.1}' text-anchor='middle' opacity='.8'>{name}</text>", (from + to) / 2.0)?;
+                writeln!(
+                    out,
+                    "<text x='{:.1}' y='{y:.1}' text-anchor='middle' opacity='.8'>{name}</text>",
+                    (from + to) / 2.0
+                )?;
             }
         }
         Ok(())
@@ -397,7 +402,10 @@ mod tests {
                 let text = chart.elements(0.0);
                 assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
                 assert!(text.contains("&lt;&amp;&#39;&quot;&gt;"), "{text}");
-                assert_eq!(text.matches("<path").count(), text.matches("/>").count() + text.matches("</path>").count() - rects(&text));
+                assert_eq!(
+                    text.matches("<path").count(),
+                    text.matches("/>").count() + text.matches("</path>").count() - rects(&text)
+                );
             }
         }
     }

@@ -48,7 +48,8 @@ pub enum Scenario {
 /// reads or unknown outcomes.
 pub fn run(scenario: Scenario, args: &ScenarioArgs) -> Result<()> {
     sys::catch_interrupts().context("cannot catch Ctrl-C")?;
-    sys::raise_open_files(args.connections as u64 + OPEN_FILES_SPARE).context("cannot raise the limit of open files")?;
+    sys::raise_open_files(args.connections as u64 + OPEN_FILES_SPARE)
+        .context("cannot raise the limit of open files")?;
     let report = play(scenario, args)?;
     println!("\n{}", report.table());
     write(args, &report)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::chart::{Band, COLOURS, Chart, Layer, Mark, Point, STYLE, Scale, WIDTH, escaped};
+use super::chart::{Band, Chart, Layer, Mark, Point, STYLE, Scale, WIDTH, escaped};
 use super::report::{Bar, Report, Verdict, short, thousands};
 use super::watch::{Event, Look};
 
@@ -131,7 +131,9 @@ fn write_cards(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn write_bars(out: &mut String, bars: &[Bar]) -> std::fmt::Result {
-    out.push_str("<section class='card'><h2>Bars</h2><table><tr><th>what</th><th>measured</th><th>bar</th><th></th></tr>\n");
+    out.push_str(
+        "<section class='card'><h2>Bars</h2><table><tr><th>what</th><th>measured</th><th>bar</th><th></th></tr>\n",
+    );
     for bar in bars {
         let class = match bar.verdict {
             Verdict::Met => "good",
@@ -265,12 +267,12 @@ fn nodes<'a>(report: &Report, bands: &'a [Band], marks: &'a [Mark]) -> Chart<'a>
 
 fn bytes<'a>(report: &Report, bands: &'a [Band], marks: &'a [Mark]) -> Chart<'a> {
     let ids: BTreeSet<u64> = report.looks.iter().flat_map(|look| look.nodes.iter().map(|node| node.id)).collect();
-    let of = |look: &Look, id: u64| look.nodes.iter().find(|node| node.id == id).map_or(0, |node| node.used_bytes) as f64;
+    let of =
+        |look: &Look, id: u64| look.nodes.iter().find(|node| node.id == id).map_or(0, |node| node.used_bytes) as f64;
     let row = |id: u64| report.looks.iter().map(|look| (look.at_s, of(look, id) / f64::from(1 << 20))).collect();
     let rows = ids.into_iter().map(|id| (format!("node {id}"), row(id))).collect();
     let unit = |mebibytes: f64| format!("{} MiB", count(mebibytes));
     let title = "Bytes stored, node by node";
-    debug_assert!(COLOURS > 1);
     chart(title, 150.0, report, Scale::Linear, unit, vec![Layer::Stack(rows)], bands, marks)
 }
 
@@ -345,17 +347,27 @@ mod tests {
     use crate::verified::record::{Latency, Second, Tally};
 
     fn report() -> Report {
-        let second = |at: u32| Second { at_s: f64::from(at), seconds: 1.0, requests: 5_000, p50_us: 200.0, p99_us: 900.0, ..Second::default() };
+        let second = |at: u32| Second {
+            at_s: f64::from(at),
+            seconds: 1.0,
+            requests: 5_000,
+            p50_us: 200.0,
+            p99_us: 900.0,
+            ..Second::default()
+        };
         let look = |at: u32| Look {
             at_s: f64::from(at),
-            nodes: (0..u64::from(at)).map(|id| NodeLook { id, slots: 9, used_bytes: 9 << 20, ..NodeLook::default() }).collect(),
+            nodes: (0..u64::from(at))
+                .map(|id| NodeLook { id, slots: 9, used_bytes: 9 << 20, ..NodeLook::default() })
+                .collect(),
             ecpu_total: f64::from(at) * 10.0,
             bill_total: f64::from(at) * 1e-5,
             ..Look::default()
         };
         let event = Event { number: 1, at_s: 2.0, kind: "scale-out".into(), text: "<script src=//x>".into() };
         let latency = Latency::default();
-        let stage = Stage { name: "before".into(), phase: Phase::Before, is_base_rate: true, from_s: 0.0, to_s: 3.0, latency };
+        let stage =
+            Stage { name: "before".into(), phase: Phase::Before, is_base_rate: true, from_s: 0.0, to_s: 3.0, latency };
         Report {
             scenario: "scale".into(),
             swell: "0.1.0",
@@ -391,8 +403,12 @@ mod tests {
         // The name of SVG's namespace is no address that anybody asks.
         let picture = picture(&report).replacen("xmlns='http://www.w3.org/2000/svg'", "", 1);
         for text in [&page, &picture] {
-            for reference in ["http:", "https:", "src=", "href", "url(", "@import", "<script", "<link", "<img", "<iframe"] {
-                let found = text.match_indices(reference).find(|(at, _)| !text[..*at].ends_with("&lt;script ") && !text[..*at].ends_with("&lt;img "));
+            for reference in
+                ["http:", "https:", "src=", "href", "url(", "@import", "<script", "<link", "<img", "<iframe"]
+            {
+                let found = text
+                    .match_indices(reference)
+                    .find(|(at, _)| !text[..*at].ends_with("&lt;script ") && !text[..*at].ends_with("&lt;img "));
                 assert_eq!(found, None, "{reference}");
             }
             assert!(text.contains("prefers-color-scheme:dark") && !text.contains("NaN"));

@@ -82,13 +82,16 @@ pub fn hot_key(run: &mut Run<'_>) -> Result<()> {
 pub fn drain(run: &mut Run<'_>) -> Result<()> {
     begin(run)?;
     let before = run.seen(|seen| seen.last().map_or(0, Look::nodes_up));
-    let node = run.seen(|seen| seen.last().and_then(|look| a_node(look, run.target.pid()))).context("there is no node to drain")?;
+    let node = run
+        .seen(|seen| seen.last().and_then(|look| a_node(look, run.target.pid())))
+        .context("there is no node to drain")?;
     run.stage("a node is drained", Phase::During, 1.0);
     let began = run.at_s();
     run.target.ask(&["drain", &node.0.to_string(), "--json"])?;
     run.until_cache(|look| look.nodes_up() < before)?;
     let seconds = run.at_s() - began;
-    let is_gone = run.seen(|seen| seen.last().is_some_and(|look| look.nodes.iter().all(|left| left.id != node.0 || !left.is_up())));
+    let is_gone = run
+        .seen(|seen| seen.last().is_some_and(|look| look.nodes.iter().all(|left| left.id != node.0 || !left.is_up())));
     run.bars.push(Bar::at_least("the node has left", f64::from(u8::from(is_gone)), 1.0, ""));
     run.bars.push(Bar::at_most("seconds to drain", seconds, run.args.patience, " s"));
     end(run)
@@ -110,7 +113,9 @@ pub fn kill_node(run: &mut Run<'_>) -> Result<()> {
 /// # Errors
 /// There is no such node.
 pub fn kill_one(run: &mut Run<'_>) -> Result<u64> {
-    let (node, pid) = run.seen(|seen| seen.last().and_then(|look| a_node(look, run.target.pid()))).context("there is no node to kill")?;
+    let (node, pid) = run
+        .seen(|seen| seen.last().and_then(|look| a_node(look, run.target.pid())))
+        .context("there is no node to kill")?;
     let owners = run.target.owners()?;
     let slots = (0..SLOTS).map(|slot| owners.get(slot).copied().flatten().map(u64::from) == Some(node)).collect();
     // Before it is done, so that no loss comes before its reason.

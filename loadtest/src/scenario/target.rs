@@ -84,7 +84,8 @@ impl Target {
             });
         }
         let child = command.spawn().context("cannot start a cache")?;
-        let mut target = Target { resp: None, memcached: None, http: None, own: Some(Own { child, home, link, program }) };
+        let mut target =
+            Target { resp: None, memcached: None, http: None, own: Some(Own { child, home, link, program }) };
         let says = target.await_ready(&ready)?;
         (target.resp, target.memcached, target.http) = (says.resp, says.memcached, says.http);
         Ok(target)

@@ -20,9 +20,14 @@ pub enum Draw {
     /// Zipf's law with this exponent.
     Zipf(f64),
     /// Nine of ten requests go to this share of the keys, which moves on by its own length so often.
-    HotSet { share: f64, moves_every_ms: u32 },
+    HotSet {
+        share: f64,
+        moves_every_ms: u32,
+    },
     /// This share of the requests goes to one key.
-    HotKey { share: f64 },
+    HotKey {
+        share: f64,
+    },
 }
 
 /// Numbers, each as often as its weight says.
@@ -222,9 +227,11 @@ impl FromStr for Draw {
         let (name, number) = text.split_once(':').unwrap_or((text, ""));
         let number = |default: f64| match number {
             "" => Ok(default),
-            text => text.parse::<f64>().ok().filter(|number| (0.0..=10.0).contains(number)).ok_or_else(|| {
-                format!("{text:?} is no number from 0 to 10")
-            }),
+            text => text
+                .parse::<f64>()
+                .ok()
+                .filter(|number| (0.0..=10.0).contains(number))
+                .ok_or_else(|| format!("{text:?} is no number from 0 to 10")),
         };
         let share = |default: f64| number(default).map(|share| share.min(1.0));
         match name {

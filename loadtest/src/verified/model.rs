@@ -153,7 +153,8 @@ impl Model {
             return Verdict::Miss;
         }
         let slack = self.slack_ms;
-        if let Some(write) = self.settle(id, |write| write.version == 0 || ends_from(write, slack) <= u64::from(now_ms)) {
+        if let Some(write) = self.settle(id, |write| write.version == 0 || ends_from(write, slack) <= u64::from(now_ms))
+        {
             *self.place(id) = Written { version: 0, ..write };
             return Verdict::Miss;
         }
