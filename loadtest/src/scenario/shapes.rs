@@ -192,6 +192,12 @@ fn load(run: &mut Run<'_>) -> Result<()> {
         run.hold(run.args.seconds / 2.0)?;
         if step + 1 == LOAD_STEPS.len() {
             run.until_cache(|look| look.owners() as f64 >= NODES_PEAK_MIN && look.slots_moving == 0)?;
+            let nodes = run.seen(|seen| seen.last().map_or(0, Look::owners));
+            let what = "nodes at the peak of load";
+            run.bars.push(match nodes {
+                0 => Bar::not_measured(what, "≥ 4", "the cache does not tell its nodes"),
+                nodes => Bar::at_least(what, nodes as f64, NODES_PEAK_MIN, ""),
+            });
         }
     }
     shrink(run, "load falls")
