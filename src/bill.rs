@@ -1,10 +1,16 @@
 //! `swell bill` and `swell health`: what a running Swell says of itself, for people and for scripts.
 
-use anyhow::{Context, bail};
-use swell_meter::Bill;
+use std::path::Path;
 
-use crate::client;
+use anyhow::{Context, bail};
+use swell_meter::store::{Book, BookError, Report};
+use swell_meter::{Bill, PriceFile};
+use swell_proxy::shared::unix_ms;
+
 use crate::config::Config;
+use crate::http::Period;
+use crate::run::CACHE;
+use crate::{client, ledger, when};
 
 /// The bill of the Swell that `config` describes: a table, or with `json` the JSON as it came.
 ///
@@ -17,6 +23,44 @@ pub fn bill(config: &Config, json: bool) -> anyhow::Result<String> {
     }
     let bill: Bill = serde_json::from_str(&body).context("the Swell that answers writes bills of another version")?;
     Ok(bill.table())
+}
+
+/// What the durable ledger says of a period: a table, or with `json` the JSON as it came. `data_dir`: read it there,
+/// whether a Swell runs or not; else the running Swell that `config` describes is asked.
+///
+/// # Errors
+/// No Swell answers there, it refuses, or there is no ledger.
+pub fn period(config: &Config, period: &Period, data_dir: Option<&Path>, json: bool) -> anyhow::Result<String> {
+    let report: Report = match data_dir {
+        Some(dir) => read(config, period, dir)?,
+        None => {
+            let body = ask(config, &period.path())?;
+            if json {
+                return Ok(body);
+            }
+            serde_json::from_str(&body).context("the Swell that answers writes reports of another version")?
+        }
+    };
+    if json {
+        return Ok(format!("{}\n", serde_json::to_string(&report)?));
+    }
+    Ok(report.table(when::show))
+}
+
+fn read(config: &Config, period: &Period, data_dir: &Path) -> anyhow::Result<Report> {
+    let path = ledger::path(data_dir);
+    let prices = match &config.price_file {
+        Some(path) => PriceFile::load(path)?,
+        None => PriceFile::default(),
+    };
+    let open = || -> Result<_, BookError> {
+        let book = Book::read(&path, CACHE)?;
+        let to_ms = period.to_ms.unwrap_or_else(unix_ms);
+        let begins_ms = book.begins_ms()?;
+        Ok((book.used(period.from_ms.unwrap_or(0), to_ms)?, period.from_ms.or(begins_ms).unwrap_or(to_ms), to_ms))
+    };
+    let (used, from_ms, to_ms) = open().with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Report::new(CACHE, (from_ms, to_ms), &used, period.by, &prices))
 }
 
 /// Fails unless the Swell that `config` describes serves clients.
@@ -46,6 +90,8 @@ mod tests {
     use std::sync::Arc;
 
     use swell_meter::bill::Cost;
+    use swell_meter::counters::Usage;
+    use swell_meter::store::{By, Charge, Minute, Stored};
 
     use super::*;
     use crate::config::values::Listen;
@@ -68,6 +114,18 @@ mod tests {
 
         fn usage(&self) -> serde_json::Value {
             self.bill.clone()
+        }
+
+        fn status(&self) -> Option<serde_json::Value> {
+            None
+        }
+
+        fn events(&self, _: u64) -> Option<serde_json::Value> {
+            None
+        }
+
+        fn period(&self, _: &Period) -> Result<serde_json::Value, String> {
+            Ok(self.bill.clone())
         }
 
         fn authorised(&self, authorization: Option<&str>) -> bool {
@@ -114,6 +172,25 @@ mod tests {
         assert_eq!(bill(&config, false).expect("it answers"), expected.table());
         let printed = bill(&config, true).expect("it answers");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).expect("JSON"), json);
+    }
+
+    #[test]
+    fn a_period_is_asked_for_or_read_in_the_data_directory() {
+        let scratch = testing::Scratch::new();
+        let usage = Usage { calls: 7, ecpu_milli: 7000, ..Usage::default() };
+        let stored = Stored { byte_ms: 0.0, ms: 0 };
+        let minutes = vec![Minute { at: 5, commands: vec![("get".to_owned(), usage)], stored }];
+        let charge = Charge { proxy: "p".to_owned(), boot: "b".to_owned(), sequence: 1, minutes };
+        ledger::open(Some(scratch.path()), CACHE).and_then(|mut book| book.store([&charge], 0)).expect("it is written");
+        let all = Period { from_ms: None, to_ms: None, by: By::Command };
+        let printed = period(&testing::config(&[]), &all, Some(scratch.path()), true).expect("it is there");
+        let (_server, config) = start(true, serde_json::from_str(&printed).expect("JSON"), "secret");
+        let table = period(&config, &all, None, false).expect("it answers");
+        assert!(table.starts_with("Usage of default from 1970-01-01T00:00:00Z to "), "{table}");
+        assert!(table.contains("\nget          7       0  7.000 "), "{table}");
+        let nowhere = scratch.path().join("nowhere");
+        let error = period(&config, &all, Some(&nowhere), false).expect_err("there is nothing").to_string();
+        assert_eq!(error, format!("cannot read {}", nowhere.join("ledger.db").display()));
     }
 
     #[test]

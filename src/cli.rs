@@ -12,13 +12,16 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use swell_node::control::ScalingMode;
 use swell_node::link::socket::Address;
+use swell_proxy::shared::unix_ms;
 
 use crate::config::Config;
 use crate::config::layers::{Typed, Written};
+use crate::http::Period;
 use crate::loadtest_cli::{self, LoadtestTask};
 use crate::machine::Machine;
+use crate::simulate_cli::Simulate;
 use crate::{Parts, bill, nodes, place, print};
-use flags::{Flags, OfNode, OfPeople, OfProxy, OfServe};
+use flags::{Flags, OfNode, OfPeople, OfProxy, OfScaler, OfServe};
 
 /// What `swell node` is told besides its options.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -41,6 +44,14 @@ pub struct ProxyTask {
     /// Where the scaler listens
     #[arg(long, value_name = "unix:PATH|HOST:PORT", value_parser = address)]
     pub join: Address,
+}
+
+/// What `swell scaler` is told besides its options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+pub struct ScalerTask {
+    /// End the nodes that the last `swell scaler` with this data directory has left, with what they hold, and leave
+    #[arg(long)]
+    pub down: bool,
 }
 
 /// A serverless cache of your own: one endpoint for Valkey, Redis and memcached clients that says what every command
@@ -71,6 +82,13 @@ enum Task {
         task: ProxyTask,
         #[command(flatten)]
         options: Flags<OfProxy>,
+    },
+    /// Start nodes and drive the slot map; nodes live on when it ends, and the next one takes them over
+    Scaler {
+        #[command(flatten)]
+        task: ScalerTask,
+        #[command(flatten)]
+        options: Flags<OfScaler>,
     },
     /// List the nodes, with what they hold and do
     Nodes(Asked),
@@ -107,10 +125,13 @@ enum Task {
         #[command(flatten)]
         asked: Asked,
     },
-    /// Print what a running Swell has used and what it costs, by command and family
+    /// Print what a running Swell has used since its start and what it costs, by command and family; or what its ledger
+    /// says of another time
     Bill {
         #[command(flatten)]
         reach: Reach,
+        #[command(flatten)]
+        asked: OfLedger,
         /// Print the report as JSON
         #[arg(long)]
         json: bool,
@@ -120,6 +141,8 @@ enum Task {
         #[command(flatten)]
         reach: Reach,
     },
+    /// Try the scaling policy on made-up loads in virtual time, beside other policies
+    Simulate(Simulate),
     /// Put a load on a cache that checks every answer while nodes come and go; or compare servers
     Loadtest(LoadtestTask),
     /// See it scale, in a minute and a half: a small cache, real clients, one to four nodes and back, a node that is killed
@@ -207,21 +230,57 @@ impl Cli {
             }
             Task::Node { task, options } => (parts.node)(resolve(&options.typed)?, task)?,
             Task::Proxy { task, options } => (parts.proxy)(resolve(&options.typed)?, task)?,
+            Task::Scaler { task, options } => (parts.scaler)(resolve(&options.typed)?, task)?,
             Task::Nodes(asked) => ask(nodes::Task::Nodes, asked, out)?,
             Task::Slots(asked) => ask(nodes::Task::Slots, asked, out)?,
             Task::Move { slots, node, asked } => ask(nodes::Task::Move { slots, node }, asked, out)?,
             Task::Drain { node, asked } => ask(nodes::Task::Drain { node }, asked, out)?,
             Task::Scale { how, asked } => ask(nodes::Task::Scale { mode: how.mode() }, asked, out)?,
             Task::Events { follow, asked } => ask(nodes::Task::Events { follow }, asked, out)?,
-            Task::Bill { reach, json } => {
-                out.write_all(bill::bill(&resolve(&reach.typed())?, json)?.as_bytes())?;
+            Task::Bill { reach, asked, json } => {
+                let config = resolve(&reach.typed())?;
+                let text = match asked.period()? {
+                    Some(period) => bill::period(&config, &period, asked.data_dir.as_deref(), json)?,
+                    None => bill::bill(&config, json)?,
+                };
+                out.write_all(text.as_bytes())?;
             }
             Task::Health { reach } => bill::health(&resolve(&reach.typed())?)?,
+            Task::Simulate(simulate) => simulate.run(out)?,
             Task::Loadtest(task) => task.run()?,
             Task::Demo => loadtest_cli::demo()?,
             Task::Print { page } => out.write_all(page.text(parts).as_bytes())?,
         }
         Ok(())
+    }
+}
+
+/// What the durable ledger is asked for.
+#[derive(Debug, clap::Args)]
+struct OfLedger {
+    /// From when on: a time like 2026-11-23T10:00:00Z, a date, or so long ago, such as -1h [default: its beginning]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: Option<String>,
+    /// Until when, in the same forms [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: Option<String>,
+    /// What a line stands for: command, family, hour or minute [default: command]
+    #[arg(long, value_name = "WHAT")]
+    by: Option<String>,
+    /// Read the ledger in this data directory, whether a Swell runs there or not
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl OfLedger {
+    /// None: nothing of it was typed.
+    fn period(&self) -> anyhow::Result<Option<Period>> {
+        let OfLedger { from, to, by, data_dir } = self;
+        if from.is_none() && to.is_none() && by.is_none() && data_dir.is_none() {
+            return Ok(None);
+        }
+        let period = Period::parse(from.as_deref(), to.as_deref(), by.as_deref(), unix_ms());
+        Ok(Some(period.map_err(anyhow::Error::msg)?))
     }
 }
 

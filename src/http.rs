@@ -25,7 +25,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use swell_meter::store::By;
+
 use crate::signals::{self, Shutdown, Trigger};
+use crate::when;
 
 /// How long to leave a listener alone that cannot accept, for example because no file is left to open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -38,14 +41,78 @@ pub trait Admin: Send + Sync {
     fn ready(&self) -> bool;
     /// What `swell bill` prints, a [`swell_meter::Bill`].
     fn usage(&self) -> serde_json::Value;
+    /// What `swell bill --from --to --by` prints, a [`swell_meter::store::Report`]; or why not, for a person.
+    fn period(&self, period: &Period) -> Result<serde_json::Value, String>;
     /// Nodes, moves, scaling, and what was used so far. None: no scaler answers.
-    fn status(&self) -> Option<serde_json::Value>;
+    fn status(&self) -> Option<serde_json::Value> {
+        None
+    }
     /// The latest events with a higher number than this, oldest first. None: no scaler answers.
-    fn events(&self, after: u64) -> Option<serde_json::Value>;
+    fn events(&self, _after: u64) -> Option<serde_json::Value> {
+        None
+    }
     /// Whether a request with this `Authorization` header may ask; `doors::password_matches` compares.
     fn authorised(&self, authorization: Option<&str>) -> bool;
     /// Whether only this machine may ask, because no password is set.
     fn local_only(&self) -> bool;
+}
+
+/// A period that the durable ledger is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// Unix milliseconds; none: from its beginning.
+    pub from_ms: Option<u64>,
+    /// Unix milliseconds; none: until now.
+    pub to_ms: Option<u64>,
+    /// What a line stands for.
+    pub by: By,
+}
+
+/// Why a process without a ledger has no answer.
+pub const NO_LEDGER: &str = "this proxy keeps no ledger: ask the process that runs the scaler";
+
+impl Period {
+    /// Reads times and the lines' kind as people type them; see [`when::FORMS`] for times. `now_ms`: Unix milliseconds.
+    ///
+    /// # Errors
+    /// One of them makes no sense: what would.
+    pub fn parse(from: Option<&str>, to: Option<&str>, by: Option<&str>, now_ms: u64) -> Result<Period, String> {
+        let time = |text: Option<&str>| text.map(|text| when::parse(text, now_ms)).transpose();
+        let by = match by {
+            None => By::Command,
+            Some(text) => {
+                let names = By::NAMES.map(|(name, _)| name).join(", ");
+                let found = By::NAMES.into_iter().find(|(name, _)| *name == text).map(|(_, by)| by);
+                found.ok_or_else(|| format!("nothing is counted by '{text}': it is one of {names}"))?
+            }
+        };
+        let period = Period { from_ms: time(from)?, to_ms: time(to)?, by };
+        match (period.from_ms, period.to_ms.unwrap_or(now_ms)) {
+            (Some(from_ms), to_ms) if from_ms > to_ms => Err("the period ends before it begins".to_owned()),
+            _ => Ok(period),
+        }
+    }
+
+    /// As a page's path, which [`Period::of_query`] reads.
+    pub fn path(&self) -> String {
+        let from = self.from_ms.map(|ms| format!("&from={}", when::show_ms(ms))).unwrap_or_default();
+        let to = self.to_ms.map(|ms| format!("&to={}", when::show_ms(ms))).unwrap_or_default();
+        format!("/usage?by={}{from}{to}", self.by.name())
+    }
+
+    /// Reads what stands behind the `?`.
+    fn of_query(query: &str, now_ms: u64) -> Result<Period, String> {
+        let (mut from, mut to, mut by) = (None, None, None);
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            match part.split_once('=') {
+                Some(("from", text)) => from = Some(text),
+                Some(("to", text)) => to = Some(text),
+                Some(("by", text)) => by = Some(text),
+                _ => return Err(format!("'{part}' is not from=TIME, to=TIME or by=WHAT")),
+            }
+        }
+        Period::parse(from, to, by, now_ms)
+    }
 }
 
 /// What a client of the HTTP side can take up at most.

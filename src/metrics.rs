@@ -5,24 +5,33 @@
 //! and cannot be reset (`CONFIG RESETSTAT`).
 
 mod cluster;
+mod ledger;
 mod process;
 
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::{LabelSet, formatting};
 use swell_engine::metric::{Histogram, Metric, Samples};
 use swell_node::control::Status;
 use swell_proxy::Shared;
+use swell_proxy::charges::Charges;
 use swell_proxy::shared::unix_ms;
 
+use crate::ledger::Gauges;
 use process::{Process, StartedAt};
 
 /// What a scrape needs beside the figures.
 #[derive(Debug)]
 pub struct Metrics {
     started_at: StartedAt,
+    ledger: Arc<Gauges>,
+    /// The way to the ledger of another process.
+    charges: Option<Charges>,
 }
 
 impl Default for Metrics {
@@ -34,7 +43,12 @@ impl Default for Metrics {
 impl Metrics {
     /// Notes what never changes.
     pub fn new() -> Self {
-        Metrics { started_at: StartedAt::read() }
+        Metrics::with(Arc::default(), None)
+    }
+
+    /// The same beside a ledger, or a way to another process's.
+    pub fn with(ledger: Arc<Gauges>, charges: Option<Charges>) -> Self {
+        Metrics { started_at: StartedAt::read(), ledger, charges }
     }
 
     /// The text of `/metrics`: all figures as of the workers' last reports. `cluster`: as the scaler tells, if it does.
@@ -45,6 +59,10 @@ impl Metrics {
         write_all(&mut page, swell_node::metrics::METRICS, &shared.figures());
         let totals = shared.ledger.totals(unix_ms());
         write_all(&mut page, swell_meter::metrics::METRICS, &swell_meter::metrics::Figures::of(&totals));
+        if let Some(charges) = &self.charges {
+            self.ledger.pending_ecpu_milli.store(charges.ecpu_milli(), Relaxed);
+        }
+        write_all(&mut page, ledger::METRICS, &*self.ledger);
         if let Some(status) = cluster {
             write_all(&mut page, cluster::METRICS, status);
         }
@@ -66,6 +84,7 @@ pub fn page() -> String {
     add_table(&mut text, "Proxy", swell_proxy::metrics::METRICS);
     add_table(&mut text, "Node", swell_node::metrics::METRICS);
     add_table(&mut text, "Meter", swell_meter::metrics::METRICS);
+    add_table(&mut text, "Ledger", ledger::METRICS);
     text += "\n## Nodes and scaling\n\nEvery process that serves HTTP asks the scaler and shows the same: take `max by (node)`, \
         not the sum, where several are scraped. While no scaler answers these are not shown. Counters begin at 0 when \
         the scaler, or the node, starts.\n";

@@ -6,33 +6,47 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use swell_meter::store::{Report, Spool};
 use swell_meter::{Bill, Ledger, PriceFile, Profile, Tariff};
 use swell_node::host::EMBEDDED;
+use swell_node::link::socket::Address;
+use swell_proxy::charges::Charges;
 use swell_proxy::files;
-use swell_proxy::shared::unix_ms;
+use swell_proxy::shared::{random_u64, unix_ms};
 use swell_proxy::{Control, Proxy, ProxyConfig, Shared};
 use tokio::runtime::Runtime;
 
 use crate::cli::ProxyTask;
-use crate::cluster::{self, Cluster, Embedded, Topology};
+use crate::cluster::{self, Cluster, Embedded, Lifetime, Topology};
 use crate::config::Config;
 use crate::config::values::FirstNode;
 use crate::http::{self, doors};
 use crate::identity::{DataDir, Identity};
+use crate::ledger::{self, Door, Gauges, Keeper, LedgerError};
 use crate::listen::{Addresses, Group, Listeners};
 use crate::nodes::asking::Asking;
 use crate::place::{self, Place};
 use crate::signals::Signals;
-use crate::{Parts, banner, logging, metrics, node, print, ready, status};
+use crate::{Parts, banner, logging, metrics, node, print, ready, scaler, status};
 
 /// How long a proxy may take to join.
 const JOIN_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at whether it has.
 const JOIN_LOOK: Duration = Duration::from_millis(1);
+/// How long a proxy that leaves tries to tell the ledger the rest.
+const HAND_IN_MAX: Duration = Duration::from_millis(800);
+/// The cache of this process, on bills.
+pub const CACHE: &str = "default";
 
 /// What the command line starts and prints.
-pub const PARTS: Parts =
-    Parts { serve, node: node::run, proxy, commands_page: print::commands_page, metrics_page: metrics::page };
+pub const PARTS: Parts = Parts {
+    serve,
+    node: node::run,
+    proxy,
+    scaler: scaler::run,
+    commands_page: print::commands_page,
+    metrics_page: metrics::page,
+};
 
 /// Serves until SIGINT or SIGTERM, then finishes what is in flight.
 ///
@@ -41,6 +55,14 @@ pub const PARTS: Parts =
 /// that are not there in time.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     let prices = begin(&config)?;
+    if config.nodes_max > 1 {
+        let (nodes_max, commands) = (config.nodes_max, cluster::atomic_commands().join(" "));
+        tracing::info!(
+            nodes_max,
+            commands,
+            "with keys in several slots these answer CROSSSLOT, as there may be several nodes"
+        );
+    }
     let (_data_dir, identity) = match &config.data_dir {
         Some(dir) => DataDir::open(dir).map(|(held, identity)| (Some(held), identity))?,
         None => (None, Identity::new()),
@@ -55,9 +77,11 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         secret: config.token.get().unwrap_or("").to_owned(),
         embedded: embedded.clone(),
     };
-    let start_proxy = || Running::start(&config, identity.clone(), listeners, prices, maxclients, topology);
+    let (keeper, accounts) = keep_ledger(&config, &prices, &addresses, true)?;
+    let charges = keeper.charges();
+    let start_proxy = || Running::start(&config, identity.clone(), listeners, prices, maxclients, topology, accounts);
     let start_cluster = |leaving: &mut Leaving| match place {
-        Some(place) => start_cluster(&config, &identity, place, embedded.as_ref(), leaving),
+        Some(place) => start_cluster(&config, &identity, place, embedded.as_ref(), charges, leaving),
         None => Ok(None),
     };
     // Alone, the embedded node serves from the start whatever the scaler may be doing; others have to be waited for.
@@ -66,6 +90,9 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     } else {
         let cluster = start_cluster(&mut leaving)?;
         if leaving.asked.is_some() {
+            // The scaler goes first: it is what brings other proxies' charges.
+            drop(cluster);
+            keeper.stop();
             return Ok(());
         }
         let running = start_proxy()?;
@@ -77,7 +104,29 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     if let Some(cluster) = cluster {
         cluster.stop();
     }
+    // After everybody who charges.
+    keeper.stop();
     Ok(())
+}
+
+/// Opens the durable ledger, with what this process's proxy charges as its first source. `knows_stored`: there is such a
+/// proxy, and it knows how many bytes are stored.
+///
+/// # Errors
+/// The ledger cannot be opened, or a thread is refused.
+pub fn keep_ledger(
+    config: &Config,
+    prices: &PriceFile,
+    addresses: &Addresses,
+    knows_stored: bool,
+) -> anyhow::Result<(Keeper, Accounts)> {
+    let book = ledger::open(config.data_dir.as_deref(), CACHE)?;
+    let accounts = Accounts::new(prices);
+    let spool = Spool::new(&proxy_name(addresses), &boot(), knows_stored);
+    let keeper = Keeper::start(book, spool, accounts.ledger.clone(), accounts.gauges.clone())
+        .context("cannot start the ledger's thread")?;
+    let accounts = Accounts { door: Some(keeper.door()), ..accounts };
+    Ok((keeper, accounts))
 }
 
 /// Serves clients of the cache whose scaler listens at `task.join`, until SIGINT or SIGTERM.
@@ -92,10 +141,52 @@ pub fn proxy(config: Config, task: ProxyTask) -> anyhow::Result<()> {
     let (listeners, maxclients) = open_doors(&config)?;
     let addresses = listeners.addresses();
     let mut leaving = Leaving::listen()?;
-    let topology = Topology { control: Some(task.join), secret, embedded: None };
-    let running = Running::start(&config, identity, listeners, prices, maxclients, topology)?;
+    let mut accounts = Accounts::new(&prices);
+    let spool = Spool::new(&proxy_name(&addresses), &boot(), false);
+    let charges = Charges::new(spool, accounts.ledger.clone());
+    accounts.charges = Some(charges.clone());
+    let topology = Topology { control: Some(task.join.clone()), secret: secret.clone(), embedded: None };
+    let running = Running::start(&config, identity, listeners, prices, maxclients, topology, accounts)?;
     running.wait_joined()?;
-    leaving.serve_until_asked(&config, &addresses, running)
+    leaving.serve_until_asked(&config, &addresses, running)?;
+    hand_in(&charges, &task.join, &secret);
+    Ok(())
+}
+
+/// Sends what is not in the ledger yet, at the end: the workers and their link are gone.
+fn hand_in(charges: &Charges, join: &Address, secret: &str) {
+    let until = Instant::now() + HAND_IN_MAX;
+    let mut asking = None;
+    while let Some(charged) = charges.next() {
+        let (boot, sequence) = (charged.boot.clone(), charged.sequence);
+        let told = match &mut asking {
+            Some(asking) => Asking::charge(asking, charged),
+            None => Asking::begin(join, secret).and_then(|begun| asking.insert(begun).charge(charged)),
+        };
+        match told {
+            Ok(()) => charges.confirmed(&boot, sequence),
+            Err(error) if Instant::now() >= until => {
+                tracing::error!(%error, ecpu_milli = charges.ecpu_milli(), "leaving with what is not in the ledger");
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the ledger is not reached");
+                asking = None;
+                std::thread::sleep(JOIN_LOOK);
+            }
+        }
+    }
+}
+
+/// Which proxy it is, to people who look into the ledger.
+fn proxy_name(addresses: &Addresses) -> String {
+    let first = [addresses.resp, addresses.memcached, addresses.http].into_iter().flatten().next();
+    first.map_or_else(String::new, |address| address.to_string())
+}
+
+/// Differs from start to start.
+fn boot() -> String {
+    format!("{:016x}{:016x}", random_u64(), random_u64())
 }
 
 /// What comes first: log lines, no ready file of an earlier run, prices.
@@ -104,6 +195,14 @@ fn begin(config: &Config) -> anyhow::Result<PriceFile> {
     if let Some(path) = &config.ready_file {
         ready::clear(path).with_context(|| format!("cannot remove the old ready file {}", path.display()))?;
     }
+    prices(config)
+}
+
+/// The prices that bills are made with.
+///
+/// # Errors
+/// The price file cannot be read, or is none.
+pub fn prices(config: &Config) -> anyhow::Result<PriceFile> {
     match &config.price_file {
         Some(path) => Ok(PriceFile::load(path)?),
         None => Ok(PriceFile::default()),
@@ -136,9 +235,10 @@ fn start_cluster(
     identity: &Identity,
     place: Place,
     embedded: Option<&Embedded>,
+    charges: swell_scaler::Charges,
     leaving: &mut Leaving,
 ) -> anyhow::Result<Option<Cluster>> {
-    match Cluster::start(config, identity, place, embedded) {
+    match Cluster::start(config, identity, place, embedded, Lifetime::OfParent, charges) {
         Ok(cluster) => {
             cluster.wait_ready(|| leaving.is_asked())?;
             Ok(Some(cluster))
@@ -206,6 +306,24 @@ impl Leaving {
     }
 }
 
+/// What was used: where this process sums it up, and where that goes.
+pub struct Accounts {
+    ledger: Arc<Ledger>,
+    gauges: Arc<Gauges>,
+    /// The durable ledger, if this process has it.
+    door: Option<Door>,
+    /// The way to the ledger of another process.
+    charges: Option<Charges>,
+}
+
+impl Accounts {
+    /// Nothing was used, and nobody keeps it.
+    fn new(prices: &PriceFile) -> Accounts {
+        let ledger = Arc::new(Ledger::new(unix_ms(), prices.minimum_stored_bytes));
+        Accounts { ledger, gauges: Arc::default(), door: None, charges: None }
+    }
+}
+
 /// A Swell that serves; a test may start one in its own process.
 pub struct Running {
     proxy: Proxy,
@@ -225,13 +343,14 @@ impl Running {
         prices: PriceFile,
         maxclients: usize,
         topology: Topology,
+        accounts: Accounts,
     ) -> anyhow::Result<Running> {
+        let Accounts { ledger, gauges, door, charges } = accounts;
         let local = topology.embedded.as_ref().map(|_| EMBEDDED);
         // Without a node of its own it keeps an empty one: for the settings, which the scaler tells it.
         let embedded = topology.embedded.unwrap_or_else(|| Embedded::new(config, &identity));
         let secret = topology.secret;
         let scaler = status::Scaler::new(topology.control.clone(), secret.clone());
-        let ledger = Arc::new(Ledger::new(unix_ms(), prices.minimum_stored_bytes));
         let proxy_config = ProxyConfig {
             workers: config.workers,
             maxclients,
@@ -243,7 +362,7 @@ impl Running {
             tariff: Tariff::new(config.price_profile),
             node_id: identity.node_id,
             version: env!("CARGO_PKG_VERSION"),
-            control: topology.control.map(|address| Control { address, secret }),
+            control: topology.control.map(|address| Control { address, secret, charges: charges.clone() }),
             local,
             view: embedded.view,
         };
@@ -259,7 +378,8 @@ impl Running {
             ready: ready.clone(),
             prices,
             profile: config.price_profile,
-            metrics: metrics::Metrics::new(),
+            metrics: metrics::Metrics::with(gauges, charges),
+            door,
             scaler,
         });
         let http = http_group
@@ -298,13 +418,15 @@ struct Admin {
     prices: PriceFile,
     profile: Profile,
     metrics: metrics::Metrics,
+    /// The durable ledger, if this process has it.
+    door: Option<Door>,
     scaler: status::Scaler,
 }
 
 impl Admin {
     /// As of the workers' last reports.
     fn bill(&self) -> Bill {
-        Bill::new("default", self.profile, &self.shared.ledger.totals(unix_ms()), &self.prices)
+        Bill::new(CACHE, self.profile, &self.shared.ledger.totals(unix_ms()), &self.prices)
     }
 }
 
@@ -331,6 +453,18 @@ impl http::Admin for Admin {
 
     fn events(&self, after: u64) -> Option<serde_json::Value> {
         self.scaler.events(after)
+    }
+
+    fn period(&self, period: &http::Period) -> Result<serde_json::Value, String> {
+        let door = self.door.as_ref().ok_or(http::NO_LEDGER)?;
+        self.shared.collect_reports();
+        let now_ms = unix_ms();
+        let to_ms = period.to_ms.unwrap_or(now_ms);
+        let (used, begins_ms) =
+            door.used(period.from_ms.unwrap_or(0), to_ms).map_err(|error: LedgerError| error.to_string())?;
+        let from_ms = period.from_ms.or(begins_ms).unwrap_or(to_ms);
+        let report = Report::new(CACHE, (from_ms, to_ms), &used, period.by, &self.prices);
+        serde_json::to_value(report).map_err(|error| error.to_string())
     }
 
     fn authorised(&self, authorization: Option<&str>) -> bool {

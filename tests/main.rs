@@ -4,11 +4,13 @@
 //! against valkey-server itself, which checks the tests rather than Swell.
 
 mod billing;
+mod charts;
 mod clients;
 mod consistency;
 mod differential;
 mod harness;
 mod laws;
+mod ledger;
 mod metadata;
 mod process;
 mod transcripts;

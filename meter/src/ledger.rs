@@ -1,6 +1,7 @@
 //! What a cache has used since it started: the sum of all workers' counters, and stored bytes over time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 
 use swell_engine::commands::table::{Command, tables};
 use swell_engine::spec::CommandId;
@@ -16,6 +17,7 @@ const HOUR_MS: u64 = 3_600_000;
 pub struct Ledger {
     state: Mutex<State>,
     started_at_ms: u64,
+    waker: OnceLock<Waker>,
 }
 
 /// A copy of the ledger at one moment.
@@ -29,6 +31,8 @@ pub struct Totals {
     pub gigabyte_hours: f64,
     /// The same with every hour's average raised to the minimum; hours that are not over count for their part.
     pub gigabyte_hours_metered: f64,
+    /// Stored bytes over time, bytes times milliseconds.
+    pub stored_byte_ms: u128,
     rows: Box<[Usage]>,
 }
 
@@ -66,7 +70,7 @@ impl Ledger {
             hour_byte_ms: 0,
             hour_ms: 0,
         };
-        Ledger { state: Mutex::new(State { rows, stored }), started_at_ms: now_ms }
+        Ledger { state: Mutex::new(State { rows, stored }), started_at_ms: now_ms, waker: OnceLock::new() }
     }
 
     /// Unix milliseconds from which on usage is counted.
@@ -78,6 +82,12 @@ impl Ledger {
     /// back adds no time.
     pub fn observe_stored(&self, bytes: u64, now_ms: u64) {
         self.lock().stored.observe(bytes, now_ms);
+    }
+
+    /// Wakes somebody whenever usage was added, some ten times a second while there is any. The first who asks stays.
+    pub fn wake_on_usage(&self, waker: Waker) {
+        // Set once: whoever comes second would be no spool's owner.
+        let _ = self.waker.set(waker);
     }
 
     /// A copy of everything up to `now_ms`, Unix milliseconds.
@@ -92,14 +102,17 @@ impl Ledger {
             to_ms: stored.observed_at_ms,
             gigabyte_hours: gigabyte_hours(stored.byte_ms),
             gigabyte_hours_metered: gigabyte_hours(stored.metered_byte_ms + stored.metered_this_hour()),
+            stored_byte_ms: stored.byte_ms,
             rows,
         }
     }
 
     /// Adds a worker's rows.
     pub(crate) fn add(&self, rows: &[Usage]) {
-        let mut state = self.lock();
-        state.rows.iter_mut().zip(rows).for_each(|(sum, more)| sum.add(more));
+        self.lock().rows.iter_mut().zip(rows).for_each(|(sum, more)| sum.add(more));
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
     }
 
     /// Sums stay sums when another thread has panicked.

@@ -1,4 +1,5 @@
-//! What a request costs and who spent what: prices in ECPUs, counters, the ledger, bills. No sockets, no clock.
+//! What a request costs and who spent what: prices in ECPUs, counters, the ledger and its file, bills. No sockets, no
+//! clock.
 
 pub mod bill;
 pub mod coefficients;
@@ -8,6 +9,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod price;
 pub mod prices;
+pub mod store;
 
 pub use bill::Bill;
 pub use counters::Counters;

@@ -30,6 +30,8 @@ pub enum FromMember {
     Target(FromTarget),
     /// Several times a second, from nodes.
     Stats(Box<NodeStats>),
+    /// From proxies: what they have charged, for the ledger. Said again until it is acknowledged.
+    Account(Box<Account>),
     /// Several times a second while it changes, from proxies: thousandths of ECPUs that they have charged for each node's
     /// replies since they said so last.
     Charged {
@@ -74,11 +76,27 @@ pub enum ToMember {
     Target(ToTarget),
     /// Its slots are elsewhere: end.
     Leave,
+    /// This charge is in the ledger, durably.
+    AccountStored {
+        boot: String,
+        sequence: u64,
+    },
     /// To the asker with this number. Several may come while something goes on; `Answer::is_last` says when it is over.
     Answer {
         id: u64,
         answer: Answer,
     },
+}
+
+/// What a proxy has charged since its last number. What it says is between the proxy's meter and the ledger's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    pub proxy: String,
+    /// Differs from start to start of the proxy.
+    pub boot: String,
+    /// 1, 2, 3 … in each start. A number counts once.
+    pub sequence: u64,
+    pub minutes: serde_json::Value,
 }
 
 /// What a member learns when it joins.
@@ -270,6 +288,9 @@ pub struct ScalingStatus {
     pub node_network_bytes_per_second: f64,
     /// Nodes asked for that have not joined.
     pub nodes_starting: u32,
+    /// Whether nodes that are processes of their own are held to the cores and bytes that were asked for. None: none were.
+    #[serde(default)]
+    pub limits_enforced: Option<bool>,
     pub last_decision: Option<Event>,
     /// Decisions since the scaler started: signal, action, how many.
     pub decisions: Vec<(String, String, u64)>,

@@ -1,6 +1,7 @@
 //! Clients: listen, admit, route, answer, meter. Holds no data.
 
 pub mod catalog;
+pub mod charges;
 pub mod client;
 pub mod clients;
 pub mod config;

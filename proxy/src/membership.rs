@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
+use crate::charges::{Charges, Saying};
 use crate::error::ProxyError;
 use crate::shared::Mail;
 use crate::worker::Worker;
@@ -32,6 +33,8 @@ pub struct Control {
     pub address: Address,
     /// The cluster's secret; empty where there is none.
     pub secret: String,
+    /// What goes to the ledger over this link; none where the ledger is in this process.
+    pub charges: Option<Charges>,
 }
 
 /// Between two reports of what was charged for each node's replies, while there is something to report.
@@ -83,7 +86,7 @@ pub async fn keep(worker: Rc<Worker>, control: Control) {
         match connect(&control).await {
             Ok(socket) => {
                 pause = PAUSE_MIN;
-                let lost = attend(&worker, socket, &mut questions).await;
+                let lost = attend(&worker, socket, &mut questions, control.charges.as_ref()).await;
                 tracing::warn!(%lost, "the link to the scaler is lost; serving on by the last map");
             }
             Err(error) => tracing::debug!(%error, "cannot reach the scaler"),
@@ -111,8 +114,14 @@ async fn connect(control: &Control) -> std::io::Result<Socket> {
 }
 
 /// Reads what the scaler says and passes questions on, until the link is lost.
-async fn attend(worker: &Rc<Worker>, mut socket: Socket, questions: &mut Receiver<Question>) -> std::io::Error {
+async fn attend(
+    worker: &Rc<Worker>,
+    mut socket: Socket,
+    questions: &mut Receiver<Question>,
+    charges: Option<&Charges>,
+) -> std::io::Error {
     let (mut buffer, mut asked, mut next) = (Vec::new(), HashMap::new(), 0u64);
+    let mut saying = Saying::begin();
     let mut charged_due = None;
     loop {
         let mut answer = Vec::new();
@@ -127,12 +136,17 @@ async fn attend(worker: &Rc<Worker>, mut socket: Socket, questions: &mut Receive
             }
             read = socket.read_buf(&mut buffer) => match read {
                 Ok(0) => return std::io::ErrorKind::UnexpectedEof.into(),
-                Ok(_) => match take(worker, &mut buffer, &mut asked, &mut answer) {
+                Ok(_) => match take(worker, &mut buffer, &mut asked, charges, &mut answer) {
                     Ok(()) => {}
                     Err(error) => return error,
                 },
                 Err(error) => return error,
             },
+            charges = saying_due(&mut saying, charges) => {
+                if let Some(charged) = saying.look(charges) {
+                    frame::json(Kind::Control, &charged, &mut answer);
+                }
+            }
             Some((ask, sender)) = questions.recv() => {
                 asked.retain(|_, sender: &mut oneshot::Sender<Answer>| !sender.is_closed());
                 // Who has stopped waiting was told that nothing was changed.
@@ -149,11 +163,23 @@ async fn attend(worker: &Rc<Worker>, mut socket: Socket, questions: &mut Receive
     }
 }
 
+/// Never, where nothing goes to the ledger over this link.
+async fn saying_due<'c>(saying: &mut Saying, charges: Option<&'c Charges>) -> &'c Charges {
+    match charges {
+        Some(charges) => {
+            saying.due(charges).await;
+            charges
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// Takes all complete frames out of the buffer.
 fn take(
     worker: &Rc<Worker>,
     buffer: &mut Vec<u8>,
     asked: &mut HashMap<u64, oneshot::Sender<Answer>>,
+    charges: Option<&Charges>,
     out: &mut Vec<u8>,
 ) -> std::io::Result<()> {
     let mut consumed = 0;
@@ -166,7 +192,7 @@ fn take(
                 }
             }
             Kind::Control => {
-                if hear(worker, serde_json::from_slice(frame.rest)?, asked)? {
+                if hear(worker, serde_json::from_slice(frame.rest)?, asked, charges)? {
                     let route = &worker.shared.route;
                     let seen = FromMember::Seen { epoch: route.map().epoch(), state: route.state_version() };
                     frame::json(Kind::Control, &seen, out);
@@ -185,6 +211,7 @@ fn hear(
     worker: &Rc<Worker>,
     message: ToMember,
     asked: &mut HashMap<u64, oneshot::Sender<Answer>>,
+    charges: Option<&Charges>,
 ) -> std::io::Result<bool> {
     let shared = &worker.shared;
     let (map, state) = match message {
@@ -197,6 +224,12 @@ fn hear(
             {
                 // The asker may have stopped waiting.
                 let _ = sender.send(answer);
+            }
+            return Ok(false);
+        }
+        ToMember::AccountStored { boot, sequence } => {
+            if let Some(charges) = charges {
+                charges.confirmed(&boot, sequence);
             }
             return Ok(false);
         }

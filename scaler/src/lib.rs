@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+pub mod charges;
 pub mod drive;
 pub mod error;
 pub mod events;
@@ -14,10 +15,13 @@ mod ready;
 pub mod scale;
 pub mod scaler;
 mod settle;
+pub mod simulate;
 pub mod store;
 mod writer;
 
+pub use charges::Charges;
 pub use error::{ScalerError, StoreError};
+pub use provider::cgroup::Limits;
 pub use provider::process::ProcessConfig;
 pub use scale::ScalingConfig;
-pub use scaler::{Scaler, ScalerConfig};
+pub use scaler::{Scaler, ScalerConfig, end_children};

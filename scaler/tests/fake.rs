@@ -45,6 +45,7 @@ impl Folder {
             state: CacheState::default(),
             embedded: None,
             process: None,
+            charges: Default::default(),
             scaling: ScalingConfig::off(),
         }
     }

@@ -48,7 +48,9 @@ fn every_option_has_a_sentence_and_a_default_that_fits() {
 
 #[test]
 fn limits_in_bytes_say_so_in_their_names() {
-    for row in OPTIONS.iter().filter(|row| row.placeholder == "SIZE" && row.field != "maxmemory") {
+    // What nodes are planned for is no limit.
+    let is_limit = |row: &&OptionRow| row.field != "maxmemory" && !row.field.starts_with("node_");
+    for row in OPTIONS.iter().filter(|row| row.placeholder == "SIZE").filter(is_limit) {
         assert!(row.name.ends_with("-bytes-max"), "{}", row.name);
     }
 }
@@ -291,4 +293,11 @@ fn links_are_sockets_or_need_a_token() {
     assert_eq!(error, "SWELL_TOKEN: it takes a secret of at most 512 bytes");
     let error = refused(None, &[], &[("zone", "rack 1")]);
     assert_eq!(error, "--zone: \"rack 1\" does not fit: it takes a name without spaces of at most 64 bytes");
+}
+
+#[test]
+fn nodes_max_names_the_commands_that_may_answer_crossslot() {
+    let sentence = option("nodes_max").sentence;
+    let named = sentence.split_once("CROSSSLOT: ").expect("it names them").1.trim_end_matches('.');
+    assert_eq!(named, crate::cluster::atomic_commands().join(", "));
 }

@@ -7,7 +7,9 @@ use hyper::body::{Body, Bytes};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Admin, doors};
+use swell_proxy::shared::unix_ms;
+
+use super::{Admin, Period, doors};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -15,7 +17,8 @@ const JSON: &str = "application/json";
 
 const INDEX: &str = "Swell\n\n\
 /metrics  metrics in Prometheus's text format\n\
-/usage    what was used and what it costs, as JSON (swell bill prints it)\n\
+/usage    what was used since the start and what it costs, as JSON (swell bill prints it); of another time, from the\n\
+          ledger: /usage?from=-1h&to=now&by=command (or family, hour, minute)\n\
 /status   nodes, moves and scaling at a glance, as JSON\n\
 /events   what happened to nodes and slots, as JSON; /events?after=N: what came after event N\n\
 /healthz  200 while the process runs\n\
@@ -54,6 +57,7 @@ pub(super) fn answer(
 fn page(admin: &dyn Admin, path: &str, query: &str) -> Response<Full<Bytes>> {
     match path {
         "/metrics" => respond(StatusCode::OK, PROMETHEUS, admin.metrics()),
+        "/usage" if !query.is_empty() => period(admin, query),
         "/usage" => respond(StatusCode::OK, JSON, format!("{}\n", admin.usage())),
         "/status" => of_scaler(admin.status()),
         "/events" => match after(query) {
@@ -64,6 +68,17 @@ fn page(admin: &dyn Admin, path: &str, query: &str) -> Response<Full<Bytes>> {
         "/readyz" if admin.ready() => text(StatusCode::OK, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: clients are not served yet, or no more\n"),
         _ => text(StatusCode::OK, INDEX),
+    }
+}
+
+/// What the durable ledger says.
+fn period(admin: &dyn Admin, query: &str) -> Response<Full<Bytes>> {
+    match Period::of_query(query, unix_ms()) {
+        Err(why) => respond(StatusCode::BAD_REQUEST, TEXT, format!("{why}\n")),
+        Ok(period) => match admin.period(&period) {
+            Ok(report) => respond(StatusCode::OK, JSON, format!("{report}\n")),
+            Err(why) => respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
+        },
     }
 }
 

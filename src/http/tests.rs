@@ -25,6 +25,13 @@ impl Admin for Fake {
         serde_json::json!({ "ecpu_thousandths": 1500 })
     }
 
+    fn period(&self, period: &Period) -> Result<serde_json::Value, String> {
+        match period.from_ms {
+            Some(from_ms) => Ok(serde_json::json!({ "from_ms": from_ms, "by": period.by })),
+            None => Err(NO_LEDGER.to_owned()),
+        }
+    }
+
     fn status(&self) -> Option<serde_json::Value> {
         Some(serde_json::json!({ "epoch": 7 }))
     }
@@ -76,6 +83,13 @@ fn every_page_answers() {
     assert_eq!((status(&metrics), body(&metrics)), ("200", "# TYPE swell_up gauge\nswell_up 1\n"));
     assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
     assert_eq!(body(&get(&server, "/usage", "")), "{\"ecpu_thousandths\":1500}\n");
+    assert_eq!(body(&get(&server, "/status", "")), "{\"epoch\":7}\n");
+    assert_eq!(body(&get(&server, "/events", "")), "{\"after\":0}\n");
+    assert_eq!(body(&get(&server, "/events?after=7", "")), "{\"after\":7}\n");
+    assert_eq!(status(&get(&server, "/events?after=100", "")), "503");
+    for wrong in ["/events?after=x", "/events?before=1", "/events?after"] {
+        assert_eq!(status(&get(&server, wrong, "")), "400", "{wrong}");
+    }
     assert_eq!(body(&get(&server, "/healthz", "")), "ok\n");
     assert!(body(&get(&server, "/", "")).contains("/metrics"));
 }
@@ -112,7 +126,7 @@ fn without_a_password_other_machines_are_refused_whatever_they_ask() {
         let request = Request::get(path).body(Full::<Bytes>::default()).expect("a request");
         pages::answer(fake, peer.parse().expect("an address"), 0, &request).status().as_u16()
     };
-    for path in ["/", "/metrics", "/usage", "/healthz", "/readyz", "/nothing"] {
+    for path in ["/", "/metrics", "/usage", "/status", "/events", "/healthz", "/readyz", "/nothing"] {
         assert_eq!(ask(&Fake::default(), "192.0.2.7", path), 403, "{path}");
         assert_ne!(ask(&Fake::default(), "::1", path), 403, "{path}");
     }
@@ -124,7 +138,7 @@ fn without_a_password_other_machines_are_refused_whatever_they_ask() {
 #[test]
 fn with_a_password_only_health_is_open() {
     let server = start(Fake { ready: AtomicBool::new(true), password: Some("secret") }, Bounds::default());
-    for path in ["/", "/metrics", "/usage", "/nothing"] {
+    for path in ["/", "/metrics", "/usage", "/status", "/events", "/nothing"] {
         assert_eq!(status(&get(&server, path, "")), "401", "{path}");
         assert_eq!(status(&get(&server, path, "Authorization: Bearer wrong\r\n")), "401", "{path}");
         assert_ne!(status(&get(&server, path, "Authorization: Bearer secret\r\n")), "401", "{path}");
@@ -199,4 +213,24 @@ fn stopping_closes_idle_connections_and_the_port() {
     server.stop();
     idle.read_to_end(&mut Vec::new()).expect("it is closed in order");
     TcpStream::connect(address).expect_err("nobody listens any more");
+}
+
+#[test]
+fn a_period_is_asked_for_with_a_query() {
+    let server = start(Fake::default(), Bounds::default());
+    let reply = get(&server, "/usage?from=1970-01-01T00:00:01Z&by=hour", "");
+    assert_eq!((status(&reply), body(&reply)), ("200", "{\"by\":\"hour\",\"from_ms\":1000}\n"));
+    let period = Period { from_ms: Some(1234), to_ms: Some(5678), by: By::Minute };
+    assert_eq!(Period::of_query(period.path().split_once('?').expect("a query").1, 0), Ok(period));
+    for (query, code, words) in [
+        ("by=hour", "503", NO_LEDGER),
+        ("by=user", "400", "nothing is counted by 'user': it is one of command, family, hour, minute"),
+        ("from=x", "400", "'x' is not a time like"),
+        ("from=-1h&to=-2h", "400", "the period ends before it begins"),
+        ("since=1", "400", "'since=1' is not from=TIME"),
+    ] {
+        let reply = get(&server, &format!("/usage?{query}"), "");
+        assert_eq!(status(&reply), code, "{query}");
+        assert!(body(&reply).starts_with(words), "{reply}");
+    }
 }

@@ -43,6 +43,7 @@ fn declared() -> Vec<Declared> {
         .chain(of(swell_proxy::metrics::METRICS))
         .chain(of(swell_node::metrics::METRICS))
         .chain(of(swell_meter::metrics::METRICS))
+        .chain(of(ledger::METRICS))
         .chain(of(cluster::METRICS))
         .collect()
 }

@@ -5,7 +5,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use swell_node::control::{Answer, Ask, FromMember, Join, Progress, Role, ToMember, Welcome};
+use swell_node::control::{Account, Answer, Ask, FromMember, Join, Progress, Role, ToMember, Welcome};
 use swell_node::link::frame::{self, BadFrame, Frame, Kind};
 use swell_node::link::hello::{self, Hello, Purpose, Refused};
 use swell_node::link::socket::Address;
@@ -14,6 +14,8 @@ use crate::client::reachable;
 
 /// Time to connect, and to wait for what should come at once.
 pub const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the ledger may take to store a charge.
+const CHARGE_WAIT: Duration = Duration::from_millis(600);
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -130,6 +132,19 @@ impl Asking {
                 _ => {}
             }
         }
+    }
+
+    /// Tells what a proxy has charged, and waits until it is in the ledger.
+    ///
+    /// # Errors
+    /// The link breaks off, or nobody keeps a ledger there.
+    pub fn charge(&mut self, charged: Account) -> Result<(), AskError> {
+        let (boot, sequence) = (charged.boot.clone(), charged.sequence);
+        self.link.stream.wait_at_most(Some(CHARGE_WAIT)).map_err(|why| self.link.broken_off(why))?;
+        self.link.send(Kind::Control, &FromMember::Account(Box::new(charged)))?;
+        let ack = ToMember::AccountStored { boot, sequence };
+        while self.link.receive::<ToMember>(Kind::Control)? != ack {}
+        Ok(())
     }
 
     /// What to say when an answer is none to what was asked.

@@ -42,6 +42,16 @@ pub fn node_modules() -> PathBuf {
     folder
 }
 
+/// The folder of the packages that check dashboards.
+///
+/// # Panics
+/// When they are not installed, naming the remedy.
+pub fn grafana_modules() -> PathBuf {
+    let folder = clients_dir().join("grafana/node_modules");
+    assert!(folder.join("@grafana/schema").exists(), "Grafana's types are not installed: run tests/setup.sh");
+    folder
+}
+
 fn clients_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients")
 }

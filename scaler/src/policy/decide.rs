@@ -48,7 +48,7 @@ impl Decider {
         let count = Count::of(snapshot);
         let there = self.there(now, &count, tuning);
         let out = most_wanted(seen, tuning, 1.0);
-        let enough = most_wanted(seen, tuning, tuning.in_part).nodes.max(bounds.nodes_min);
+        let enough = most_wanted(seen, tuning, in_part(there, tuning)).nodes.max(bounds.nodes_min);
         let most_enough = self.window.note(now, enough, tuning.stable_ms);
         let wanted = out.nodes.max(bounds.nodes_min);
         if wanted > there {
@@ -161,7 +161,7 @@ struct Wanted {
 
 impl Wanted {
     fn why(&self, seen: &Seen, there: u32, tuning: &Tuning) -> Why {
-        let limit = limit(self.signal, tuning);
+        let limit = tuning.full_share(self.signal);
         let nodes = f64::from(there.max(1));
         let (value, forecast) = (self.total.level / nodes, self.total.forecast / nodes);
         let is_delay = self.signal == Signal::Cpu && seen.saturated > 0;
@@ -190,8 +190,9 @@ impl Wanted {
 fn most_wanted(seen: &Seen, tuning: &Tuning, part: f64) -> Wanted {
     let mut most = Wanted { nodes: 1, signal: Signal::Memory, total: seen.totals[0] };
     for (signal, total) in COUNTED.into_iter().zip(&seen.totals).filter(|(_, total)| total.is_known) {
-        let used = total.level.max(total.forecast) + total.margin;
-        let nodes = (used / (part * limit(signal, tuning)) - ROUNDING).ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
+        let used = (total.level.max(total.forecast) + total.margin) * total.uneven;
+        let nodes =
+            (used / (part * tuning.full_share(signal)) - ROUNDING).ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
         if nodes > most.nodes {
             most = Wanted { nodes, signal, total: *total };
         }
@@ -199,15 +200,17 @@ fn most_wanted(seen: &Seen, tuning: &Tuning, part: f64) -> Wanted {
     most
 }
 
+/// Of few nodes one is much: they keep further away from being added again.
+fn in_part(there: u32, tuning: &Tuning) -> f64 {
+    let there = f64::from(there.max(1));
+    tuning.in_part - FEW_NODES_PART / (there * there)
+}
+
+/// Two nodes become one where that one would be filled to 80 %; of three the third goes at 91 %, and so on.
+const FEW_NODES_PART: f64 = 0.8;
+
 /// A node more is not wanted for less than this part of one.
 const ROUNDING: f64 = 1e-6;
-
-fn limit(signal: Signal, tuning: &Tuning) -> f64 {
-    match signal {
-        Signal::Cpu => tuning.out_busy_share,
-        _ => tuning.out_share,
-    }
-}
 
 fn name(signal: Signal) -> &'static str {
     match signal {
@@ -245,8 +248,8 @@ fn too_few(there: u32, bounds: &Bounds) -> Why {
 }
 
 fn idle(seen: &Seen, there: u32, enough: u32, tuning: &Tuning) -> Why {
-    let now = most_wanted(seen, tuning, tuning.in_part);
-    let limit = limit(now.signal, tuning) * tuning.in_part;
+    let now = most_wanted(seen, tuning, in_part(there, tuning));
+    let limit = tuning.full_share(now.signal) * in_part(there, tuning);
     let nodes = f64::from(there);
     let text = format!(
         "{enough} of {there} nodes would have been enough for {:.0} s: {} is at {:.0} % of their limits",

@@ -10,14 +10,17 @@ use super::tuning::{Plan, Tuning};
 use super::view::{Action, Bounds, Decision, Held, NodeState, NodeView, Signal, Snapshot, Why};
 use super::{Step, why};
 
-/// A node is hot when it is pressed so many times harder than the average,
-const HOT_TIMES: f64 = 1.3;
+/// A node's weight on the ring. One with hot slots has less, down to one.
+pub const RING_WEIGHT: u32 = 100;
 
-/// and at least to this share of a limit: below, it hurts nobody.
-const HOT_PRESSURE_MIN: f64 = 0.6;
+/// Placement leaves nodes alone that have nearly their share.
+const LIGHT_WEIGHT_MAX: u32 = swell_ring::placement::LOAD_PERCENT_MIN as u32;
 
-/// A node's weight on the ring. A hot one has less, down to one.
-const WEIGHT: u32 = 100;
+/// A node that was hot is so no more below this part of the average,
+const COLD_TIMES: f64 = 0.8;
+
+/// for so many times as long as it takes to see that one is hot.
+const COLD_WAITS_TIMES: u64 = 3;
 
 /// Moves of one step at most take slots off one hot node to so many others.
 const HOT_TARGETS_MAX: usize = 8;
@@ -27,23 +30,29 @@ const HOT_TARGETS_MAX: usize = 8;
 pub struct Planner {
     /// The node that is hot, and since when.
     hot: Option<(NodeId, u64)>,
+    /// A node that was hot and has too little to do now, and since when.
+    cold: Option<(NodeId, u64)>,
     /// Nodes with hot slots, which keep fewer of the others.
-    weights: BTreeMap<NodeId, u32>,
+    pub weights: BTreeMap<NodeId, u32>,
 }
 
 impl Planner {
     /// Adds moves to the step: slots for nodes that have none, then slots off a hot node.
     pub fn plan(&mut self, snapshot: &Snapshot<'_>, seen: &Seen, bounds: &Bounds, tuning: &Tuning, step: &mut Step) {
-        if tuning.plan == Plan::Slots && snapshot.nodes.iter().any(|node| is_empty(node)) {
+        if tuning.plan == Plan::Slots && snapshot.nodes.iter().any(is_empty) {
             self.hot = None;
             step.decisions.extend(self.fill(snapshot));
             return;
         }
         let Some(hottest) = seen.hottest.filter(|_| seen.is_complete) else { return };
+        if self.forget_cold(snapshot, &hottest, bounds, tuning) {
+            step.decisions.extend(self.fill(snapshot));
+            return;
+        }
         if !self.is_hot(snapshot, &hottest, tuning) {
             return;
         }
-        match cool(snapshot, &hottest, bounds) {
+        match cool(snapshot, &hottest, bounds, tuning) {
             Some(decisions) => {
                 self.hot = None;
                 self.lighten(snapshot, &hottest, &decisions);
@@ -57,7 +66,7 @@ impl Planner {
     fn fill(&mut self, snapshot: &Snapshot<'_>) -> Vec<Decision> {
         self.weights.retain(|id, _| snapshot.nodes.iter().any(|node| node.id == *id));
         let staying = snapshot.nodes.iter().filter(|node| node.state != NodeState::Draining);
-        let weight = |id: NodeId| self.weights.get(&id).copied().unwrap_or(WEIGHT);
+        let weight = |id: NodeId| self.weights.get(&id).copied().unwrap_or(RING_WEIGHT);
         let candidates: Vec<Candidate> =
             staying.map(|node| Candidate { id: node.id, weight: weight(node.id) }).collect();
         let serves = |id: NodeId| snapshot.nodes.iter().any(|node| node.id == id && node.state == NodeState::Serving);
@@ -76,12 +85,38 @@ impl Planner {
         by_target.into_iter().filter(|(to, _)| serves(*to)).map(decision).collect()
     }
 
+    /// Nodes that gave slots away for a heat that is over may hold their share again. Whether there are any.
+    fn forget_cold(&mut self, snapshot: &Snapshot<'_>, hottest: &Hottest, bounds: &Bounds, tuning: &Tuning) -> bool {
+        let weights = &mut self.weights;
+        let is_cold = |node: &&NodeView| {
+            weights.contains_key(&node.id)
+                && pressure(node, bounds, tuning).is_some_and(|pressure| pressure < COLD_TIMES * hottest.average)
+        };
+        let Some(cold) = snapshot.nodes.iter().find(is_cold).map(|node| node.id) else {
+            self.cold = None;
+            return false;
+        };
+        match self.cold {
+            Some((node, since)) if node == cold => {
+                let is_over = snapshot.at_ms.saturating_sub(since) >= COLD_WAITS_TIMES * tuning.heat_ms;
+                if is_over {
+                    weights.remove(&cold);
+                    self.cold = None;
+                }
+                is_over
+            }
+            _ => {
+                self.cold = Some((cold, snapshot.at_ms));
+                false
+            }
+        }
+    }
+
     /// Whether the hottest node has been far above the others for a while.
     fn is_hot(&mut self, snapshot: &Snapshot<'_>, hottest: &Hottest, tuning: &Tuning) -> bool {
         let id = snapshot.nodes[hottest.at].id;
-        let is_above = hottest.pressure >= HOT_PRESSURE_MIN && hottest.pressure > HOT_TIMES * hottest.average;
         let is_settled = snapshot.nodes.iter().all(|node| node.state == NodeState::Serving);
-        if !is_above || !is_settled {
+        if !hottest.is_hot() || !is_settled {
             self.hot = None;
             return false;
         }
@@ -98,10 +133,12 @@ impl Planner {
     fn lighten(&mut self, snapshot: &Snapshot<'_>, hottest: &Hottest, decisions: &[Decision]) {
         let node = &snapshot.nodes[hottest.at];
         let given: usize = decisions.iter().map(|decision| moved(decision).map_or(0, SlotSet::len)).sum();
-        let stays = (node.slots as usize).saturating_sub(given);
+        let stays = snapshot.map.slots_of(node.id).len().saturating_sub(given);
         let share = swell_ring::SLOTS / snapshot.nodes.len().max(1);
-        let weight = (WEIGHT as usize * stays / share.max(1)).clamp(1, WEIGHT as usize);
-        self.weights.insert(node.id, weight as u32);
+        let weight = (RING_WEIGHT as usize * stays / share.max(1)).clamp(1, RING_WEIGHT as usize) as u32;
+        if weight < LIGHT_WEIGHT_MAX {
+            self.weights.insert(node.id, weight);
+        }
     }
 }
 
@@ -127,13 +164,13 @@ fn moved(decision: &Decision) -> Option<&SlotSet> {
 
 /// Moves that bring a hot node down to the average, to the nodes that have the least to do: its heaviest slots if
 /// others have room for them, which moves the fewest bytes, else the slots beside them. None if that does not help.
-fn cool(snapshot: &Snapshot<'_>, hottest: &Hottest, bounds: &Bounds) -> Option<Vec<Decision>> {
+fn cool(snapshot: &Snapshot<'_>, hottest: &Hottest, bounds: &Bounds, tuning: &Tuning) -> Option<Vec<Decision>> {
     let hot = &snapshot.nodes[hottest.at];
     let mut others: Vec<(f64, NodeId)> = snapshot
         .nodes
         .iter()
         .filter(|node| node.id != hot.id && node.state == NodeState::Serving)
-        .filter_map(|node| Some((pressure(node, bounds)?, node.id)))
+        .filter_map(|node| Some((pressure(node, bounds, tuning)?, node.id)))
         .collect();
     others.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
     others.truncate(HOT_TARGETS_MAX);
@@ -158,13 +195,13 @@ fn cool(snapshot: &Snapshot<'_>, hottest: &Hottest, bounds: &Bounds) -> Option<V
     let is_better = left < hottest.pressure - COOLER_MIN * (hottest.pressure - hottest.average);
     let decision = |(to, slots): (NodeId, SlotSet)| {
         let text = format!(
-            "node {} is at {:.0} % of a limit and the average at {:.0} %: {} of its slots go to node {to}",
+            "node {} is at {:.0} % of a full node's load and the average at {:.0} %: {} of its slots go to node {to}",
             hot.id,
             100.0 * hottest.pressure,
             100.0 * hottest.average,
             slots.len()
         );
-        let why = why(Signal::Heat, hottest.pressure, HOT_TIMES * hottest.average, left, text);
+        let why = why(Signal::Heat, hottest.pressure, hottest.average, left, text);
         Decision { action: Action::Move { slots, to }, why: Why { node: Some(hot.id.0), ..why } }
     };
     (is_better && !given.is_empty()).then(|| given.into_iter().map(decision).collect())
@@ -196,12 +233,12 @@ fn alone(snapshot: &Snapshot<'_>, hottest: &Hottest) -> Held {
     let node = &snapshot.nodes[hottest.at];
     let heaviest = node.heat.first().map_or(0.0, |(_, share)| *share);
     let text = format!(
-        "node {} is at {:.0} % of a limit and the average at {:.0} %; its heaviest slot makes {:.0} % of that",
+        "node {} is at {:.0} % of a full node's load and the average at {:.0} %; its heaviest slot makes {:.0} % of that",
         node.id,
         100.0 * hottest.pressure,
         100.0 * hottest.average,
         100.0 * heaviest
     );
-    let why = why(Signal::Heat, hottest.pressure, HOT_TIMES * hottest.average, hottest.pressure, text);
+    let why = why(Signal::Heat, hottest.pressure, hottest.average, hottest.pressure, text);
     Held { why: Why { node: Some(node.id.0), ..why }, reason: "no slots to move would make it cooler".to_string() }
 }
