@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::report::{Bar, Phase, Report, Verdict};
+use super::report::{Bar, Phase, Report};
 use super::run::Run;
 use super::watch::Look;
 use crate::verified::model::{Killed, SLOTS};
@@ -155,11 +155,6 @@ pub fn common_bars(report: &mut Report, scales: bool, compares_p99: bool, factor
     }
     bars.append(&mut report.bars);
     report.bars = bars;
-}
-
-/// Whether a bar was missed.
-pub fn is_missed(report: &Report) -> bool {
-    report.bars.iter().any(|bar| bar.verdict == Verdict::Missed)
 }
 
 /// The first keys, and a quiet time.
