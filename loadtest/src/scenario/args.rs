@@ -10,8 +10,8 @@ use crate::verified::mix::{Choice, Draw};
 /// Most keys of a scenario.
 pub const KEYS_MAX: u64 = 50_000_000;
 
-/// Puts a verified load on a cache while it grows and shrinks. Without --target a small Swell is started for it: nodes that
-/// are planned for little, so that a laptop scales as a data centre does.
+/// Puts a verified load on a cache while it grows and shrinks. Without --target a small Swell is started for it: nodes
+/// that are planned for little, so that a laptop scales as a data centre does.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScenarioArgs {
     /// A cache that runs already, instead of one that is started for this

@@ -1,4 +1,4 @@
-//! `scale-cpu`: nodes that may use a tenth of a core each, a step to three times what one can do, and what several can do.
+//! `scale-cpu`: nodes held to a tenth of a core each, a step to three times what one can do, and what several can do.
 
 use anyhow::Result;
 

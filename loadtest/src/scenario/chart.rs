@@ -10,7 +10,7 @@ const RIGHT: f64 = 16.0;
 const ABOVE: f64 = 30.0;
 const BELOW: f64 = 24.0;
 /// Colours of a stack; `c0` to `c7` in [`STYLE`].
-pub const COLOURS: usize = 8;
+const COLOURS: usize = 8;
 /// Grid lines, about.
 const TICKS: f64 = 4.0;
 const TIME_TICKS: f64 = 8.0;

@@ -117,7 +117,7 @@ fn play(scenario: Scenario, args: &ScenarioArgs) -> Result<Report> {
     let mut report = run.finish()?;
     let cores = Machine::read().cores;
     let note = format!("load, cache and all nodes share {cores} cores");
-    shapes::common_bars(&mut report, scenario.scales(), &note);
+    shapes::common_bars(&mut report, scenario.scales(), scenario != Scenario::KillNode, &note);
     Ok(report)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::chart::{Band, COLOURS, Chart, Layer, Mark, Point, STYLE, Scale, WIDTH, escaped};
+use super::chart::{Band, Chart, Layer, Mark, Point, STYLE, Scale, WIDTH, escaped};
 use super::report::{Bar, Report, Verdict, short, thousands};
 use super::watch::{Event, Look};
 
@@ -273,7 +273,6 @@ fn bytes<'a>(report: &Report, bands: &'a [Band], marks: &'a [Mark]) -> Chart<'a>
     let rows = ids.into_iter().map(|id| (format!("node {id}"), row(id))).collect();
     let unit = |mebibytes: f64| format!("{} MiB", count(mebibytes));
     let title = "Bytes stored, node by node";
-    debug_assert!(COLOURS > 1);
     chart(title, 150.0, report, Scale::Linear, unit, vec![Layer::Stack(rows)], bands, marks)
 }
 

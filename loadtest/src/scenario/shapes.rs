@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::report::{Bar, Phase, Report, Verdict};
+use super::report::{Bar, Phase, Report};
 use super::run::Run;
 use super::watch::Look;
 use crate::verified::model::{Killed, SLOTS};
@@ -132,8 +132,8 @@ pub fn kill_bars(run: &mut Run<'_>) {
     run.bars.push(Bar::at_most(what, tally.kill_last_error_ms as f64, KILL_MS_MAX, " ms"));
 }
 
-/// The bars that hold for every scenario.
-pub fn common_bars(report: &mut Report, scales: bool, factor_note: &str) {
+/// The bars that hold for every scenario; nodes where it `scales`, and latency where `compares_p99`.
+pub fn common_bars(report: &mut Report, scales: bool, compares_p99: bool, factor_note: &str) {
     let mut bars = vec![
         Bar::at_most("client errors", report.client_errors as f64, 0.0, ""),
         Bar::at_most("wrong reads", report.wrong_reads as f64, 0.0, ""),
@@ -147,17 +147,14 @@ pub fn common_bars(report: &mut Report, scales: bool, factor_note: &str) {
     }
     let (before, during) = (report.p99_ms_before, report.p99_ms_during_base_rate);
     let what = "p99 at the base rate, during over before";
-    bars.push(match before > 0.0 && during > 0.0 {
-        true => Bar::at_most(what, during / before, P99_FACTOR_MAX, "×").with_note(factor_note),
-        false => Bar::not_measured(what, "≤ 2×", "no requests at the base rate in one of them"),
-    });
+    if compares_p99 {
+        bars.push(match before > 0.0 && during > 0.0 {
+            true => Bar::at_most(what, during / before, P99_FACTOR_MAX, "×").with_note(factor_note),
+            false => Bar::not_measured(what, "≤ 2×", "no requests at the base rate in one of them"),
+        });
+    }
     bars.append(&mut report.bars);
     report.bars = bars;
-}
-
-/// Whether a bar was missed.
-pub fn is_missed(report: &Report) -> bool {
-    report.bars.iter().any(|bar| bar.verdict == Verdict::Missed)
 }
 
 /// The first keys, and a quiet time.
@@ -192,6 +189,12 @@ fn load(run: &mut Run<'_>) -> Result<()> {
         run.hold(run.args.seconds / 2.0)?;
         if step + 1 == LOAD_STEPS.len() {
             run.until_cache(|look| look.owners() as f64 >= NODES_PEAK_MIN && look.slots_moving == 0)?;
+            let nodes = run.seen(|seen| seen.last().map_or(0, Look::owners));
+            let what = "nodes at the peak of load";
+            run.bars.push(match nodes {
+                0 => Bar::not_measured(what, "≥ 4", "the cache does not tell its nodes"),
+                nodes => Bar::at_least(what, nodes as f64, NODES_PEAK_MIN, ""),
+            });
         }
     }
     shrink(run, "load falls")
