@@ -12,7 +12,11 @@ pub fn text(config: &Config, addresses: &Addresses) -> String {
     // Who has one node and said nothing about links need not hear of them.
     let is_alone = config.nodes_max == 1 && config.is_default("link");
     let link = addresses.link.as_ref().filter(|_| !is_alone).map(|link| format!(", link {link}")).unwrap_or_default();
-    let nodes = if config.nodes_max > 1 { format!(", {} nodes", config.nodes_min) } else { String::new() };
+    let nodes = match (config.nodes_min, config.nodes_max) {
+        (_, 1) => String::new(),
+        (min, max) if min == max => format!(", {min} nodes"),
+        (min, max) => format!(", {min} to {max} nodes of {}", memory(config.node_memory)),
+    };
     format!(
         "Swell {}: RESP {}, memcached {}, HTTP {http}{link}\n\
         Limits: {}, {} when full, {} workers, {} clients, metering {}{nodes}\n{}\n",

@@ -17,10 +17,11 @@ use swell_proxy::shared::unix_ms;
 use crate::config::Config;
 use crate::config::layers::{Typed, Written};
 use crate::http::Period;
-use crate::loadtest_cli::Loadtest;
+use crate::loadtest_cli::{self, LoadtestTask};
 use crate::machine::Machine;
+use crate::simulate_cli::Simulate;
 use crate::{Parts, bill, nodes, place, print};
-use flags::{Flags, OfNode, OfPeople, OfProxy, OfServe};
+use flags::{Flags, OfNode, OfPeople, OfProxy, OfScaler, OfServe};
 
 /// What `swell node` is told besides its options.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -43,6 +44,14 @@ pub struct ProxyTask {
     /// Where the scaler listens
     #[arg(long, value_name = "unix:PATH|HOST:PORT", value_parser = address)]
     pub join: Address,
+}
+
+/// What `swell scaler` is told besides its options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+pub struct ScalerTask {
+    /// End the nodes that the last `swell scaler` with this data directory has left, with what they hold, and leave
+    #[arg(long)]
+    pub down: bool,
 }
 
 /// A serverless cache of your own: one endpoint for Valkey, Redis and memcached clients that says what every command
@@ -73,6 +82,13 @@ enum Task {
         task: ProxyTask,
         #[command(flatten)]
         options: Flags<OfProxy>,
+    },
+    /// Start nodes and drive the slot map; nodes live on when it ends, and the next one takes them over
+    Scaler {
+        #[command(flatten)]
+        task: ScalerTask,
+        #[command(flatten)]
+        options: Flags<OfScaler>,
     },
     /// List the nodes, with what they hold and do
     Nodes(Asked),
@@ -125,11 +141,12 @@ enum Task {
         #[command(flatten)]
         reach: Reach,
     },
-    /// Put a load on servers and measure them
-    Loadtest {
-        #[command(subcommand)]
-        tool: Loadtest,
-    },
+    /// Try the scaling policy on made-up loads in virtual time, beside other policies
+    Simulate(Simulate),
+    /// Put a load on a cache that checks every answer while nodes come and go; or compare servers
+    Loadtest(LoadtestTask),
+    /// See it scale, in a minute and a half: a small cache, real clients, one to four nodes and back, a node that is killed
+    Demo,
     /// Print a reference page
     Print {
         #[command(subcommand)]
@@ -213,6 +230,7 @@ impl Cli {
             }
             Task::Node { task, options } => (parts.node)(resolve(&options.typed)?, task)?,
             Task::Proxy { task, options } => (parts.proxy)(resolve(&options.typed)?, task)?,
+            Task::Scaler { task, options } => (parts.scaler)(resolve(&options.typed)?, task)?,
             Task::Nodes(asked) => ask(nodes::Task::Nodes, asked, out)?,
             Task::Slots(asked) => ask(nodes::Task::Slots, asked, out)?,
             Task::Move { slots, node, asked } => ask(nodes::Task::Move { slots, node }, asked, out)?,
@@ -228,7 +246,9 @@ impl Cli {
                 out.write_all(text.as_bytes())?;
             }
             Task::Health { reach } => bill::health(&resolve(&reach.typed())?)?,
-            Task::Loadtest { tool } => tool.run()?,
+            Task::Simulate(simulate) => simulate.run(out)?,
+            Task::Loadtest(task) => task.run()?,
+            Task::Demo => loadtest_cli::demo()?,
             Task::Print { page } => out.write_all(page.text(parts).as_bytes())?,
         }
         Ok(())

@@ -9,6 +9,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use swell_engine::commands::table::tables;
+use swell_engine::spec::{Spec, Spread};
 use swell_node::Node;
 use swell_node::control::ScalingMode;
 use swell_node::host::{EMBEDDED, Host, HostConfig, HostError};
@@ -19,7 +21,7 @@ use swell_ring::{CacheState, Member};
 use swell_scaler::policy::Tuning;
 use swell_scaler::policy::view::Bounds;
 use swell_scaler::scale::READY_MS;
-use swell_scaler::{Charges, ProcessConfig, Scaler, ScalerConfig, ScalerError, ScalingConfig};
+use swell_scaler::{Charges, Limits, ProcessConfig, Scaler, ScalerConfig, ScalerError, ScalingConfig};
 
 use crate::config::Config;
 use crate::config::values::{FirstNode, LogFormat, LogLevel, OneOf, Reader, Scaling};
@@ -54,6 +56,15 @@ pub struct Cluster {
     scaler: Scaler,
     host: Option<Host>,
     place: Place,
+}
+
+/// How long nodes that are processes of their own live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// As long as this process.
+    OfParent,
+    /// They live on, and the next scaler with this data directory takes them over.
+    TheirOwn,
 }
 
 /// Wakes a thread that waits.
@@ -96,6 +107,21 @@ pub fn is_alone(config: &Config) -> bool {
     config.first_node == FirstNode::Embedded && config.nodes_max == 1
 }
 
+/// The commands that are atomic over several keys: where there may be several nodes, they answer CROSSSLOT when their keys
+/// lie in several slots, whoever owns those now.
+pub fn atomic_commands() -> Vec<String> {
+    let is_atomic = |spec: &&Spec| spec.spread == Spread::Gather;
+    let mut names: Vec<String> = tables()
+        .resp
+        .iter()
+        .map(|command| command.spec)
+        .filter(is_atomic)
+        .map(|spec| spec.name.to_uppercase())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 impl ClusterError {
     /// Whether it is that an address could not be listened at.
     pub fn is_about_listening(&self) -> bool {
@@ -108,12 +134,14 @@ impl Cluster {
     /// made; `charges` is where what other processes' proxies have charged goes.
     ///
     /// # Errors
-    /// Somebody listens there already, the store is damaged, threads are refused.
+    /// Somebody listens there already, the store is damaged, threads are refused; nodes of an earlier start that cannot be
+    /// ended.
     pub fn start(
         config: &Config,
         identity: &Identity,
         place: Place,
         embedded: Option<&Embedded>,
+        lifetime: Lifetime,
         charges: Charges,
     ) -> Result<Cluster, ClusterError> {
         let secret = config.token.get().unwrap_or("").to_owned();
@@ -138,7 +166,7 @@ impl Cluster {
             virtual_node: identity.node_id.clone(),
             state: state(config),
             embedded: host.as_ref().map(member),
-            process: process(config, &place)?,
+            process: process(config, &place, lifetime)?,
             charges,
             scaling: scaling(config),
         })
@@ -186,7 +214,8 @@ impl Cluster {
         }
     }
 
-    /// Ends the embedded node's link, which would miss its scaler, then the scaler and its child processes.
+    /// Ends the embedded node's link, which would miss its scaler, then the scaler and those child processes that are not
+    /// to outlive it.
     pub fn stop(self) {
         if let Some(host) = self.host {
             host.stop();
@@ -273,13 +302,18 @@ fn scaling(config: &Config) -> ScalingConfig {
         node_memory_bytes: config.node_memory,
         node_ecpu_per_second: config.node_ecpu_per_second as f64,
         node_network_bytes_per_second: config.node_network_bytes_per_second as f64,
-        node_cores: config.node_workers as f64,
+        node_cores: node_cores(config),
     };
     ScalingConfig { mode, bounds, tuning: Tuning::for_ready_ms(READY_MS) }
 }
 
+/// Cores that a node which is a process of its own can keep busy.
+fn node_cores(config: &Config) -> f64 {
+    if config.node_cpus > 0.0 { config.node_cpus } else { config.node_workers as f64 }
+}
+
 /// The nodes that are processes of their own.
-fn process(config: &Config, place: &Place) -> Result<Option<ProcessConfig>, ClusterError> {
+fn process(config: &Config, place: &Place, lifetime: Lifetime) -> Result<Option<ProcessConfig>, ClusterError> {
     let count = match config.first_node {
         FirstNode::Embedded => config.nodes_min - 1,
         FirstNode::Process => config.nodes_min,
@@ -301,8 +335,14 @@ fn process(config: &Config, place: &Place) -> Result<Option<ProcessConfig>, Clus
         run_dir: place.folder.clone(),
         advertise: (!place.link.is_local()).then(|| embedded_address(place).to_string()),
         extra_args: extra_args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
-        node_cores: config.node_workers as f64,
-        node_memory_bytes: 0,
+        node_cores: node_cores(config),
+        node_memory_bytes: config.node_memory,
+        limits: Limits {
+            cores: Some(config.node_cpus).filter(|cores| *cores > 0.0),
+            memory_bytes: Some(config.node_memory_max).filter(|bytes| *bytes > 0),
+        },
+        pin: config.pin,
+        outlives: lifetime == Lifetime::TheirOwn,
     }))
 }
 
@@ -341,7 +381,7 @@ mod tests {
     #[test]
     fn children_are_what_is_not_embedded() {
         let count = |flags: &[(&'static str, &str)]| {
-            process(&config(flags), &place("unix:/run/x.sock"))
+            process(&config(flags), &place("unix:/run/x.sock"), Lifetime::OfParent)
                 .expect("the program has a file")
                 .map(|process| process.count)
         };
@@ -351,12 +391,19 @@ mod tests {
         assert_eq!(count(&[("first_node", "process")]), Some(1));
         assert_eq!(count(&[("nodes_max", "4")]), Some(0), "more may be wanted later");
         let zoned = config(&[("first_node", "process"), ("zone", "a"), ("node_workers", "5"), ("token", "geheim")]);
-        let beside = |link| process(&zoned, &place(link)).expect("it has a file").expect("one child");
+        let beside =
+            |link| process(&zoned, &place(link), Lifetime::TheirOwn).expect("it has a file").expect("one child");
         let local = beside("unix:/run/x.sock");
         assert_eq!((local.run_dir.as_path(), local.advertise), (Path::new("/run"), None));
         assert_eq!(beside("10.1.2.3:7000").advertise.as_deref(), Some("10.1.2.3:0"));
         let args = local.extra_args.join(" ");
         assert_eq!(args, "--workers 5 --log-format auto --log-level info --zone a");
+        assert_eq!((local.outlives, local.limits, local.node_cores), (true, Limits::default(), 5.0));
+        let held = config(&[("first_node", "process"), ("node_cpus", "0.1"), ("pin", "off")]);
+        let held = process(&held, &place("unix:/run/x.sock"), Lifetime::OfParent).expect("it has a file").expect("one");
+        assert_eq!((held.outlives, held.pin, held.node_cores), (false, false, 0.1));
+        assert_eq!(held.limits, Limits { cores: Some(0.1), memory_bytes: None });
+        assert_eq!(held.extra_args[..2], ["--workers", "1"]);
         assert!(is_alone(&config(&[])) && !is_alone(&zoned) && !is_alone(&config(&[("nodes_min", "2")])));
     }
 }

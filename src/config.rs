@@ -18,7 +18,7 @@ use crate::machine::Machine;
 use error::ConfigError;
 use layers::{Origin, Written};
 use swell_node::link::socket::Address;
-use values::{Bytes, Count, File, LinkAt, ListenAt, OneOf, PolicyName, Reader, Seconds, Secret, Switch, Word};
+use values::{Bytes, Cores, Count, File, LinkAt, ListenAt, OneOf, PolicyName, Reader, Seconds, Secret, Switch, Word};
 use values::{FirstNode, Listen, LogFormat, LogLevel, Password, Policy, Profile, Scaling};
 
 /// Smallest limit of a client's buffers, in bytes: below it not even one ordinary request fits.
@@ -27,6 +27,10 @@ pub const BUFFER_BYTES_MIN: u64 = 64 << 10;
 pub const ITEM_BYTES_MAX: u64 = 512 << 20;
 /// Most workers of one process.
 pub const WORKERS_MAX: usize = 256;
+/// Smallest share of a core that a node may be held to.
+pub const NODE_CPUS_MIN: f64 = 0.01;
+/// With fewer cores nodes are not kept apart unless somebody says so: proxy and system need some, too.
+pub const PIN_CORES_MIN: usize = 4;
 /// Most nodes that one process starts.
 pub const NODES_MAX: usize = 128;
 /// Most ECPUs per second that a node can be planned to serve.
@@ -178,8 +182,8 @@ options! {
     first_node: FirstNode = OneOf(FirstNode::NAMES), "embedded|process", DefaultValue::Fixed("embedded");
     /// Nodes to start with, and never fewer.
     nodes_min: usize = Count { min: 1, max: NODES_MAX }, "N", DefaultValue::Fixed("1");
-    /// Nodes at most; with more than one, atomic commands whose keys lie in several slots answer CROSSSLOT:
-    /// transactions, MSET, MSETNX, RENAME, RENAMENX, COPY and LCS are those that it can happen to.
+    /// Nodes at most; with more than one, atomic commands whose keys lie in several slots answer CROSSSLOT: COPY, EXEC,
+    /// MSET, MSETNX, RENAME, RENAMENX.
     nodes_max: usize = Count { min: 1, max: NODES_MAX }, "N",
         DefaultValue::OfOthers { words: "as many as `nodes-min`", value: |others, _| others("nodes_min") };
     /// Whether nodes are added and removed, and slots moved, as the load asks for it; dry-run only says what would be
@@ -198,11 +202,27 @@ options! {
     /// Threads of each node that is a process of its own.
     node_workers: usize = Count { min: 1, max: WORKERS_MAX }, "N",
         DefaultValue::OfOthers {
-            words: "the cores this process may use, divided by `nodes-min`",
+            words: "as many as `node-cpus` keeps busy; without it the cores this process may use, divided by `nodes-min`",
             value: |others, machine| {
                 let nodes = others("nodes_min").parse().unwrap_or(1).max(1);
-                (machine.cores / nodes).clamp(1, WORKERS_MAX).to_string()
+                let workers = match others("node_cpus").parse::<f64>() {
+                    Ok(cores) if cores > 0.0 => cores.ceil() as usize,
+                    _ => machine.cores / nodes,
+                };
+                workers.clamp(1, WORKERS_MAX).to_string()
             },
+        };
+    /// Cores that each node that is a process of its own is held to, such as 0.5, by a control group where one can be
+    /// made; 0 is no limit.
+    node_cpus: f64 = Cores { min: NODE_CPUS_MIN, max: WORKERS_MAX as f64 }, "CORES", DefaultValue::Fixed("0");
+    /// Bytes that the process of each such node is held to, by a control group where one can be made: the system kills it
+    /// when it wants more. 0 is no limit.
+    node_memory_max: u64 = Bytes { min: 0, max: i64::MAX as u64 }, "SIZE", DefaultValue::Fixed("0");
+    /// Give each node that is a process of its own cores that no other node runs on, while there are enough.
+    pin: bool = Switch, "on|off",
+        DefaultValue::OfMachine {
+            words: "on where this process may use four cores or more",
+            value: |machine| if machine.cores >= PIN_CORES_MIN { "on" } else { "off" }.to_owned(),
         };
     /// Failure domain of this process, such as a rack or a data centre.
     zone: String = Word, "NAME", DefaultValue::Fixed("");

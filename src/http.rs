@@ -44,9 +44,13 @@ pub trait Admin: Send + Sync {
     /// What `swell bill --from --to --by` prints, a [`swell_meter::store::Report`]; or why not, for a person.
     fn period(&self, period: &Period) -> Result<serde_json::Value, String>;
     /// Nodes, moves, scaling, and what was used so far. None: no scaler answers.
-    fn status(&self) -> Option<serde_json::Value>;
+    fn status(&self) -> Option<serde_json::Value> {
+        None
+    }
     /// The latest events with a higher number than this, oldest first. None: no scaler answers.
-    fn events(&self, after: u64) -> Option<serde_json::Value>;
+    fn events(&self, _after: u64) -> Option<serde_json::Value> {
+        None
+    }
     /// Whether a request with this `Authorization` header may ask; `doors::password_matches` compares.
     fn authorised(&self, authorization: Option<&str>) -> bool;
     /// Whether only this machine may ask, because no password is set.

@@ -22,7 +22,9 @@ pub mod place;
 pub mod print;
 pub mod ready;
 pub mod run;
+pub mod scaler;
 pub mod signals;
+pub mod simulate_cli;
 pub mod status;
 
 #[cfg(test)]
@@ -44,6 +46,8 @@ pub struct Parts {
     pub node: fn(config::Config, cli::NodeTask) -> anyhow::Result<()>,
     /// Serves clients of a cache whose scaler runs elsewhere until asked to leave.
     pub proxy: fn(config::Config, cli::ProxyTask) -> anyhow::Result<()>,
+    /// Starts nodes and drives the slot map until asked to leave.
+    pub scaler: fn(config::Config, cli::ScalerTask) -> anyhow::Result<()>,
     /// `docs/commands.md`
     pub commands_page: fn() -> String,
     /// `docs/metrics.md`

@@ -159,7 +159,7 @@ pub fn check_length(address: &Address) -> Result<(), usize> {
 }
 
 /// The port that names the folder of a Swell with this configuration.
-fn configured_port(config: &Config) -> u16 {
+pub fn configured_port(config: &Config) -> u16 {
     let listeners = [config.resp, config.memcached, config.http];
     listeners.into_iter().find_map(|listen| listen.address()).map_or(0, |address| address.port())
 }

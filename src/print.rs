@@ -94,7 +94,10 @@ pub(crate) mod tests {
             .lines()
             .filter_map(|line| line.strip_prefix("# "))
             .filter(|line| OPTIONS.iter().any(|row| line.starts_with(&format!("{} = ", row.name))))
-            .map(|line| line.replace("\"N\"", "2").replace("\"SIZE\"", "\"1gb\"") + "\n")
+            .map(|line| {
+                let line = line.replace("\"N\"", "2").replace("\"SIZE\"", "\"1gb\"");
+                line.replace("\"on|off\"", "\"on\"") + "\n"
+            })
             .collect();
         assert_eq!(keys.lines().count(), OPTIONS.len());
         let path = Scratch::new();

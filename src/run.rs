@@ -17,7 +17,7 @@ use swell_proxy::{Control, Proxy, ProxyConfig, Shared};
 use tokio::runtime::Runtime;
 
 use crate::cli::ProxyTask;
-use crate::cluster::{self, Cluster, Embedded, Topology};
+use crate::cluster::{self, Cluster, Embedded, Lifetime, Topology};
 use crate::config::Config;
 use crate::config::values::FirstNode;
 use crate::http::{self, doors};
@@ -27,7 +27,7 @@ use crate::listen::{Addresses, Group, Listeners};
 use crate::nodes::asking::Asking;
 use crate::place::{self, Place};
 use crate::signals::Signals;
-use crate::{Parts, banner, logging, metrics, node, print, ready, status};
+use crate::{Parts, banner, logging, metrics, node, print, ready, scaler, status};
 
 /// How long a proxy may take to join.
 const JOIN_MAX: Duration = Duration::from_secs(5);
@@ -39,8 +39,14 @@ const HAND_IN_MAX: Duration = Duration::from_millis(800);
 pub const CACHE: &str = "default";
 
 /// What the command line starts and prints.
-pub const PARTS: Parts =
-    Parts { serve, node: node::run, proxy, commands_page: print::commands_page, metrics_page: metrics::page };
+pub const PARTS: Parts = Parts {
+    serve,
+    node: node::run,
+    proxy,
+    scaler: scaler::run,
+    commands_page: print::commands_page,
+    metrics_page: metrics::page,
+};
 
 /// Serves until SIGINT or SIGTERM, then finishes what is in flight.
 ///
@@ -49,6 +55,14 @@ pub const PARTS: Parts =
 /// that are not there in time.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     let prices = begin(&config)?;
+    if config.nodes_max > 1 {
+        let (nodes_max, commands) = (config.nodes_max, cluster::atomic_commands().join(" "));
+        tracing::info!(
+            nodes_max,
+            commands,
+            "with keys in several slots these answer CROSSSLOT, as there may be several nodes"
+        );
+    }
     let (_data_dir, identity) = match &config.data_dir {
         Some(dir) => DataDir::open(dir).map(|(held, identity)| (Some(held), identity))?,
         None => (None, Identity::new()),
@@ -63,7 +77,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         secret: config.token.get().unwrap_or("").to_owned(),
         embedded: embedded.clone(),
     };
-    let (keeper, accounts) = keep_ledger(&config, &prices, &addresses)?;
+    let (keeper, accounts) = keep_ledger(&config, &prices, &addresses, true)?;
     let charges = keeper.charges();
     let start_proxy = || Running::start(&config, identity.clone(), listeners, prices, maxclients, topology, accounts);
     let start_cluster = |leaving: &mut Leaving| match place {
@@ -95,12 +109,20 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the durable ledger, with what this process's proxy charges as its first source.
-fn keep_ledger(config: &Config, prices: &PriceFile, addresses: &Addresses) -> anyhow::Result<(Keeper, Accounts)> {
+/// Opens the durable ledger, with what this process's proxy charges as its first source. `knows_stored`: there is such a
+/// proxy, and it knows how many bytes are stored.
+///
+/// # Errors
+/// The ledger cannot be opened, or a thread is refused.
+pub fn keep_ledger(
+    config: &Config,
+    prices: &PriceFile,
+    addresses: &Addresses,
+    knows_stored: bool,
+) -> anyhow::Result<(Keeper, Accounts)> {
     let book = ledger::open(config.data_dir.as_deref(), CACHE)?;
     let accounts = Accounts::new(prices);
-    // Stored bytes are those of all nodes, and this proxy knows them.
-    let spool = Spool::new(&proxy_name(addresses), &boot(), true);
+    let spool = Spool::new(&proxy_name(addresses), &boot(), knows_stored);
     let keeper = Keeper::start(book, spool, accounts.ledger.clone(), accounts.gauges.clone())
         .context("cannot start the ledger's thread")?;
     let accounts = Accounts { door: Some(keeper.door()), ..accounts };
@@ -173,6 +195,14 @@ fn begin(config: &Config) -> anyhow::Result<PriceFile> {
     if let Some(path) = &config.ready_file {
         ready::clear(path).with_context(|| format!("cannot remove the old ready file {}", path.display()))?;
     }
+    prices(config)
+}
+
+/// The prices that bills are made with.
+///
+/// # Errors
+/// The price file cannot be read, or is none.
+pub fn prices(config: &Config) -> anyhow::Result<PriceFile> {
     match &config.price_file {
         Some(path) => Ok(PriceFile::load(path)?),
         None => Ok(PriceFile::default()),
@@ -208,7 +238,7 @@ fn start_cluster(
     charges: swell_scaler::Charges,
     leaving: &mut Leaving,
 ) -> anyhow::Result<Option<Cluster>> {
-    match Cluster::start(config, identity, place, embedded, charges) {
+    match Cluster::start(config, identity, place, embedded, Lifetime::OfParent, charges) {
         Ok(cluster) => {
             cluster.wait_ready(|| leaving.is_asked())?;
             Ok(Some(cluster))

@@ -96,6 +96,7 @@ pub fn page(status: &Status, bill: &Bill) -> Value {
             "mode": scaling.mode,
             "nodes_min": scaling.nodes_min,
             "nodes_max": scaling.nodes_max,
+            "limits_enforced": scaling.limits_enforced,
             "nodes_starting": scaling.nodes_starting,
             "node_memory_bytes": scaling.node_memory_bytes,
             "node_ecpu_per_second": scaling.node_ecpu_per_second,

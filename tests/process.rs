@@ -1,12 +1,16 @@
 //! The process as a whole: command line, listeners, doors, limits, memory, metrics, leaving.
 
+mod apart;
 mod bench;
 mod cli;
 mod doors;
+mod held;
 mod leaving;
 mod limits;
+mod loadtest;
 mod long_replies;
 mod memory;
 mod nodes_cli;
 mod pages;
+mod scaling;
 mod several;

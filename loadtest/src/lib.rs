@@ -4,5 +4,7 @@
 //! `bench` compares servers over real sockets.
 
 pub mod bench;
+pub mod scenario;
+pub mod verified;
 pub mod workload;
 pub mod zipf;

@@ -288,6 +288,9 @@ pub struct ScalingStatus {
     pub node_network_bytes_per_second: f64,
     /// Nodes asked for that have not joined.
     pub nodes_starting: u32,
+    /// Whether nodes that are processes of their own are held to the cores and bytes that were asked for. None: none were.
+    #[serde(default)]
+    pub limits_enforced: Option<bool>,
     pub last_decision: Option<Event>,
     /// Decisions since the scaler started: signal, action, how many.
     pub decisions: Vec<(String, String, u64)>,

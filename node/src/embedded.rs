@@ -70,6 +70,14 @@ impl Node {
         }
     }
 
+    /// Adds what a worker of the proxy in this process has run by frames, and forgets it there.
+    pub fn count_frames(&self, counts: &mut Counts) {
+        if counts.requests > 0 {
+            self.totals.add(counts);
+            self.note_change();
+        }
+    }
+
     /// Waits until a worker reports that something is not as it was, if none has since the last call. For one waiter.
     pub async fn has_changed(&self) {
         self.changed.notified().await;

@@ -6,6 +6,7 @@ use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
 use swell_meter::Counters;
 use swell_node::Handle;
+use swell_node::link::stats::Counts as FrameCounts;
 use swell_ring::{NodeId, Slot};
 use swell_wire::limits::Limits;
 use swell_wire::requests::Requests;
@@ -37,6 +38,8 @@ pub struct Core {
     /// What was charged for each node's replies since the last report, thousandths of ECPUs: a few nodes, so a list. Not
     /// of the node that is called directly.
     pub charged: Vec<(NodeId, u64)>,
+    /// What was run by frames at the node in this process since the last report.
+    pub frames: FrameCounts,
     pub requests: Requests,
     pub planned: Vec<Planned>,
     pub keys: Vec<KeyHash>,
@@ -58,6 +61,7 @@ impl Core {
             meter: Counters::new(),
             counts: Counts::default(),
             charged: Vec::new(),
+            frames: FrameCounts::default(),
             requests: Requests::new(),
             planned: Vec::with_capacity(GROUP),
             keys: Vec::with_capacity(GROUP),
@@ -120,6 +124,7 @@ impl Core {
                 self.charged_for(local, usage.ecpu_milli);
             }
         }
+        self.shared.node.count_frames(&mut self.frames);
         self.shared.charged.add(&mut self.charged);
         self.shared.totals.add(&std::mem::take(&mut self.counts));
     }

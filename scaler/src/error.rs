@@ -18,6 +18,15 @@ pub enum ScalerError {
     Thread(io::Error),
     #[error("not all nodes were there after {after_ms} ms: {missing}")]
     NotReady { after_ms: u128, missing: String },
+    #[error(
+        "process {pid}, a node of an earlier run, has not ended {after_ms} ms after it was killed: its slots stay its own"
+    )]
+    NotEnded { pid: u32, after_ms: u128 },
+    #[error(
+        "{0} nodes of a `swell scaler` still run for this data directory: start `swell scaler` again, or end them with \
+        `swell scaler --down`"
+    )]
+    LivingNodes(usize),
     #[error("the scaler has ended")]
     Ended,
 }

@@ -15,11 +15,13 @@ mod ready;
 pub mod scale;
 pub mod scaler;
 mod settle;
+pub mod simulate;
 pub mod store;
 mod writer;
 
 pub use charges::Charges;
 pub use error::{ScalerError, StoreError};
+pub use provider::cgroup::Limits;
 pub use provider::process::ProcessConfig;
 pub use scale::ScalingConfig;
-pub use scaler::{Scaler, ScalerConfig};
+pub use scaler::{Scaler, ScalerConfig, end_children};

@@ -28,7 +28,7 @@ pub(crate) struct Node {
     pub(crate) pid: u32,
     /// Whether `pid` was told by the system: only then its absence proves anything.
     pub(crate) is_pid_certain: bool,
-    /// Whether it has joined since this scaler started.
+    /// Whether it has joined since this scaler started, or was a child of the one before.
     pub(crate) has_joined: bool,
     pub(crate) link: Option<LinkId>,
     /// Since when it has had no link.

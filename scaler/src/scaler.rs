@@ -1,6 +1,6 @@
 //! The scaler as its process sees it: started on a thread of its own, waited for, stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc as threads;
 use std::thread::JoinHandle;
@@ -16,6 +16,7 @@ use crate::charges::Charges;
 use crate::error::ScalerError;
 use crate::events::unix_ms;
 use crate::provider::process::ProcessConfig;
+use crate::provider::records::{Leftovers, Records};
 use crate::ready::Ready;
 use crate::scale::ScalingConfig;
 use crate::store::Store;
@@ -101,7 +102,7 @@ impl Scaler {
         self.ready.wait(bound)
     }
 
-    /// Ends it and its child processes, and waits for that.
+    /// Ends it and those child processes that are not to outlive it, and waits for that.
     pub fn stop(mut self) {
         self.end();
     }
@@ -122,6 +123,15 @@ impl Drop for Scaler {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Ends the nodes that a scaler has left running for this data directory, which the caller has
+/// locked, with what they hold. Blocks until they have ended.
+///
+/// # Errors
+/// One does not end.
+pub fn end_children(data_dir: &Path) -> Result<(), ScalerError> {
+    Records::new(Some(data_dir)).settle(Leftovers::End).map(drop)
 }
 
 type Started = threads::Sender<Result<Address, ScalerError>>;

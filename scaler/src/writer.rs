@@ -21,7 +21,9 @@ use crate::error::{ScalerError, StoreError};
 use crate::events::Events;
 use crate::members::{self, Link, LinkId, encoded};
 use crate::nodes::{Node, Origin, Party, Seen, Who};
-use crate::provider::process::{Did, Process, has_ended};
+use crate::provider::identity::has_ended;
+use crate::provider::process::{Did, Process};
+use crate::provider::records::{Leftovers, Records};
 use crate::ready::Ready;
 use crate::scale::Scale;
 use crate::scaler::ScalerConfig;
@@ -85,10 +87,15 @@ impl Writer {
         ready: Arc<Ready>,
     ) -> Result<Writer, ScalerError> {
         let join = listener.address();
+        let records = Records::new(config.data_dir.as_deref());
+        let outlive = config.process.as_ref().is_some_and(|process| process.outlives);
+        // Before any slot of theirs is given away.
+        let left = records.settle(if outlive { Leftovers::Adopt } else { Leftovers::Refuse })?;
         let accepting = spawn_local(members::serve(listener, config.secret.clone(), inputs.clone()));
-        let is_first_spread_due =
-            config.embedded.is_none() && config.process.as_ref().is_some_and(|process| process.count > 0);
-        let provider = config.process.map(|process| Process::new(process, join, config.secret, inputs));
+        let is_first_spread_due = config.embedded.is_none()
+            && left.is_empty()
+            && config.process.as_ref().is_some_and(|process| process.count > 0);
+        let provider = config.process.map(|process| Process::new(process, join, config.secret, inputs, records, left));
         let mut writer = Writer {
             hash_seed: config.hash_seed,
             virtual_node: config.virtual_node,
@@ -180,6 +187,12 @@ impl Writer {
             let node = Node::new(member.clone(), Origin::Guest, guest.pid, now);
             self.nodes.insert(guest.id, node);
         }
+        for (id, pid) in self.provider.as_ref().map(Process::nodes).unwrap_or_default() {
+            let Some(member) = self.kept.map.node(id) else { continue };
+            let mut node = Node::new(member.clone(), Origin::Child, pid, now);
+            (node.has_joined, node.is_pid_certain) = (true, true);
+            self.nodes.insert(id, node);
+        }
         let mut next_node = self.kept.next_node;
         if let Some(member) = &self.embedded {
             next_node = next_node.max(member.id.0 + 1);
@@ -198,12 +211,13 @@ impl Writer {
         }
     }
 
-    /// Goes on from what is kept: whoever was a part of the last process is gone, hand-overs between others are taken up.
+    /// Goes on from what is kept: whoever was a part of the last process is gone, and children of it that do not run any
+    /// more; hand-overs between others are taken up.
     fn drive_on(&mut self, now: Instant) {
         self.drive = Drive::new(&self.kept, now);
         let names: Vec<NodeId> = self.kept.map.nodes().iter().map(|member| member.id).collect();
-        let is_guest = |id: &NodeId| self.nodes.get(id).is_some_and(|node| node.origin == Origin::Guest);
-        let gone: Vec<NodeId> = names.into_iter().filter(|id| !is_guest(id)).collect();
+        let lives_on = |id: &NodeId| self.nodes.get(id).is_some_and(|node| node.origin != Origin::Embedded);
+        let gone: Vec<NodeId> = names.into_iter().filter(|id| !lives_on(id)).collect();
         for node in gone {
             self.step(Step::Gone { node, keys: 0, bytes: 0 }, now);
         }
@@ -355,6 +369,12 @@ impl Writer {
                 Did::Killed { pid } => {
                     self.events.trouble(format!("the node in process {pid} did not join, or leave, in time: killed"));
                 }
+                Did::Adopted { pid, node } => {
+                    let which = node.map_or("a node that has not joined yet".to_owned(), |id| format!("node {id}"));
+                    self.events.news(format!("process {pid} was left by an earlier scaler and is taken over: {which}"));
+                }
+                Did::Limited(limits) => self.events.news(format!("each node is held to {limits} by a control group")),
+                Did::Without { what, why } => self.events.trouble(format!("nodes go without {what}: {why}")),
             }
         }
     }

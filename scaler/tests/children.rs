@@ -20,7 +20,7 @@ const CALLED: &str = "SWELL_TEST_CALLED";
 const PARENT: &str = "SWELL_TEST_PARENT";
 
 /// A program that is a node: it notes its arguments, and becomes [`a_child`].
-fn program(folder: &Folder) -> PathBuf {
+pub fn program(folder: &Folder) -> PathBuf {
     let path = folder.path().join("program");
     let binary = std::env::current_exe().unwrap();
     let script = format!(

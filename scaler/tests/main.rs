@@ -6,3 +6,4 @@ mod fake;
 mod joining;
 mod moving;
 mod restarts;
+mod scaling;

@@ -26,6 +26,10 @@ const PARTS: Parts = Parts {
         JOINED.lock().expect("no test panics here").push((config, task));
         Ok(())
     },
+    scaler: |config, _| {
+        SERVED.lock().expect("no test panics here").push(config);
+        Ok(())
+    },
     commands_page: || "the commands".to_owned(),
     metrics_page: || "the metrics".to_owned(),
 };

@@ -193,6 +193,7 @@ fn parse_file(path: &Path, text: &str) -> Result<BTreeMap<&'static str, String>,
         let text = match value {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Float(number) => number.to_string(),
             toml::Value::Boolean(on) => if on { "on" } else { "off" }.to_owned(),
             _ => return Err(ConfigError::KeyType { file: file(), key: &row.name }),
         };

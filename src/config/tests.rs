@@ -48,7 +48,9 @@ fn every_option_has_a_sentence_and_a_default_that_fits() {
 
 #[test]
 fn limits_in_bytes_say_so_in_their_names() {
-    for row in OPTIONS.iter().filter(|row| row.placeholder == "SIZE" && row.field != "maxmemory") {
+    // What nodes are planned for is no limit.
+    let is_limit = |row: &&OptionRow| row.field != "maxmemory" && !row.field.starts_with("node_");
+    for row in OPTIONS.iter().filter(|row| row.placeholder == "SIZE").filter(is_limit) {
         assert!(row.name.ends_with("-bytes-max"), "{}", row.name);
     }
 }
@@ -272,6 +274,20 @@ fn what_depends_on_other_options_follows_them() {
 }
 
 #[test]
+fn nodes_are_held_to_parts_of_cores() {
+    let config = resolve(Some("node-cpus = 0.5"), &[], &[("node_memory_max", "64mb")]).expect("it fits");
+    assert_eq!((config.node_cpus, config.node_workers, config.node_memory_max), (0.5, 1, 64 << 20));
+    let config = resolve(None, &[("SWELL_NODE_CPUS", "2.5")], &[]).expect("it fits");
+    assert_eq!((config.node_cpus, config.node_workers, config.pin), (2.5, 3, true));
+    assert!(config.explain().contains("node-cpus = \"2.5\""), "{}", config.explain());
+    for wrong in ["-1", "0.001", "nan", "inf", "1e1", "", ".", "257"] {
+        let error = refused(None, &[], &[("node_cpus", wrong)]);
+        let wanted = "a number of cores from 0.01 to 256, such as 0.5, or 0 for no limit";
+        assert_eq!(error, format!("--node-cpus: {wrong:?} does not fit: it takes {wanted}"));
+    }
+}
+
+#[test]
 fn links_are_sockets_or_need_a_token() {
     let link =
         |text: &str| resolve(None, &[], &[("link", text)]).map(|config| config.link.map(|link| link.to_string()));
@@ -291,4 +307,11 @@ fn links_are_sockets_or_need_a_token() {
     assert_eq!(error, "SWELL_TOKEN: it takes a secret of at most 512 bytes");
     let error = refused(None, &[], &[("zone", "rack 1")]);
     assert_eq!(error, "--zone: \"rack 1\" does not fit: it takes a name without spaces of at most 64 bytes");
+}
+
+#[test]
+fn nodes_max_names_the_commands_that_may_answer_crossslot() {
+    let sentence = option("nodes_max").sentence;
+    let named = sentence.split_once("CROSSSLOT: ").expect("it names them").1.trim_end_matches('.');
+    assert_eq!(named, crate::cluster::atomic_commands().join(", "));
 }

@@ -171,6 +171,29 @@ impl Reader for Count {
     }
 }
 
+/// Reads a number of cores, parts of one included; 0 is no limit.
+pub struct Cores {
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Reader for Cores {
+    type Value = f64;
+
+    fn read(&self, text: &str) -> Result<f64, String> {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let number = text.parse().ok().filter(|_| is_number);
+        let number = number.filter(|cores| *cores == 0.0 || (self.min..=self.max).contains(cores));
+        number.ok_or_else(|| {
+            format!("a number of cores from {} to {}, such as 0.5, or 0 for no limit", self.min, self.max)
+        })
+    }
+
+    fn show(&self, value: &f64) -> String {
+        value.to_string()
+    }
+}
+
 /// Reads a time in whole seconds, 0 included.
 pub struct Seconds {
     pub max: u64,

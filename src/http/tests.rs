@@ -83,6 +83,13 @@ fn every_page_answers() {
     assert_eq!((status(&metrics), body(&metrics)), ("200", "# TYPE swell_up gauge\nswell_up 1\n"));
     assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
     assert_eq!(body(&get(&server, "/usage", "")), "{\"ecpu_thousandths\":1500}\n");
+    assert_eq!(body(&get(&server, "/status", "")), "{\"epoch\":7}\n");
+    assert_eq!(body(&get(&server, "/events", "")), "{\"after\":0}\n");
+    assert_eq!(body(&get(&server, "/events?after=7", "")), "{\"after\":7}\n");
+    assert_eq!(status(&get(&server, "/events?after=100", "")), "503");
+    for wrong in ["/events?after=x", "/events?before=1", "/events?after"] {
+        assert_eq!(status(&get(&server, wrong, "")), "400", "{wrong}");
+    }
     assert_eq!(body(&get(&server, "/healthz", "")), "ok\n");
     assert!(body(&get(&server, "/", "")).contains("/metrics"));
 }
@@ -119,7 +126,7 @@ fn without_a_password_other_machines_are_refused_whatever_they_ask() {
         let request = Request::get(path).body(Full::<Bytes>::default()).expect("a request");
         pages::answer(fake, peer.parse().expect("an address"), 0, &request).status().as_u16()
     };
-    for path in ["/", "/metrics", "/usage", "/healthz", "/readyz", "/nothing"] {
+    for path in ["/", "/metrics", "/usage", "/status", "/events", "/healthz", "/readyz", "/nothing"] {
         assert_eq!(ask(&Fake::default(), "192.0.2.7", path), 403, "{path}");
         assert_ne!(ask(&Fake::default(), "::1", path), 403, "{path}");
     }
@@ -131,7 +138,7 @@ fn without_a_password_other_machines_are_refused_whatever_they_ask() {
 #[test]
 fn with_a_password_only_health_is_open() {
     let server = start(Fake { ready: AtomicBool::new(true), password: Some("secret") }, Bounds::default());
-    for path in ["/", "/metrics", "/usage", "/nothing"] {
+    for path in ["/", "/metrics", "/usage", "/status", "/events", "/nothing"] {
         assert_eq!(status(&get(&server, path, "")), "401", "{path}");
         assert_eq!(status(&get(&server, path, "Authorization: Bearer wrong\r\n")), "401", "{path}");
         assert_ne!(status(&get(&server, path, "Authorization: Bearer secret\r\n")), "401", "{path}");

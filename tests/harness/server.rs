@@ -76,7 +76,22 @@ impl Swell {
         let dir = Dir::new("swell");
         let mut command = Swell::command();
         command.arg("serve").arg("--data-dir").arg(dir.0.join("data"));
+        if !args.contains(&"--scaling") {
+            // Tests move slots themselves, and count on nobody else who does.
+            command.args(["--scaling", "off"]);
+        }
         Swell::begin(command, dir, free, args)
+    }
+
+    /// `swell serve` or `swell scaler` with a data directory that outlives it, once it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn start_at(role: &str, data: &Path, args: &[&str]) -> Server {
+        let mut command = Swell::command();
+        command.arg(role).arg("--data-dir").arg(data);
+        let free: &[&str] = if role == "serve" { &LISTENERS } else { &[] };
+        Swell::begin(command, Dir::new("swell"), free, args)
     }
 
     /// `swell proxy` in front of another's nodes, with all listeners on free ports, once it is ready.

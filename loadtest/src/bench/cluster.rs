@@ -83,6 +83,12 @@ pub fn owners(server: &Server) -> Result<Owners> {
     owners_of(&map.slots)
 }
 
+/// Who owns which slot, by what `slots --json` printed.
+pub fn owners_in(json: &str) -> Result<Owners> {
+    let map: Map = serde_json::from_str(json).context("not the slots as JSON")?;
+    owners_of(&map.slots)
+}
+
 /// Moves slots and waits for the end. Errors, with what the command said, unless all of them have moved.
 pub fn move_slots(server: &Server, slots: &[usize], to: u32) -> Result<Moved> {
     ask(server, &["move", &written(slots), &to.to_string(), "--json"])

@@ -195,6 +195,13 @@ pub fn kill_group(leader: u32) {
     }
 }
 
+/// Kills one process at once.
+pub fn kill(pid: u32) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: kill takes no pointers.
+    check(unsafe { libc::kill(pid, libc::SIGKILL) }).map(drop)
+}
+
 /// CPU time that all threads of a process have used so far.
 pub fn process_cpu(pid: u32) -> io::Result<Duration> {
     let mut clock: libc::clockid_t = 0;

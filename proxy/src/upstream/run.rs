@@ -11,6 +11,7 @@ use swell_node::link::frame::{self, BadFrame, ChunkHead, CreditHead, Frame, Kind
 use swell_node::link::hello::{Answer, Hello, Purpose};
 use swell_node::link::serve::Sessions;
 use swell_node::link::socket::{Address, Socket};
+use swell_node::link::stats::Counts as FrameCounts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Sleep;
 
@@ -211,6 +212,7 @@ fn deliver(worker: &Rc<Worker>, core: &mut Core, link: &Rc<Link>, frame: &Frame<
 /// The node inside this process: frames are handed over as function calls.
 async fn embedded(worker: &Rc<Worker>, link: &Rc<Link>) {
     let mut sessions = Sessions::new(worker.shared.node.clone(), worker.shared.view.clone());
+    worker.core.borrow_mut().frames = FrameCounts::with_heat();
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         link.set_waker(cx.waker());
@@ -238,16 +240,28 @@ async fn embedded(worker: &Rc<Worker>, link: &Rc<Link>) {
     settle(worker, link);
 }
 
+/// What had to wait goes on, and is counted with the rest.
+fn resume(core: &mut Core, sessions: &mut Sessions, cx: &mut Context<'_>) -> Result<(), Lost> {
+    sessions.swap_counts(&mut core.frames);
+    let resumed = sessions.resume(&mut core.handle, unix_ms(), cx.waker());
+    sessions.swap_counts(&mut core.frames);
+    Ok(resumed?)
+}
+
 /// Hands over what there is and takes what comes back, until neither moves.
 fn pass_on(worker: &Rc<Worker>, link: &Rc<Link>, sessions: &mut Sessions, cx: &mut Context<'_>) -> Result<(), Lost> {
     loop {
         link.write_with(|bytes| {
-            let mut core = worker.core.borrow_mut();
-            sessions.take(&mut core.handle, bytes, unix_ms(), cx.waker()).map_err(std::io::Error::other)
+            let core = &mut *worker.core.borrow_mut();
+            sessions.swap_counts(&mut core.frames);
+            let taken = sessions.take(&mut core.handle, bytes, unix_ms(), cx.waker());
+            sessions.swap_counts(&mut core.frames);
+            taken.map_err(std::io::Error::other)
         })?;
-        sessions.resume(&mut worker.core.borrow_mut().handle, unix_ms(), cx.waker())?;
+        resume(&mut worker.core.borrow_mut(), sessions, cx)?;
         let Some(bytes) = sessions.outbox().chunk().map(<[u8]>::to_vec) else { return Ok(()) };
         let consumed = dispatch(worker, link, &bytes)?;
+        worker.core.borrow_mut().frames.bytes_out += consumed as u64;
         sessions.outbox().advance(consumed);
     }
 }

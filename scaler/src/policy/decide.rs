@@ -27,11 +27,21 @@ pub struct Decider {
     asked: Option<(u32, u64)>,
     changed_ms: u64,
     started_ms: Option<u64>,
+    /// Since when fewer nodes would do.
+    low_since_ms: Option<u64>,
+    patience: Patience,
 }
 
 impl Decider {
     pub fn new(_: &Tuning) -> Decider {
-        Decider { window: Window::default(), asked: None, changed_ms: 0, started_ms: None }
+        Decider {
+            window: Window::default(),
+            asked: None,
+            changed_ms: 0,
+            started_ms: None,
+            low_since_ms: None,
+            patience: Patience::default(),
+        }
     }
 
     /// What is wished for now; what is not possible goes to `held`.
@@ -48,7 +58,7 @@ impl Decider {
         let count = Count::of(snapshot);
         let there = self.there(now, &count, tuning);
         let out = most_wanted(seen, tuning, 1.0);
-        let enough = most_wanted(seen, tuning, tuning.in_part).nodes.max(bounds.nodes_min);
+        let enough = most_wanted(seen, tuning, in_part(there, tuning)).nodes.max(bounds.nodes_min);
         let most_enough = self.window.note(now, enough, tuning.stable_ms);
         let wanted = out.nodes.max(bounds.nodes_min);
         if wanted > there {
@@ -72,10 +82,19 @@ impl Decider {
             );
             return self.remove(now, there, there - bounds.nodes_max, over, tuning);
         }
+        let low_since = match most_enough < there {
+            true => *self.low_since_ms.get_or_insert(now),
+            false => {
+                self.low_since_ms = None;
+                now
+            }
+        };
         let has_waited = now.saturating_sub(started) >= tuning.stable_ms
+            && now - low_since >= self.patience.wait_ms(tuning)
             && now.saturating_sub(self.changed_ms.max(started)) >= tuning.in_pause_ms;
         if most_enough < there && has_waited {
             let fewer = idle(seen, there, most_enough, tuning);
+            self.patience.removed(now, there, tuning);
             return self.remove(now, there, there - most_enough, fewer, tuning);
         }
         None
@@ -119,6 +138,7 @@ impl Decider {
         if count == 0 {
             return None;
         }
+        self.patience.added(now, there, count, tuning);
         self.asked = Some((there + count, now + 2 * tuning.ready_ms));
         self.changed_ms = now;
         Some(Wish::Add { count, why })
@@ -130,6 +150,57 @@ impl Decider {
         Some(Wish::Remove { count: count.min(at_once).min(there - 1), why })
     }
 }
+
+/// Nodes that were let go and are wanted again soon after were let go too early: each time the wait doubles. So a load
+/// that comes and goes, with whatever period, keeps its nodes after a few times.
+#[derive(Clone, Debug, Default)]
+struct Patience {
+    doublings: u32,
+    /// The last of some removals that followed each other: when, and how many nodes there were before the first.
+    removed: Option<(u64, u32)>,
+    regretted_ms: u64,
+}
+
+impl Patience {
+    /// How long fewer nodes must have been enough besides the window.
+    fn wait_ms(&self, tuning: &Tuning) -> u64 {
+        ((1 << self.doublings) - 1) * tuning.stable_ms
+    }
+
+    /// Nodes are added: too early were they let go if half of them or more come back. One that comes back while
+    /// many go is nothing to learn from.
+    fn added(&mut self, now: u64, there: u32, count: u32, tuning: &Tuning) {
+        let soon = REGRET_TIMES * (self.wait_ms(tuning) + tuning.stable_ms);
+        let Some((_, before)) = self.removed.filter(|(at, _)| now - at <= soon) else { return };
+        if 2 * count >= before.saturating_sub(there) {
+            self.doublings = (self.doublings + 1).min(DOUBLINGS_MAX);
+            (self.regretted_ms, self.removed) = (now, None);
+        }
+    }
+
+    fn removed(&mut self, now: u64, there: u32, tuning: &Tuning) {
+        let wait = self.wait_ms(tuning) + tuning.stable_ms;
+        let forgotten = (now - self.regretted_ms) / (FORGET_TIMES * wait);
+        if self.doublings > 0 && forgotten > 0 {
+            self.doublings -= forgotten.min(u64::from(self.doublings)) as u32;
+            self.regretted_ms = now;
+        }
+        let before = match self.removed {
+            Some((at, before)) if now - at <= REGRET_TIMES * wait => before,
+            _ => there,
+        };
+        self.removed = Some((now, before));
+    }
+}
+
+/// Nodes that are wanted again within so many waits were let go too early.
+const REGRET_TIMES: u64 = 2;
+
+/// After so many waits without that, one doubling is taken back.
+const FORGET_TIMES: u64 = 16;
+
+/// Waits are at most 2 to this power times as long as `stable_ms`.
+const DOUBLINGS_MAX: u32 = 6;
 
 /// Nodes by what they do.
 struct Count {
@@ -161,7 +232,7 @@ struct Wanted {
 
 impl Wanted {
     fn why(&self, seen: &Seen, there: u32, tuning: &Tuning) -> Why {
-        let limit = limit(self.signal, tuning);
+        let limit = tuning.full_share(self.signal);
         let nodes = f64::from(there.max(1));
         let (value, forecast) = (self.total.level / nodes, self.total.forecast / nodes);
         let is_delay = self.signal == Signal::Cpu && seen.saturated > 0;
@@ -190,8 +261,9 @@ impl Wanted {
 fn most_wanted(seen: &Seen, tuning: &Tuning, part: f64) -> Wanted {
     let mut most = Wanted { nodes: 1, signal: Signal::Memory, total: seen.totals[0] };
     for (signal, total) in COUNTED.into_iter().zip(&seen.totals).filter(|(_, total)| total.is_known) {
-        let used = total.level.max(total.forecast) + total.margin;
-        let nodes = (used / (part * limit(signal, tuning)) - ROUNDING).ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
+        let used = (total.level.max(total.forecast) + total.margin) * total.uneven;
+        let nodes =
+            (used / (part * tuning.full_share(signal)) - ROUNDING).ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
         if nodes > most.nodes {
             most = Wanted { nodes, signal, total: *total };
         }
@@ -199,15 +271,17 @@ fn most_wanted(seen: &Seen, tuning: &Tuning, part: f64) -> Wanted {
     most
 }
 
+/// Of few nodes one is much: they keep further away from being added again.
+fn in_part(there: u32, tuning: &Tuning) -> f64 {
+    let there = f64::from(there.max(1));
+    tuning.in_part - FEW_NODES_PART / (there * there)
+}
+
+/// Two nodes become one where that one would be filled to 80 %; of three the third goes at 91 %, and so on.
+const FEW_NODES_PART: f64 = 0.8;
+
 /// A node more is not wanted for less than this part of one.
 const ROUNDING: f64 = 1e-6;
-
-fn limit(signal: Signal, tuning: &Tuning) -> f64 {
-    match signal {
-        Signal::Cpu => tuning.out_busy_share,
-        _ => tuning.out_share,
-    }
-}
 
 fn name(signal: Signal) -> &'static str {
     match signal {
@@ -245,8 +319,8 @@ fn too_few(there: u32, bounds: &Bounds) -> Why {
 }
 
 fn idle(seen: &Seen, there: u32, enough: u32, tuning: &Tuning) -> Why {
-    let now = most_wanted(seen, tuning, tuning.in_part);
-    let limit = limit(now.signal, tuning) * tuning.in_part;
+    let now = most_wanted(seen, tuning, in_part(there, tuning));
+    let limit = tuning.full_share(now.signal) * in_part(there, tuning);
     let nodes = f64::from(there);
     let text = format!(
         "{enough} of {there} nodes would have been enough for {:.0} s: {} is at {:.0} % of their limits",

@@ -10,8 +10,13 @@ pub mod view;
 #[cfg(test)]
 mod laws;
 
+use std::collections::BTreeMap;
+
+use swell_ring::NodeId;
+
 use view::{Action, Bounds, Decision, Held, NodeState, Signal, Snapshot, Why};
 
+pub use plan::RING_WEIGHT;
 pub use tuning::{Plan, Tuning};
 
 use decide::{Decider, Wish};
@@ -53,6 +58,12 @@ impl Policy {
     /// What nodes are planned for.
     pub fn bounds(&self) -> &Bounds {
         &self.bounds
+    }
+
+    /// The weights on the ring of nodes that gave slots away for their heat; all others have [`RING_WEIGHT`]. Whoever
+    /// places a leaving node's slots must use them, or those nodes are filled up again.
+    pub fn ring_weights(&self) -> &BTreeMap<NodeId, u32> {
+        &self.planner.weights
     }
 
     /// What is to be done now. A snapshot that is not later than the one before, names no serving node, or has not one

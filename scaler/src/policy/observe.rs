@@ -32,6 +32,8 @@ const DELAY_BUSY_SHARE_MIN: f64 = 0.5;
 #[derive(Clone, Debug)]
 pub struct Observer {
     totals: [Trend; COUNTED.len()],
+    /// The fullest node's share over the average, while nothing moves.
+    uneven: [f64; COUNTED.len()],
     last_ms: Option<u64>,
 }
 
@@ -45,7 +47,9 @@ pub struct Seen {
     pub saturated: u32,
     /// Every serving node with slots was heard.
     pub is_complete: bool,
+    /// The serving node that works hardest, and the one that has the most memory.
     pub hottest: Option<Hottest>,
+    pub fullest: Option<Hottest>,
 }
 
 /// One signal of all nodes.
@@ -56,23 +60,64 @@ pub struct Total {
     pub forecast: f64,
     /// What forecasts have missed lately.
     pub margin: f64,
+    /// How many times the average the fullest node has, at most [`UNEVEN_MAX`].
+    pub uneven: f64,
     /// It has a limit and was seen.
     pub is_known: bool,
 }
 
-/// The node that is pressed hardest.
+/// The node that is pressed hardest, by work or by memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Hottest {
     /// Its place in the snapshot.
     pub at: usize,
-    /// Its highest share of a limit (memory aside).
+    pub by: Press,
+    /// Its share of the level at which nodes are added.
     pub pressure: f64,
     pub average: f64,
 }
 
+/// What presses a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Press {
+    /// The rate that is highest: CPU, network, ECPU/s.
+    Work,
+    Memory,
+}
+
+impl Press {
+    /// A node's share of the level at which nodes are added; none if it is not known.
+    pub fn of(self, node: &NodeView, bounds: &Bounds, tuning: &Tuning) -> Option<f64> {
+        let of = |signal| Some(share(node, bounds, signal)? / tuning.full_share(signal));
+        match self {
+            Press::Work => [Signal::Cpu, Signal::Network, Signal::Ecpu].map(of).into_iter().flatten().reduce(f64::max),
+            Press::Memory => of(Signal::Memory),
+        }
+    }
+}
+
+impl Hottest {
+    /// It is pressed so much harder than the others that slots should be moved.
+    pub fn is_hot(&self) -> bool {
+        let (times, least) = (self.pressure / self.average, self.pressure);
+        // To move memory for its own sake is not worth it while everybody has enough.
+        let is_far = self.by == Press::Work && times > HOT_TIMES && least >= HOT_PRESSURE_MIN;
+        is_far || times > FULL_TIMES && least > 1.0
+    }
+}
+
+/// A node is hot when it is pressed so many times harder than the average,
+const HOT_TIMES: f64 = 1.3;
+
+/// and at least to this part of a level at which nodes are added: below, it hurts nobody,
+const HOT_PRESSURE_MIN: f64 = 0.6;
+
+/// or when it is above that level and so many times the average.
+const FULL_TIMES: f64 = 1.08;
+
 impl Observer {
     pub fn new(_: &Tuning) -> Observer {
-        Observer { totals: Default::default(), last_ms: None }
+        Observer { totals: Default::default(), uneven: [1.0; COUNTED.len()], last_ms: None }
     }
 
     /// Adds a snapshot; nothing if it says nothing new.
@@ -81,13 +126,17 @@ impl Observer {
             return None;
         }
         let sums = Sums::of(snapshot, bounds, tuning)?;
+        let elapsed_ms = self.last_ms.map_or(0, |last| snapshot.at_ms - last);
         self.last_ms = Some(snapshot.at_ms);
+        if sums.is_settled {
+            self.compare(&sums, elapsed_ms, tuning);
+        }
         let mut totals = [Total::default(); COUNTED.len()];
-        for ((trend, total), sum) in self.totals.iter_mut().zip(&mut totals).zip(&sums.totals) {
-            *total = match sum {
-                Some(sum) => trend.note(snapshot.at_ms, *sum, tuning),
-                None => Total::default(),
-            };
+        for (at, sum) in sums.totals.iter().enumerate() {
+            if let Some(sum) = sum {
+                let total = self.totals[at].note(snapshot.at_ms, *sum, tuning);
+                totals[at] = Total { uneven: self.uneven[at], ..total };
+            }
         }
         Some(Seen {
             totals,
@@ -95,14 +144,24 @@ impl Observer {
             saturated: sums.saturated,
             is_complete: sums.is_complete,
             hottest: sums.hottest,
+            fullest: sums.fullest,
         })
     }
-}
 
-/// One node's share of its limit, by the rate that is highest; none if no rate is known.
-pub fn pressure(node: &NodeView, bounds: &Bounds) -> Option<f64> {
-    let rates = [Signal::Cpu, Signal::Network, Signal::Ecpu].map(|signal| share(node, bounds, signal));
-    rates.into_iter().flatten().reduce(f64::max)
+    /// How the fullest node compares with the average.
+    fn compare(&mut self, sums: &Sums, elapsed_ms: u64, tuning: &Tuning) {
+        if sums.hottest.is_some_and(|hottest| hottest.is_hot()) {
+            return;
+        }
+        let part = |times: u64| -(-(elapsed_ms as f64) / (times * tuning.trend_ms) as f64).exp_m1();
+        // Forgotten slowly: fewer nodes for it and more nodes again would go on for ever.
+        let (rises, falls) = (part(UNEVEN_RISES_TIMES), part(UNEVEN_FALLS_TIMES));
+        for ((uneven, total), most) in self.uneven.iter_mut().zip(sums.totals).zip(sums.most) {
+            let Some(total) = total.filter(|total| *total > 0.0) else { continue };
+            let now = (most * f64::from(sums.heard) / total).clamp(1.0, UNEVEN_MAX);
+            *uneven += if now > *uneven { rises } else { falls } * (now - *uneven);
+        }
+    }
 }
 
 /// A node's share of its limit; none if there is no limit, or no figure.
@@ -120,38 +179,59 @@ fn share(node: &NodeView, bounds: &Bounds, signal: Signal) -> Option<f64> {
 /// What one snapshot's nodes come to.
 struct Sums {
     totals: [Option<f64>; COUNTED.len()],
+    /// The fullest node's.
+    most: [f64; COUNTED.len()],
+    /// CPU time that saturated nodes are taken to want besides what they have.
+    hidden: f64,
+    /// Nodes that were added up.
+    heard: u32,
+    /// All nodes serve, have slots and keep them.
+    is_settled: bool,
     delay_ms: f64,
     saturated: u32,
     is_complete: bool,
     hottest: Option<Hottest>,
+    fullest: Option<Hottest>,
 }
 
 impl Sums {
     /// None if nobody serves, or nobody says anything.
     fn of(snapshot: &Snapshot<'_>, bounds: &Bounds, tuning: &Tuning) -> Option<Sums> {
-        let mut sums =
-            Sums { totals: [None; COUNTED.len()], delay_ms: 0.0, saturated: 0, is_complete: true, hottest: None };
-        let (mut slots, mut slots_heard, mut pressed, mut pressures) = (0u64, 0u64, 0u32, 0.0);
-        for (at, node) in snapshot.nodes.iter().enumerate().filter(|(_, node)| node.state != NodeState::Starting) {
+        let mut sums = Sums {
+            totals: [None; COUNTED.len()],
+            most: [0.0; COUNTED.len()],
+            hidden: 0.0,
+            heard: 0,
+            is_settled: snapshot.moving.is_empty(),
+            delay_ms: 0.0,
+            saturated: 0,
+            is_complete: true,
+            hottest: None,
+            fullest: None,
+        };
+        let (mut slots, mut slots_heard) = (0u64, 0u64);
+        let (mut hottest, mut fullest) = (Pressed::new(Press::Work), Pressed::new(Press::Memory));
+        for (at, node) in snapshot.nodes.iter().enumerate() {
+            sums.is_settled &= node.state == NodeState::Serving && node.slots > 0;
+            if node.state == NodeState::Starting {
+                continue;
+            }
             slots += u64::from(node.slots);
-            let Some(pressure) = pressure(node, bounds) else { continue };
+            let Some(work) = Press::Work.of(node, bounds, tuning) else { continue };
             slots_heard += u64::from(node.slots);
             sums.add(node, bounds, tuning);
             if node.state == NodeState::Serving {
-                pressed += 1;
-                pressures += pressure;
-                if sums.hottest.is_none_or(|hottest| pressure > hottest.pressure) {
-                    sums.hottest = Some(Hottest { at, pressure, average: 0.0 });
-                }
+                hottest.note(at, work);
+                fullest.note(at, Press::Memory.of(node, bounds, tuning).unwrap_or(0.0));
             }
         }
-        if pressed == 0 {
-            return None;
-        }
-        if let Some(hottest) = &mut sums.hottest {
-            hottest.average = pressures / f64::from(pressed);
+        (sums.hottest, sums.fullest) = (Some(hottest.hottest()?), fullest.hottest());
+        // One hot node is cooled by moving slots; more nodes would not help it.
+        if !(sums.is_settled && sums.hottest.is_some_and(|hottest| hottest.is_hot())) {
+            sums.totals[1] = sums.totals[1].map(|cpu| cpu + sums.hidden);
         }
         sums.is_complete = slots_heard == slots;
+        sums.is_settled &= sums.is_complete;
         if slots_heard > 0 && !sums.is_complete {
             // Who is silent is taken to be like the others.
             let scale = slots as f64 / slots_heard as f64;
@@ -167,14 +247,46 @@ impl Sums {
             self.delay_ms = self.delay_ms.max(node.loop_delay_ms);
         }
         self.saturated += u32::from(is_saturated);
-        for (total, signal) in self.totals.iter_mut().zip(COUNTED) {
+        self.heard += 1;
+        for ((total, most), signal) in self.totals.iter_mut().zip(&mut self.most).zip(COUNTED) {
             let Some(share) = share(node, bounds, signal) else { continue };
             let share = match signal {
-                Signal::Cpu if is_saturated => share.clamp(tuning.out_busy_share, 1.0) * SATURATED_FACTOR,
+                Signal::Cpu if is_saturated => {
+                    let share = share.clamp(tuning.out_busy_share, 1.0);
+                    self.hidden += share * (SATURATED_FACTOR - 1.0);
+                    share
+                }
                 _ => share,
             };
+            *most = most.max(share);
             *total = Some(total.unwrap_or(0.0) + share);
         }
+    }
+}
+
+/// Who is pressed hardest so far.
+struct Pressed {
+    by: Press,
+    most: (usize, f64),
+    sum: f64,
+    count: u32,
+}
+
+impl Pressed {
+    fn new(by: Press) -> Pressed {
+        Pressed { by, most: (0, -1.0), sum: 0.0, count: 0 }
+    }
+
+    fn note(&mut self, at: usize, pressure: f64) {
+        (self.sum, self.count) = (self.sum + pressure, self.count + 1);
+        if pressure > self.most.1 {
+            self.most = (at, pressure);
+        }
+    }
+
+    fn hottest(&self) -> Option<Hottest> {
+        let ((at, pressure), average) = (self.most, self.sum / f64::from(self.count));
+        (self.count > 0).then_some(Hottest { at, by: self.by, pressure, average })
     }
 }
 
@@ -195,8 +307,10 @@ struct Trend {
     forecasts: [(u64, f64); FORECASTS_MAX],
     forecasts_from: usize,
     forecasts_len: usize,
-    /// The mean square of what they missed, falls only.
+    /// The mean square of what they missed: too little only.
     missed: f64,
+    /// The mean square of how far values are from their level.
+    noise: f64,
 }
 
 impl Trend {
@@ -209,6 +323,9 @@ impl Trend {
                 let part = -(-((at_ms - last) as f64) / tuning.level_ms as f64).exp_m1();
                 let ahead = self.level + self.slope * (at_ms - last) as f64 / 1000.0;
                 self.level = (ahead + part * (value - ahead)).max(0.0);
+                let part = -(-((at_ms - last) as f64) / (NOISE_TIMES * tuning.trend_ms) as f64).exp_m1();
+                let off = (value - self.level).abs().min(tuning.margin_part_max * self.level);
+                self.noise += part * (off * off - self.noise);
                 self.recent.rotate_left(1);
                 self.recent[IN_A_ROW - 1] = value;
             }
@@ -218,9 +335,9 @@ impl Trend {
         let lasting = self.recent.iter().copied().fold(f64::INFINITY, f64::min);
         let level = self.level.max(lasting);
         let forecast = (level + self.slope * tuning.ready_ms as f64 / 1000.0).max(0.0);
-        self.compare(at_ms, level, forecast, tuning);
-        let margin = (MARGIN_DEVIATIONS * self.missed.sqrt()).min(tuning.margin_part_max * level);
-        Total { level, forecast, margin, is_known: true }
+        self.compare(at_ms, level, tuning);
+        let margin = (MARGIN_DEVIATIONS * (self.missed + self.noise).sqrt()).min(tuning.margin_part_max * level);
+        Total { level, forecast, margin, uneven: 1.0, is_known: true }
     }
 
     /// A difference for each part of the window; the slope is their median.
@@ -236,8 +353,11 @@ impl Trend {
             let mut sorted = self.differences;
             let sorted = &mut sorted[..self.noted.min(DIFFERENCES)];
             sorted.sort_by(f64::total_cmp);
-            let middle = sorted.len() / 2;
-            self.slope = (sorted[middle] + sorted[(sorted.len() - 1) / 2]) / 2.0;
+            let slope = median(sorted);
+            sorted.iter_mut().for_each(|difference| *difference = (*difference - slope).abs());
+            sorted.sort_by(f64::total_cmp);
+            // What noise could be is no trend.
+            self.slope = (slope.abs() - DOUBT * median(sorted)).max(0.0).copysign(slope);
         }
         if self.forecasts_len < FORECASTS_MAX {
             let ahead = (self.level + self.slope * tuning.ready_ms as f64 / 1000.0).max(0.0);
@@ -248,9 +368,10 @@ impl Trend {
     }
 
     /// What the forecasts that are due have missed. Only too little counts: too much costs nobody a wait.
-    fn compare(&mut self, at_ms: u64, level: f64, _forecast: f64, _: &Tuning) {
+    fn compare(&mut self, at_ms: u64, level: f64, tuning: &Tuning) {
         while self.forecasts_len > 0 && self.forecasts[self.forecasts_from].0 <= at_ms {
             let missed = (level - self.forecasts[self.forecasts_from].1).max(0.0);
+            let missed = missed.min(tuning.margin_part_max * level);
             self.missed += MISSED_PART * (missed * missed - self.missed);
             self.forecasts_from = (self.forecasts_from + 1) % FORECASTS_MAX;
             self.forecasts_len -= 1;
@@ -258,8 +379,25 @@ impl Trend {
     }
 }
 
-/// Room is kept for so many standard deviations of what was missed.
+fn median(sorted: &[f64]) -> f64 {
+    (sorted[sorted.len() / 2] + sorted[(sorted.len() - 1) / 2]) / 2.0
+}
+
+/// Room is kept for so many standard deviations of noise and of what was missed.
 const MARGIN_DEVIATIONS: f64 = 2.0;
 
+/// What the fullest node has more is learnt in so many times as long as a trend takes, and forgotten in so many.
+const UNEVEN_RISES_TIMES: u64 = 2;
+const UNEVEN_FALLS_TIMES: u64 = 60;
+
+/// Nodes are not added for more unevenness than placement allows; hot slots are moved instead.
+const UNEVEN_MAX: f64 = swell_ring::placement::LOAD_PERCENT_MAX as f64 / 100.0;
+
 /// The weight of the newest forecast among those that were compared.
-const MISSED_PART: f64 = 0.05;
+const MISSED_PART: f64 = 0.02;
+
+/// Noise is what it was over so many times as long as a trend takes.
+const NOISE_TIMES: u64 = 5;
+
+/// A slope counts as far as it is more than so many times the median distance of its differences from it.
+const DOUBT: f64 = 0.6;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::view::Signal;
+
 /// Whether the policy says which slots move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -44,21 +46,29 @@ pub struct Tuning {
 }
 
 impl Tuning {
+    /// The share of a signal's limit at which a node is full.
+    pub fn full_share(&self, signal: Signal) -> f64 {
+        match signal {
+            Signal::Cpu => self.out_busy_share,
+            _ => self.out_share,
+        }
+    }
+
     /// For machines that are ready so many milliseconds after they were asked for.
     pub fn for_ready_ms(ready_ms: u64) -> Tuning {
         let ready_ms = ready_ms.max(READY_MS_MIN);
         Tuning {
             ready_ms,
-            out_share: 0.9,
+            out_share: 0.99,
             out_busy_share: 0.8,
-            in_part: 0.9,
+            in_part: 1.0,
             delay_ms_max: 20.0,
             margin_part_max: 0.1,
             level_ms: (ready_ms / 10).clamp(500, 5_000),
             trend_ms: ready_ms.clamp(2_000, 60_000),
-            stable_ms: (5 * ready_ms).clamp(15_000, 300_000),
-            in_pause_ms: ready_ms.clamp(5_000, 60_000),
-            in_parts: 16,
+            stable_ms: (3 * ready_ms).clamp(15_000, 300_000),
+            in_pause_ms: (ready_ms / 2).clamp(5_000, 60_000),
+            in_parts: 4,
             heat_ms: ready_ms.clamp(3_000, 10_000),
             plan: Plan::Slots,
         }

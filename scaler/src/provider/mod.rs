@@ -1,5 +1,8 @@
 //! Who provides machines to run nodes on.
 
-mod cgroup;
+pub mod cgroup;
+mod child;
+pub(crate) mod identity;
 mod machine;
 pub mod process;
+pub(crate) mod records;

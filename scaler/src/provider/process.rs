@@ -1,25 +1,26 @@
-//! Nodes as child processes of this one: started, watched, reaped, started again.
+//! Nodes as child processes of this one: started, watched, reaped, started again; held to their limits.
 //!
 //! A child's standard input is a pipe whose other end only this process holds. When this process ends, however it ends,
-//! the child reads the end of the file and ends too.
+//! the child reads the end of the file and ends too. Children that are to outlive this process have no such pipe; the next
+//! one of its kind takes them over.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
-use std::rc::Rc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use swell_node::link::socket::Address;
 use swell_ring::NodeId;
-use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::{Notify, mpsc};
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::process::Command;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::machine::{Machine, memory_used_bytes};
+use super::cgroup::{self, Groups, Limits};
+use super::child::Running;
+use super::identity::Handle;
+use super::machine::{Machine, cores_allowed, memory_used_bytes};
+use super::records::{Record, Records};
 use crate::policy::view::Free;
 use crate::writer::Input;
 
@@ -35,6 +36,9 @@ pub const STEADY: Duration = Duration::from_secs(10);
 pub const STOP_WAIT: Duration = Duration::from_secs(5);
 /// The environment variable with the cluster's secret: arguments are for all to see.
 pub const TOKEN_VARIABLE: &str = "SWELL_TOKEN";
+
+/// What a node may have to go without.
+const LIMITS: &str = "limits of CPU and memory";
 
 /// Child processes that are nodes.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +57,12 @@ pub struct ProcessConfig {
     pub node_cores: f64,
     /// Bytes that each is planned to hold; 0: nobody says.
     pub node_memory_bytes: u64,
+    /// What each is held to, where control groups can be written.
+    pub limits: Limits,
+    /// Give each cores of its own, while there are enough.
+    pub pin: bool,
+    /// They live on when this process ends, and the next one that says so takes them over.
+    pub outlives: bool,
 }
 
 /// The children.
@@ -63,13 +73,18 @@ pub(crate) struct Process {
     secret: String,
     inputs: mpsc::Sender<Input>,
     machine: Machine,
+    records: Records,
+    /// None: nobody is limited.
+    groups: Option<Groups>,
     seats: Vec<Seat>,
+    /// What [`Process::tick`] will tell.
+    untold: VecDeque<Did>,
     /// Children started so far: names their sockets.
     started: u64,
 }
 
 /// What the provider has done, for the events.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Did {
     Started {
         pid: u32,
@@ -82,6 +97,18 @@ pub(crate) enum Did {
     /// It has not joined, or not ended, in time.
     Killed {
         pid: u32,
+    },
+    /// An earlier scaler has left it.
+    Adopted {
+        pid: u32,
+        node: Option<NodeId>,
+    },
+    /// From now on nodes are held to these.
+    Limited(Limits),
+    /// A node is not held to its limits, or all are not; a child is not remembered; it has no cores of its own.
+    Without {
+        what: &'static str,
+        why: String,
     },
 }
 
@@ -107,27 +134,35 @@ struct Seat {
     is_retired: bool,
 }
 
-#[derive(Debug)]
-struct Running {
-    pid: u32,
-    address: Address,
-    joined: Option<(NodeId, Instant)>,
-    /// Until when it has to have joined, or ended: then it is killed.
-    bound: Option<Instant>,
-    /// Closed, the child ends.
-    stdin: Option<ChildStdin>,
-    kill: Rc<Notify>,
-    watch: JoinHandle<()>,
-}
-
 impl Process {
-    /// No child runs yet; [`Process::tick`] starts them. `join` is where they find the scaler.
-    pub(crate) fn new(config: ProcessConfig, join: Address, secret: String, inputs: mpsc::Sender<Input>) -> Process {
-        let count = config.count;
-        let (machine, seats) = (Machine::here(), Vec::new());
-        let mut process = Process { config, join, secret, inputs, machine, seats, started: 0 };
-        process.add(count);
+    /// Takes over those children that an earlier scaler has left. No other runs yet; [`Process::tick`] starts them. `join`
+    /// is where they find the scaler.
+    pub(crate) fn new(
+        config: ProcessConfig,
+        join: Address,
+        secret: String,
+        inputs: mpsc::Sender<Input>,
+        records: Records,
+        left: Vec<(Record, Handle)>,
+    ) -> Process {
+        let (machine, seats, untold, count) = (Machine::here(), Vec::new(), VecDeque::new(), config.count);
+        let mut process =
+            Process { config, join, secret, inputs, machine, records, groups: None, seats, untold, started: 0 };
+        process.prepare_groups();
+        left.into_iter().for_each(|(record, handle)| process.adopt(record, handle, Instant::now()));
+        process.add(count.saturating_sub(process.count()));
         process
+    }
+
+    /// Whether nodes are held to the limits that were asked for. None: none were.
+    pub(crate) fn limits_enforced(&self) -> Option<bool> {
+        (self.config.limits != Limits::default()).then_some(self.groups.is_some())
+    }
+
+    /// The children that are nodes, with their process ids.
+    pub(crate) fn nodes(&self) -> Vec<(NodeId, u32)> {
+        let running = self.seats.iter().filter_map(|seat| seat.running.as_ref());
+        running.filter_map(|running| Some((running.joined?.0, running.pid))).collect()
     }
 
     /// So many more nodes are wanted: [`Process::tick`] starts them.
@@ -157,12 +192,14 @@ impl Process {
 
     /// When [`Process::tick`] has something to do.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.seats.iter().filter_map(Seat::next_due).min()
+        let untold = (!self.untold.is_empty()).then(Instant::now);
+        self.seats.iter().filter_map(Seat::next_due).chain(untold).min()
     }
 
     /// Starts whom it is time to start, kills who has not joined in time.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Did> {
-        (0..self.seats.len()).filter_map(|seat| self.tick_seat(seat, now)).collect()
+        let did: Vec<Did> = (0..self.seats.len()).filter_map(|seat| self.tick_seat(seat, now)).collect();
+        self.untold.drain(..).chain(did).collect()
     }
 
     /// The child that listens at this address, if it is one: its process id, and the node that it is already. `pid` is
@@ -178,11 +215,14 @@ impl Process {
 
     /// The child with this process id has joined as this node.
     pub(crate) fn joined(&mut self, pid: u32, node: NodeId, now: Instant) {
-        let running = self.seats.iter_mut().filter_map(|seat| seat.running.as_mut());
-        running.filter(|running| running.pid == pid).for_each(|running| {
-            running.joined.get_or_insert((node, now));
-            running.bound = None;
-        });
+        let mut running = self.seats.iter_mut().filter_map(|seat| seat.running.as_mut());
+        let Some(running) = running.find(|running| running.pid == pid) else { return };
+        running.bound = None;
+        if running.joined.is_none() {
+            running.joined = Some((node, now));
+            let record = running.record(self.config.outlives);
+            self.remember(record);
+        }
     }
 
     /// How many children there should be, and how many of them are nodes.
@@ -211,6 +251,12 @@ impl Process {
         let node = seat.node();
         let running = seat.running.take()?;
         remove_socket(&running.address);
+        let how = match cgroup::was_out_of_memory(&running.groups) {
+            true => format!("{how}: it had more memory than it may have"),
+            false => how,
+        };
+        cgroup::remove(&running.groups);
+        self.records.remove(pid);
         if running.joined.is_some_and(|(_, since)| now.duration_since(since) >= STEADY) {
             seat.back_off = BACK_OFF_MIN;
         }
@@ -218,24 +264,89 @@ impl Process {
         Some(Ended { pid, how, node, again_ms })
     }
 
-    /// Ends all children: asks, then kills.
+    /// Ends all children: asks, then kills. Those that outlive this process are left alone.
     pub(crate) async fn stop(&mut self) {
         let running: Vec<Running> = self.seats.iter_mut().filter_map(|seat| seat.running.take()).collect();
-        let (mut watches, mut kills) = (Vec::new(), Vec::new());
-        for running in running {
-            drop(running.stdin);
-            watches.push((running.watch, running.address));
-            kills.push((running.pid, running.kill));
+        if self.config.outlives {
+            return running.iter().for_each(|running| running.watch.abort());
+        }
+        let (mut ending, mut kills) = (Vec::new(), Vec::new());
+        for Running { pid, address, stdin, groups, kill, watch, .. } in running {
+            drop(stdin);
+            ending.push((pid, address, groups, watch));
+            kills.push(kill);
         }
         let until = Instant::now() + STOP_WAIT;
-        for (watch, address) in &mut watches {
+        for (pid, address, groups, watch) in &mut ending {
             if timeout(until.saturating_duration_since(Instant::now()), &mut *watch).await.is_err() {
-                kills.iter().for_each(|(_, kill)| kill.notify_one());
+                kills.iter().for_each(|kill| kill.notify_one());
                 // Nothing outlives SIGKILL; the watch ends when the child was reaped.
                 let _ = watch.await;
             }
             remove_socket(address);
+            cgroup::remove(groups);
+            self.records.remove(*pid);
         }
+    }
+
+    fn prepare_groups(&mut self) {
+        let limits = self.config.limits;
+        if limits == Limits::default() {
+            return;
+        }
+        match Groups::prepare(limits) {
+            Ok(groups) => {
+                self.groups = Some(groups);
+                self.untold.push_back(Did::Limited(limits));
+            }
+            Err(why) => self.untold.push_back(Did::Without { what: LIMITS, why: why.to_string() }),
+        }
+    }
+
+    fn adopt(&mut self, record: Record, handle: Handle, now: Instant) {
+        let pid = record.process.pid;
+        match Running::adopt(record, handle, now, now + JOIN_WAIT, self.inputs.clone()) {
+            Ok(running) => {
+                self.untold.push_back(Did::Adopted { pid, node: running.joined.map(|(node, _)| node) });
+                self.seats.push(Seat { running: Some(running), due: None, ..Seat::new(now) });
+            }
+            Err(why) => self.untold.push_back(Did::Without { what: "a node that is left", why }),
+        }
+    }
+
+    /// For the next scaler.
+    fn remember(&mut self, record: Option<Record>) {
+        let written = match &record {
+            Some(record) => self.records.write(record),
+            None => Err(io::Error::other("the system does not tell when it started")),
+        };
+        if let Err(why) = written {
+            self.untold.push_back(Did::Without { what: "a note for the next start", why: why.to_string() });
+        }
+    }
+
+    /// Limits and cores of its own for what was just started.
+    fn settle_in(&mut self, seat: usize, running: &mut Running) {
+        if let Some(groups) = &mut self.groups {
+            let limited = groups.make().and_then(|made| {
+                running.groups = made;
+                cgroup::put(&running.groups, running.pid)
+            });
+            if let Err(why) = limited {
+                self.untold.push_back(Did::Without { what: LIMITS, why: why.to_string() });
+            }
+        }
+        let cores = if self.config.pin { self.cores_of(seat) } else { Vec::new() };
+        if !cores.is_empty()
+            && let Err(why) = running.pin(&cores)
+        {
+            self.untold.push_back(Did::Without { what: "cores of its own", why: why.to_string() });
+        }
+    }
+
+    /// A seat's own cores, in turn; none if there are not enough for all.
+    fn cores_of(&self, seat: usize) -> Vec<usize> {
+        own_cores(&cores_allowed(), seat, self.seats.len(), self.config.node_cores)
     }
 
     fn tick_seat(&mut self, at: usize, now: Instant) -> Option<Did> {
@@ -248,9 +359,10 @@ impl Process {
             running.kill.notify_one();
             return Some(Did::Killed { pid: running.pid });
         }
-        self.started += 1;
         match self.start(now) {
-            Ok(running) => {
+            Ok(mut running) => {
+                self.settle_in(at, &mut running);
+                self.remember(running.record(self.config.outlives));
                 let did = Did::Started { pid: running.pid, address: running.address.to_string() };
                 self.seats[at].running = Some(running);
                 self.seats[at].due = None;
@@ -263,30 +375,34 @@ impl Process {
         }
     }
 
-    fn start(&self, now: Instant) -> io::Result<Running> {
+    fn start(&mut self, now: Instant) -> io::Result<Running> {
         let address = self.next_address()?;
         let mut command = Command::new(&self.config.binary);
         command.arg("node").args(["--join", &self.join.to_string(), "--advertise", &address.to_string()]);
-        command.arg("--leave-with-stdin").args(&self.config.extra_args).env(TOKEN_VARIABLE, &self.secret);
-        // A group of its own: an interrupt from the terminal is for this process, which ends its children itself.
-        command.process_group(0).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(io::stderr().as_fd().try_clone_to_owned()?).stderr(Stdio::inherit());
-        let mut child = command.spawn()?;
-        let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))?;
-        let (stdin, kill) = (child.stdin.take(), Rc::new(Notify::new()));
-        let watch = spawn_local(watch(child, pid, kill.clone(), self.inputs.clone()));
-        Ok(Running { pid, address, joined: None, bound: Some(now + JOIN_WAIT), stdin, kill, watch })
+        if !self.config.outlives {
+            command.arg("--leave-with-stdin");
+        }
+        command.args(&self.config.extra_args).env(TOKEN_VARIABLE, &self.secret);
+        Running::start(command, address, self.config.outlives, now + JOIN_WAIT, self.inputs.clone())
     }
 
     /// Where the next child listens.
-    fn next_address(&self) -> io::Result<Address> {
+    fn next_address(&mut self) -> io::Result<Address> {
         if let Some(advertise) = &self.config.advertise {
             return Ok(Address::Tcp(advertise.clone()));
         }
         fs::create_dir_all(&self.config.run_dir)?;
-        // Our process id keeps the children of two starts apart, where the earlier ones are just ending.
-        let name = format!("node-{}-{}.sock", std::process::id(), self.started);
-        Ok(Address::Unix(self.config.run_dir.join(name)))
+        loop {
+            self.started += 1;
+            // Our process id keeps the children of two starts apart, where the earlier ones are just ending. It may be the
+            // same one, as in a container, so that a child that was taken over has such a name.
+            let name = format!("node-{}-{}.sock", std::process::id(), self.started);
+            let address = Address::Unix(self.config.run_dir.join(name));
+            let running = self.seats.iter().filter_map(|seat| seat.running.as_ref());
+            if !running.clone().any(|running| running.address == address) {
+                return Ok(address);
+            }
+        }
     }
 }
 
@@ -321,47 +437,32 @@ fn host(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
-/// Whether the process with this id is certainly gone. When in doubt, it is not.
-pub(crate) fn has_ended(pid: u32) -> bool {
-    let proc = Path::new("/proc").join(pid.to_string());
-    Path::new("/proc/self").exists() && (!proc.exists() || is_zombie(&proc))
-}
-
-/// Whether it has ended and nobody has reaped it: its last thread has.
-fn is_zombie(proc: &Path) -> bool {
-    let stat = fs::read_to_string(proc.join("stat")).unwrap_or_default();
-    // The name in front of the state is in brackets, and may contain any character.
-    let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('Z'));
-    let threads = fs::read_dir(proc.join("task")).map(Iterator::count).unwrap_or(0);
-    state == Some(true) && threads <= 1
-}
-
-/// Waits for the child's end and reaps it.
-async fn watch(mut child: Child, pid: u32, kill: Rc<Notify>, inputs: mpsc::Sender<Input>) {
-    let ended = loop {
-        tokio::select! {
-            ended = child.wait() => break ended,
-            () = kill.notified() => if let Err(why) = child.start_kill() {
-                tracing::debug!(%why, pid, "it has ended already");
-            },
-        }
-    };
-    let how = ended.map_or_else(|why| why.to_string(), how_it_ended);
-    // A closed inbox means that the scaler ends; it waits for this task itself.
-    let _ = inputs.send(Input::ChildEnded { pid, how }).await;
-}
-
-fn how_it_ended(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with status {code}"),
-        (None, Some(signal)) => format!("was killed by signal {signal}"),
-        (None, None) => "ended".to_owned(),
+/// Round and round, as many for each as it is entitled to; none if there are not enough for all.
+fn own_cores(allowed: &[usize], seat: usize, seats: usize, cores: f64) -> Vec<usize> {
+    let each = (cores.ceil() as usize).max(1);
+    if each.saturating_mul(seats) > allowed.len() {
+        return Vec::new();
     }
+    allowed.iter().skip(seat * each).take(each).copied().collect()
 }
 
 /// A killed child leaves its socket's file behind.
 fn remove_socket(address: &Address) {
     if let Address::Unix(path) = address {
         let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_given_in_turn_while_there_are_enough() {
+        let allowed = [0, 1, 4, 5, 6];
+        assert_eq!(own_cores(&allowed, 2, 5, 0.1), [4]);
+        assert_eq!(own_cores(&allowed, 1, 2, 1.5), [4, 5]);
+        assert!(own_cores(&allowed, 0, 3, 2.0).is_empty());
+        assert!(own_cores(&allowed, 0, 6, 1.0).is_empty());
     }
 }

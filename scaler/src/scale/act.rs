@@ -32,7 +32,7 @@ impl Writer {
                 Action::AddNodes { count } => self.add_nodes(*count, &decision),
                 Action::Move { slots, to } => self.move_for_scaling(slots, *to, &decision, now),
                 Action::Remove { node } if leaving.contains(node) => {
-                    self.from_nodes();
+                    self.note_count();
                     self.decided(&decision, false);
                     self.begin_drain(NOBODY, *node, now);
                 }
@@ -82,7 +82,7 @@ impl Writer {
         if self.provider.is_none() {
             return tracing::warn!("nodes are wanted, and nobody provides machines");
         }
-        self.from_nodes();
+        self.note_count();
         self.decided(decision, false);
         if let Some(provider) = &mut self.provider {
             provider.add(count as usize);
@@ -101,7 +101,7 @@ impl Writer {
         is_there && self.takers().any(|other| other != id)
     }
 
-    fn from_nodes(&mut self) {
+    fn note_count(&mut self) {
         let nodes = self.nodes.len();
         self.scale.from_nodes.get_or_insert(nodes);
     }

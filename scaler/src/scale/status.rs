@@ -4,6 +4,7 @@ use swell_node::control::{NodeStatus, ScalingStatus, Status};
 use tokio::time::Instant;
 
 use crate::nodes::Node;
+use crate::provider::process::Process;
 use crate::writer::Writer;
 
 impl Writer {
@@ -45,6 +46,7 @@ impl Writer {
             node_ecpu_per_second: bounds.node_ecpu_per_second,
             node_network_bytes_per_second: bounds.node_network_bytes_per_second,
             nodes_starting: self.starting(),
+            limits_enforced: self.provider.as_ref().and_then(Process::limits_enforced),
             last_decision: scale.last_decision.clone(),
             decisions: decisions.collect(),
         }

@@ -1,11 +1,14 @@
-//! Control groups, version 1 and 2: where this process is, and what it may use there.
+//! Control groups, version 1 and 2: where this process is, what it may use there, and groups of their own for nodes.
 
 mod find;
+mod group;
 
 use std::fs;
 use std::path::Path;
 
 pub(crate) use find::{Controller, Own, Version};
+pub use group::Limits;
+pub(crate) use group::{Groups, put, remove, was_out_of_memory};
 
 impl Own {
     /// Cores that the group and those above it may use; None: no limit.

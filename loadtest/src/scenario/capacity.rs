@@ -1,0 +1,196 @@
+//! `scale-cpu`: nodes held to a tenth of a core each, a step to three times what one can do, and what several can do.
+
+use anyhow::Result;
+
+use super::args::ScenarioArgs;
+use super::report::{Bar, Phase};
+use super::run::Run;
+use super::shapes;
+use super::target::Target;
+use super::watch::{Look, Seen};
+use crate::verified::control::Pace;
+use crate::verified::mix::Draw;
+
+/// Cores that a node may use.
+pub const NODE_CPUS: f64 = 0.1;
+/// A node that used less than this many times its cores while it was asked for all it can do was held to them.
+const HELD_FACTOR: f64 = 1.6;
+/// The step, in capacities of one node.
+const STEP: f64 = 3.0;
+/// Detected, serving, balanced: at most so many seconds after the step.
+const DETECTED_S_MAX: f64 = 1.0;
+const SERVING_S_MAX: f64 = 3.0;
+const BALANCED_S_MAX: f64 = 15.0;
+/// Throughput of several nodes over that of one times their number.
+const LINEAR_MIN: f64 = 0.9;
+const NODE_COUNTS: [usize; 3] = [2, 4, 8];
+/// Requests under way while a capacity is measured, and for how long.
+const UNDER_WAY: usize = 64;
+const MEASURE_S: f64 = 4.0;
+/// Keys while capacities are measured.
+const KEYS: u64 = 5_000;
+
+/// # Errors
+/// The cache or the load has ended, or Ctrl-C.
+pub fn scale_cpu(run: &mut Run<'_>) -> Result<()> {
+    run.stage("the first keys", Phase::Apart, 1.0);
+    run.bring_keys(run.args.keys.unwrap_or(KEYS), 1.0)?;
+    run.stage("what one node can do", Phase::Apart, 1.0);
+    let (one, busy) = capacity(run)?;
+    run.stage("before", Phase::Before, 1.0);
+    run.control.set_pace(Pace::Open((one * 0.4).max(1.0)));
+    run.hold(run.args.seconds)?;
+    if !run.target.is_own() || busy > NODE_CPUS * HELD_FACTOR || busy == 0.0 {
+        let why = format!("nodes are not held to {NODE_CPUS} of a core here: one used {busy:.2} of one");
+        for (what, bound) in STEP_BARS.into_iter().chain([("throughput of 2, 4, 8 nodes over linear", "≥ 0.9")]) {
+            run.bars.push(Bar::not_measured(what, bound, &why));
+        }
+        return shapes::end(run);
+    }
+    run.stage("three times that", Phase::During, STEP);
+    run.control.set_pace(Pace::Open(one * STEP));
+    let step_s = run.at_s();
+    run.until_cache(|look| look.owners() >= 3 && look.slots_moving == 0)?;
+    run.hold(run.args.seconds.max(BALANCED_S_MAX))?;
+    step_bars(run, step_s);
+    run.stage("falls again", Phase::During, 0.4);
+    run.control.set_pace(Pace::Open((one * 0.4).max(1.0)));
+    run.until_cache(|look| look.nodes_up() <= 1)?;
+    several(run, one)?;
+    run.stage("after", Phase::After, 0.4);
+    run.control.set_pace(Pace::Open((one * 0.4).max(1.0)));
+    run.hold(run.args.seconds)?;
+    run.settle()
+}
+
+const STEP_BARS: [(&str, &str); 3] = [
+    ("seconds until the step is detected", "≤ 1 s"),
+    ("seconds until the first new node serves", "≤ 3 s"),
+    ("seconds until the nodes are balanced", "≤ 15 s"),
+];
+
+/// Requests per second at most, and the cores that the busiest node used meanwhile.
+fn capacity(run: &mut Run<'_>) -> Result<(f64, f64)> {
+    run.control.set_pace(Pace::Closed(UNDER_WAY));
+    run.hold(1.0)?;
+    let count = |run: &Run<'_>| (run.at_s(), run.control.done().tally.requests, run.seen(|seen| seen.last().cloned()));
+    let (from_s, from, first) = count(run);
+    run.hold(MEASURE_S)?;
+    let (to_s, to, last) = count(run);
+    Ok(((to - from) as f64 / (to_s - from_s), busiest(first.as_ref(), last.as_ref())))
+}
+
+/// Cores used by the node that used most between two looks; 0 where nobody says.
+fn busiest(first: Option<&Look>, last: Option<&Look>) -> f64 {
+    let (Some(first), Some(last)) = (first, last) else { return 0.0 };
+    let used = last.nodes.iter().filter_map(|node| {
+        let before = first.nodes.iter().find(|before| before.id == node.id)?;
+        Some(node.cpu_us.saturating_sub(before.cpu_us) as f64 / 1e6 / (last.at_s - first.at_s).max(0.1))
+    });
+    used.fold(0.0, f64::max)
+}
+
+fn step_bars(run: &mut Run<'_>, step_s: f64) {
+    let [detected, serving, balanced] = run.seen(|seen| times_after(seen, step_s));
+    let most = [DETECTED_S_MAX, SERVING_S_MAX, BALANCED_S_MAX];
+    for (((what, bound), seconds), most) in STEP_BARS.into_iter().zip([detected, serving, balanced]).zip(most) {
+        run.bars.push(match seconds {
+            Some(seconds) => Bar::at_most(what, seconds, most, " s"),
+            None => Bar::at_most(what, f64::INFINITY, most, " s").with_note(&format!("it did not happen: {bound}")),
+        });
+    }
+}
+
+/// Seconds from a step to the first decision to grow, to the first new node with slots, and to the last change of who
+/// owns how many slots.
+fn times_after(seen: &Seen, step_s: f64) -> [Option<f64>; 3] {
+    let since = |at_s: f64| at_s - step_s;
+    let detected = seen.events.iter().find(|event| event.at_s >= step_s && event.kind == "scale-out");
+    let mut looks = seen.looks.iter().filter(|look| look.at_s >= step_s).peekable();
+    let Some(first) = looks.peek().copied() else { return [None; 3] };
+    let before = first.owners();
+    let slots = |look: &Look| look.nodes.iter().map(|node| (node.id, node.slots)).collect::<Vec<_>>();
+    let (mut serving, mut balanced, mut last) = (None, None, slots(first));
+    for look in looks {
+        if look.owners() > before {
+            serving = serving.or(Some(since(look.at_s)));
+        }
+        let now = slots(look);
+        if now != last && serving.is_some() {
+            (balanced, last) = (Some(since(look.at_s)), now);
+        }
+    }
+    [detected.map(|event| since(event.at_s)), serving, balanced]
+}
+
+/// What two, four and eight such nodes can do, each in a cache of its own that does not scale.
+fn several(run: &mut Run<'_>, one: f64) -> Result<()> {
+    run.stage("what several can do", Phase::Apart, 1.0);
+    run.control.set_pace(Pace::Rest);
+    run.hold(0.5)?;
+    for nodes in NODE_COUNTS {
+        let many = capacity_of(run.args, nodes)?;
+        let what = format!("throughput of {nodes} nodes over {nodes} × one");
+        run.bars.push(
+            Bar::at_least(&what, many / (one * nodes as f64), LINEAR_MIN, "×")
+                .with_note(&format!("{many:.0} requests/s; one: {one:.0}")),
+        );
+    }
+    Ok(())
+}
+
+fn capacity_of(args: &ScenarioArgs, nodes: usize) -> Result<f64> {
+    let mut options = vec![format!("--nodes-min={nodes}"), format!("--nodes-max={nodes}"), "--scaling=off".to_owned()];
+    options.extend([format!("--node-cpus={NODE_CPUS}"), "--first-node=process".to_owned()]);
+    options.extend(["--workers=1".to_owned(), "--node-workers=1".to_owned()]);
+    options.extend(args.serve.iter().cloned());
+    let args = ScenarioArgs { seconds: 1.0, ..args.clone() };
+    let sizes = crate::verified::mix::Choice::only(1_000);
+    let target = Target::start(&options)?;
+    let mut run = Run::start("capacity", &args, target, sizes, Draw::Uniform, 2)?;
+    run.until_cache(|look| look.owners() == nodes)?;
+    run.stage("the first keys", Phase::Apart, 1.0);
+    run.bring_keys(KEYS, 1.0)?;
+    run.stage(&format!("what {nodes} can do"), Phase::Apart, 1.0);
+    run.control.set_pace(Pace::Closed(UNDER_WAY * nodes));
+    Ok(capacity(&mut run)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::watch::{Event, NodeLook};
+    use super::*;
+
+    fn look(at_s: f64, slots: &[u64]) -> Look {
+        let node = |(id, slots): (usize, &u64)| NodeLook { id: id as u64, slots: *slots, ..NodeLook::default() };
+        Look { at_s, nodes: slots.iter().enumerate().map(node).collect(), ..Look::default() }
+    }
+
+    #[test]
+    fn times_count_from_the_step() {
+        let event = |at_s, kind: &str| Event { number: 1, at_s, kind: kind.to_owned(), text: String::new() };
+        let looks = vec![
+            look(9.0, &[16]),
+            look(10.5, &[16]),
+            look(12.0, &[16, 0]),
+            look(12.5, &[12, 4]),
+            look(14.0, &[8, 8]),
+            look(16.0, &[8, 8]),
+        ];
+        let events = vec![event(3.0, "scale-out"), event(10.2, "held"), event(10.7, "scale-out")];
+        let times = times_after(&Seen { looks, events }, 10.0).map(|time| time.map(|time| (time * 10.0).round()));
+        assert_eq!(times, [Some(7.0), Some(25.0), Some(40.0)]);
+        assert_eq!(times_after(&Seen::default(), 0.0), [None; 3]);
+    }
+
+    #[test]
+    fn the_busiest_node_is_known_by_its_cpu_time() {
+        let busy = |at_s, cpu_us: u64| Look {
+            at_s,
+            nodes: vec![NodeLook { id: 1, cpu_us, ..NodeLook::default() }],
+            ..Look::default()
+        };
+        assert_eq!(busiest(Some(&busy(1.0, 500_000)), Some(&busy(3.0, 700_000))), 0.1);
+        assert_eq!(busiest(None, Some(&busy(3.0, 700_000))), 0.0);
+    }
+}
