@@ -10,14 +10,14 @@ use swell_loadtest::scenario::{self, Scenario};
 #[command(args_conflicts_with_subcommands = true)]
 pub struct LoadtestTask {
     #[command(subcommand)]
-    tool: Option<Loadtest>,
+    pub(crate) tool: Option<Loadtest>,
     #[command(flatten)]
     scale: Box<ScenarioArgs>,
 }
 
 /// The tools.
 #[derive(Debug, Subcommand)]
-enum Loadtest {
+pub(crate) enum Loadtest {
     /// Memory, then load, grow and shrink: the cache goes from one node to four and more, and back (the default)
     Scale(Box<ScenarioArgs>),
     /// Memory grows and shrinks at a constant rate

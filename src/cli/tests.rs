@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use clap::CommandFactory;
 
 use super::*;
+use crate::loadtest_cli::Loadtest;
 use crate::config::{OPTIONS, option};
 
 static SERVED: Mutex<Vec<Config>> = Mutex::new(Vec::new());
@@ -161,7 +162,7 @@ fn peoples_commands_find_the_scaler_by_its_own_options() {
 fn the_bench_takes_its_own_flags() {
     let typed = ["swell", "loadtest", "bench", "--peer", "redis=redis-server --port {port}", "--rounds", "3"];
     let cli = Cli::try_parse_from(typed).expect("it is the bench's");
-    let Some(Task::Loadtest { tool: Loadtest::Bench(args) }) = cli.command else {
+    let Some(Task::Loadtest(LoadtestTask { tool: Some(Loadtest::Bench(args)), .. })) = cli.command else {
         panic!("it is another task");
     };
     assert_eq!((args.peers.len(), args.rounds), (1, 3));

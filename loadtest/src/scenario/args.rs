@@ -68,7 +68,7 @@ pub struct ScenarioArgs {
     pub seconds: f64,
 
     /// Seconds that the cache may take to grow or to shrink before the test goes on without it
-    #[arg(long, default_value = "90", value_parser = seconds)]
+    #[arg(long, default_value = "180", value_parser = seconds)]
     pub patience: f64,
 
     /// What one node of the small Swell is planned to hold, in MiB
