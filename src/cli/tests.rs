@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use clap::CommandFactory;
 
 use super::*;
-use crate::loadtest_cli::Loadtest;
 use crate::config::{OPTIONS, option};
+use crate::loadtest_cli::Loadtest;
 
 static SERVED: Mutex<Vec<Config>> = Mutex::new(Vec::new());
 
