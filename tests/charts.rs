@@ -126,8 +126,18 @@ impl Prometheus {
 
 #[test]
 fn every_panel_shows_something() {
-    let swell =
-        Swell::start(&["--nodes-max", "3", "--node-memory", "4mb", "--requirepass", PASSWORD, "--node-workers", "1"]);
+    let swell = Swell::start(&[
+        "--scaling",
+        "on",
+        "--nodes-max",
+        "3",
+        "--node-memory",
+        "4mb",
+        "--requirepass",
+        PASSWORD,
+        "--node-workers",
+        "1",
+    ]);
     let prometheus = Prometheus::start(&swell);
     let stop = AtomicBool::new(false);
     let wrong = std::thread::scope(|scope| {
