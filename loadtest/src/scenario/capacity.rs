@@ -36,10 +36,13 @@ pub fn scale_cpu(run: &mut Run<'_>) -> Result<()> {
     run.stage("the first keys", Phase::Apart, 1.0);
     run.bring_keys(run.args.keys.unwrap_or(KEYS), 1.0)?;
     run.stage("what one node can do", Phase::Apart, 1.0);
+    // Else there are several after a second.
+    scaling(run, "pause")?;
     let (one, busy) = capacity(run)?;
     run.stage("before", Phase::Before, 1.0);
     run.control.set_pace(Pace::Open((one * 0.4).max(1.0)));
     run.hold(run.args.seconds)?;
+    scaling(run, "resume")?;
     if !run.target.is_own() || busy > NODE_CPUS * HELD_FACTOR || busy == 0.0 {
         let why = format!("nodes are not held to {NODE_CPUS} of a core here: one used {busy:.2} of one");
         for (what, bound) in STEP_BARS.into_iter().chain([("throughput of 2, 4, 8 nodes over linear", "≥ 0.9")]) {
@@ -61,6 +64,14 @@ pub fn scale_cpu(run: &mut Run<'_>) -> Result<()> {
     run.control.set_pace(Pace::Open((one * 0.4).max(1.0)));
     run.hold(run.args.seconds)?;
     run.settle()
+}
+
+/// Has the scaler decide nothing, or again. Of a cache that somebody else has started nothing is changed.
+fn scaling(run: &Run<'_>, how: &str) -> Result<()> {
+    match run.target.is_own() {
+        true => run.target.ask(&["scale", how]).map(drop),
+        false => Ok(()),
+    }
 }
 
 const STEP_BARS: [(&str, &str); 3] = [
