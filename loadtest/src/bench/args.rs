@@ -199,11 +199,13 @@ impl FromStr for Core {
     }
 }
 
-fn count(range: std::ops::RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
+/// A number of things.
+pub(crate) fn count(range: std::ops::RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(range)
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+/// A number of seconds.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=SECONDS_MAX).contains(&seconds) => Ok(seconds),
         _ => Err(format!("must be a number of seconds from 0 to {SECONDS_MAX}")),

@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::RangedU64ValueParser;
-
-use crate::bench::args::{CONNECTIONS_MAX, Protocol, RATE_MAX, SECONDS_MAX};
+use crate::bench::args::{CONNECTIONS_MAX, Protocol, RATE_MAX, count, seconds};
 use crate::verified::mix::{Choice, Draw};
 
 /// Most keys of a scenario.
@@ -98,17 +96,6 @@ pub struct ScenarioArgs {
     /// Write nodes, throughput and latency over time as one picture
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
-}
-
-fn count(range: std::ops::RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(range)
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=SECONDS_MAX).contains(&seconds) => Ok(seconds),
-        _ => Err(format!("must be a number of seconds from 0 to {SECONDS_MAX}")),
-    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

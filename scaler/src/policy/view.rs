@@ -57,6 +57,24 @@ pub struct NodeView {
     pub heat: Vec<(u16, f64)>,
 }
 
+impl NodeView {
+    /// One that was asked for and is not there yet.
+    pub fn starting(id: NodeId) -> NodeView {
+        NodeView {
+            id,
+            state: NodeState::Starting,
+            is_embedded: false,
+            slots: 0,
+            used_bytes: 0,
+            busy_share: 0.0,
+            loop_delay_ms: 0.0,
+            network_bytes_per_second: 0.0,
+            ecpu_per_second: 0.0,
+            heat: Vec::new(),
+        }
+    }
+}
+
 /// What the provider of machines still has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Free {

@@ -200,18 +200,7 @@ impl Writer {
     }
 
     fn views(&self, now: Instant) -> Vec<NodeView> {
-        let starting = (0..self.starting()).map(|at| NodeView {
-            id: NodeId(STARTING_FROM - at),
-            state: NodeState::Starting,
-            is_embedded: false,
-            slots: 0,
-            used_bytes: 0,
-            busy_share: 0.0,
-            loop_delay_ms: 0.0,
-            network_bytes_per_second: 0.0,
-            ecpu_per_second: 0.0,
-            heat: Vec::new(),
-        });
+        let starting = (0..self.starting()).map(|at| NodeView::starting(NodeId(STARTING_FROM - at)));
         self.nodes.values().map(|node| self.view(node, now)).chain(starting).collect()
     }
 

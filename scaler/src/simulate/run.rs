@@ -124,7 +124,7 @@ impl Ours {
     fn look(&mut self, load: &Load, tick: &Tick) {
         let spread = f64::from(load.work - load.hot) / tick.capacity.max(f64::MIN_POSITIVE);
         let each_memory = f64::from(load.memory) / self.cluster.weight.max(f64::MIN_POSITIVE);
-        self.nodes.resize_with(self.cluster.nodes.len(), blank);
+        self.nodes.resize_with(self.cluster.nodes.len(), || NodeView::starting(swell_ring::NodeId(0)));
         for (at, (view, node)) in self.nodes.iter_mut().zip(&self.cluster.nodes).enumerate() {
             let part = node.fill.max(0.0) * node.part;
             let hot = if tick.hot_at == Some(at) { f64::from(load.hot) } else { 0.0 };
@@ -148,20 +148,5 @@ impl Ours {
                 view.heat.push((load.hot_slot, hot / wanted));
             }
         }
-    }
-}
-
-fn blank() -> NodeView {
-    NodeView {
-        id: swell_ring::NodeId(0),
-        state: NodeState::Starting,
-        is_embedded: false,
-        slots: 0,
-        used_bytes: 0,
-        busy_share: 0.0,
-        loop_delay_ms: 0.0,
-        network_bytes_per_second: 0.0,
-        ecpu_per_second: 0.0,
-        heat: Vec::new(),
     }
 }
