@@ -134,6 +134,7 @@ fn serve_options(scenario: Scenario, args: &ScenarioArgs) -> Vec<String> {
     let nodes_max = args.nodes_max;
     let (start, is_scaling) = match scenario {
         Scenario::Drain | Scenario::KillNode => (4.min(nodes_max), false),
+        Scenario::HotKey => (4.min(nodes_max), true),
         _ => (1, true),
     };
     let mut options = vec![
@@ -153,6 +154,8 @@ fn serve_options(scenario: Scenario, args: &ScenarioArgs) -> Vec<String> {
             let value = args.value_bytes.as_ref().map_or(f64::from(NETWORK_VALUE_BYTES), Choice::mean);
             options.push(format!("--node-network-bytes-per-second={:.0}", rate * value * 1.5));
         }
+        // Four nodes serve the base rate at two fifths of what they are planned for; the one with the hot key is near it.
+        Scenario::HotKey => options.push(format!("--node-ecpu-per-second={:.0}", rate * 0.6)),
         Scenario::ScaleCpu => options.push(format!("--node-cpus={}", capacity::NODE_CPUS)),
         _ => {}
     }

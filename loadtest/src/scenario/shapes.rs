@@ -72,8 +72,15 @@ pub fn hot_key(run: &mut Run<'_>) -> Result<()> {
     run.control.set_draw(crate::verified::mix::Draw::Uniform);
     begin(run)?;
     run.control.set_draw(hot);
+    let moved = |run: &Run<'_>| run.seen(|seen| seen.last().map(|look| look.slots_moved));
     run.stage("one key is hot", Phase::During, 1.0);
+    let before = moved(run);
     run.hold(2.0 * run.args.seconds)?;
+    let what = "slots moved off the node with the hot key";
+    run.bars.push(match (before, moved(run)) {
+        (Some(before), Some(after)) => Bar::at_least(what, after.saturating_sub(before) as f64, 1.0, ""),
+        _ => Bar::not_measured(what, "≥ 1", "the cache does not tell what it moves"),
+    });
     run.stage("and the load doubles", Phase::During, 2.0);
     run.hold(2.0 * run.args.seconds)?;
     run.control.set_draw(crate::verified::mix::Draw::Uniform);
