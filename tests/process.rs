@@ -14,3 +14,4 @@ mod nodes_cli;
 mod pages;
 mod scaling;
 mod several;
+mod silent;

@@ -52,21 +52,27 @@ impl Drop for Data {
     }
 }
 
-fn asking(server: &Server) -> Asking {
+pub(super) fn asking(server: &Server) -> Asking {
     let address: Address = server.link.parse().expect("the ready file tells the link");
     Asking::begin(&address, "").expect("the scaler listens")
 }
 
-fn map(server: &Server) -> SlotMap {
+pub(super) fn map(server: &Server) -> SlotMap {
     match asking(server).ask(Ask::Slots).expect("the scaler answers") {
         Answer::Slots(map) => map,
         other => panic!("not what was asked: {other:?}"),
     }
 }
 
-fn has_event(server: &Server, words: &str) -> bool {
+pub(super) fn has_event(server: &Server, words: &str) -> bool {
+    event_with(server, &[words]).is_some()
+}
+
+/// The first event that has all these words.
+pub(super) fn event_with(server: &Server, words: &[impl AsRef<str>]) -> Option<String> {
+    let is_it = |text: &String| words.iter().all(|words| text.contains(words.as_ref()));
     match asking(server).ask(Ask::Events { after: 0 }).expect("the scaler answers") {
-        Answer::Events(events) => events.iter().any(|event| event.text.contains(words)),
+        Answer::Events(events) => events.into_iter().map(|event| event.text).find(is_it),
         other => panic!("not what was asked: {other:?}"),
     }
 }
@@ -81,12 +87,12 @@ fn by_id(lines: Vec<NodeLine>) -> BTreeMap<NodeId, u32> {
     lines.into_iter().map(|line| (line.id, line.pid)).collect()
 }
 
-fn signal(pid: u32, name: &str) {
+pub(super) fn signal(pid: u32, name: &str) {
     let done = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().expect("sh runs");
     assert!(done.success(), "cannot send SIG{name} to {pid}");
 }
 
-fn has_ended(pid: u32) -> bool {
+pub(super) fn has_ended(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // A process that its new parent has not reaped yet has ended all the same.
     stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z'))
