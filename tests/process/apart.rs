@@ -22,10 +22,10 @@ const REQUESTS_WITHOUT: u64 = 4000;
 const GONE_MAX: Duration = Duration::from_secs(2);
 
 /// A data directory whose nodes end with the value.
-struct Data(Dir);
+pub(super) struct Data(Dir);
 
 impl Data {
-    fn new() -> Data {
+    pub(super) fn new() -> Data {
         Data(Dir::new("apart"))
     }
 
@@ -39,9 +39,13 @@ impl Data {
         done.is_ok_and(|output| output.status.success())
     }
 
-    fn scaler(&self) -> Server {
+    pub(super) fn scaler(&self) -> Server {
+        self.scaler_with(&[])
+    }
+
+    pub(super) fn scaler_with(&self, more: &[&str]) -> Server {
         let args = ["--nodes-min", "2", "--nodes-max", "2", "--node-workers", "1"];
-        Swell::start_at("scaler", self.path(), &args)
+        Swell::start_at("scaler", self.path(), &[&args, more].concat())
     }
 }
 
