@@ -252,13 +252,8 @@ impl Sessions {
         let keys = &keys[planned.keys_from as usize..planned.keys_to as usize];
         let (mark, data_before) = (tail.mark(), tail.data_bytes());
         let len_before = tail.len();
-        let outcome = match planned.is_bad {
-            false => {
-                let call = Admitted::from_link(planned.spec, args).call(keys, context);
-                cx.handle.execute(&call, None, tail)
-            }
-            true => body::bad_keys(planned.spec, cx.handle, args, tail),
-        };
+        let call = Admitted::from_link(planned.spec, args).call(keys, context);
+        let outcome = cx.handle.execute(&call, None, tail);
         let Outcome::Done { work, failed } = outcome else { return self.keep(cx, bytes, planned.frame as usize) };
         let data_bytes = tail.data_bytes() - data_before;
         if requests.item(planned.item as usize).noreply {

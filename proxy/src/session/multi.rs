@@ -234,11 +234,7 @@ fn finish_remote(
     whole.array(prepared.len());
     for request in &prepared {
         let (at, bytes_in) = (whole.len(), value_bytes(request.command.spec, request.args));
-        if let Some(fault) = &request.fault {
-            whole.error(&fault.to_string());
-            core.charge(request.command, bytes_in, 0, 1, true);
-            count_error_at(core, &whole, at);
-        } else if request.runs_on_node() {
+        if request.runs_on_node() {
             if request.db != at_db {
                 // The node was told to change the database.
                 at_db = request.db;
@@ -279,13 +275,11 @@ struct Prepared<'q> {
     db: Db,
     /// Its hashes.
     keys: std::ops::Range<usize>,
-    /// Why it cannot run.
-    fault: Option<Fault>,
 }
 
 impl Prepared<'_> {
     fn runs_on_node(&self) -> bool {
-        self.fault.is_none() && !matches!(self.command.spec.body, Body::Session | Body::Container)
+        !matches!(self.command.spec.body, Body::Session | Body::Container)
     }
 }
 
@@ -318,11 +312,7 @@ fn run_queue(
     for request in &prepared {
         let (data_before, at) = (out.data_bytes(), out.len());
         let bytes_in = value_bytes(request.command.spec, request.args);
-        if let Some(fault) = &request.fault {
-            out.error(&fault.to_string());
-            core.charge(request.command, bytes_in, 0, 1, true);
-            count_error_at(core, out, at);
-        } else if request.runs_on_node() {
+        if request.runs_on_node() {
             let Some(call) = calls.next() else { break };
             let (work, failed) = core.handle.run_in_unit(&unit, call, out);
             let bytes_out = out.data_bytes() - data_before;
@@ -362,8 +352,8 @@ fn prepare<'q>(
     for ((command, owned), flat) in queue.requests.iter().zip(flattened) {
         let args = flat.as_ref().unwrap_or(owned).as_args();
         let from = hashes.len();
-        let fault = command.spec.hash_keys(core.handle.engine(), args, hashes).err();
-        prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len(), fault });
+        command.spec.hash_keys(core.handle.engine(), args, hashes);
+        prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len() });
         if command.spec.name == "select" {
             db = args.opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db);
         }

@@ -60,10 +60,16 @@ pub fn one_slot(keys: &[KeyHash]) -> bool {
     keys.iter().all(|key| key.slot == keys[0].slot)
 }
 
+/// Whether a command is sent in parts where its keys lie in several slots.
+#[inline]
+pub fn is_split(spec: &Spec) -> bool {
+    matches!(spec.spread, Spread::Split(_))
+}
+
 /// Whether a command must be refused because its keys lie in several slots: it is atomic, and there may be several nodes.
 #[inline]
 pub fn crosses(core: &Core, spec: &Spec, keys: &[KeyHash]) -> bool {
-    core.shared.route.is_strict() && matches!(spec.spread, Spread::Gather | Spread::One) && !one_slot(keys)
+    core.shared.route.is_strict() && !is_split(spec) && !one_slot(keys)
 }
 
 /// Refuses a command whose keys lie in several slots.
