@@ -199,6 +199,11 @@ impl Job {
         self.intake.is_some()
     }
 
+    /// Whether it is a walk that has visited slots: refused now, it would come to them once more.
+    pub fn is_walking(&self) -> bool {
+        self.walk.is_some()
+    }
+
     /// Goes on with it. `ticket`: drawn when it found a stripe taken; what is left there was not used.
     pub fn run(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
         match self.kind {

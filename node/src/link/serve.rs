@@ -392,7 +392,7 @@ impl Sessions {
             let (epoch, state) = (self.view.epoch(), self.view.state());
             let ran = if job.head.epoch > epoch || job.head.state > state {
                 Stop::View
-            } else if job.head.state < state {
+            } else if job.head.state < state && !job.is_walking() {
                 Stop::Refused(Status::Moved, job.head.epoch, state)
             } else if self.outbox.streaming_bytes(session) > UNSENT_BYTES_MAX {
                 Stop::Room
