@@ -364,7 +364,7 @@ pub fn run_engine(
         remote::refuse_crossing(core, command.spec, out);
         return Flow::Done;
     }
-    if command.spec.name == "swapdb" && !core.shared.route.is_alone() {
+    if remote::changes_state(command.spec) && !core.shared.route.is_alone() {
         return remote::swap_databases(core, command, args, out);
     }
     if !core.shared.route.is_direct() {

@@ -310,6 +310,11 @@ pub fn was_changed(answer: Result<JobAnswer, ProxyError>) -> Result<(), ProxyErr
     }
 }
 
+/// Whether a command of the engine changes the cache state: over several processes the scaler has to do it.
+pub fn changes_state(spec: &Spec) -> bool {
+    spec.name == "swapdb"
+}
+
 /// SWAPDB: the permutation of databases is part of the cache state.
 pub fn swap_databases(core: &Core, command: Command, args: Args<'_>, out: &mut Out) -> Flow {
     use swell_engine::key::{DATABASES, all_dbs};
