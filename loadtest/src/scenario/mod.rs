@@ -3,7 +3,9 @@
 pub mod args;
 pub mod capacity;
 pub mod chart;
+pub mod control;
 pub mod demo;
+pub mod linear;
 pub mod page;
 pub mod report;
 pub mod run;
@@ -117,7 +119,9 @@ fn play(scenario: Scenario, args: &ScenarioArgs) -> Result<Report> {
     let mut report = run.finish()?;
     let cores = Machine::read().cores;
     let note = format!("load, cache and all nodes share {cores} cores");
-    shapes::common_bars(&mut report, scenario.scales(), scenario != Scenario::KillNode, &note);
+    // scale-cpu has rates of its own, and a killed node's requests wait.
+    let compares_p99 = !matches!(scenario, Scenario::KillNode | Scenario::ScaleCpu);
+    shapes::common_bars(&mut report, scenario.scales(), compares_p99, &note);
     Ok(report)
 }
 
@@ -175,7 +179,7 @@ impl Scenario {
     /// For the progress bar.
     fn stages(self) -> usize {
         match self {
-            Scenario::Scale => 10,
+            Scenario::Scale => 11,
             Scenario::ScaleMemory => 6,
             Scenario::ScaleCpu => 6,
             Scenario::ScaleNetwork | Scenario::FlashCrowd | Scenario::HotKey => 5,

@@ -465,6 +465,7 @@ impl Load {
             done.seconds.extend(second);
             done.tally.clone_from(&self.record.tally);
             (done.keys, done.under_way) = (self.mix.keys(), self.under_way);
+            done.at_s = self.began.elapsed().as_secs_f64();
         });
     }
 
