@@ -168,6 +168,7 @@ mod tests {
                 output_buffer_bytes_max: 1 << 20,
                 timeout_seconds: 0,
                 requirepass: None,
+                prefix_separator: None,
                 metering: true,
                 tariff: Tariff::new(Profile::Elasticache),
                 node_id: "0".repeat(40),
