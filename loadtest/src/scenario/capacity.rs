@@ -10,6 +10,8 @@ use crate::verified::control::Pace;
 
 /// Cores that a node may use.
 pub const NODE_CPUS: f64 = 0.1;
+/// One that used less than this part of them was not at its end: others have the machine's cores.
+const FULL_PART: f64 = 0.9;
 /// A node that used less than this many times its cores while it was asked for all it can do was held to them.
 const HELD_FACTOR: f64 = 1.6;
 /// The step, in capacities of one node, and the load before and after it. A request that comes alone costs a node several
@@ -47,17 +49,16 @@ pub fn scale_cpu(run: &mut Run<'_>) -> Result<()> {
     run.hold(run.args.seconds)?;
     let last = run.seen(|seen| seen.last().cloned());
     let before = busiest(first.as_ref(), last.as_ref()) / NODE_CPUS;
-    if !run.target.is_own() || busy > NODE_CPUS * HELD_FACTOR || busy == 0.0 {
+    if !is_held(run.target.is_own(), busy) {
         let why = format!("nodes are not held to {NODE_CPUS} of a core here: one used {busy:.2} of one");
-        for (what, bound) in STEP_BARS {
-            run.bars.push(Bar::not_measured(what, bound, &why));
-        }
+        no_step_bars(run, &why);
         linear::not_measured(run, &why);
         return shapes::end(run);
     }
     run.stage("three times that", Phase::During, STEP);
     run.control.set_pace(Pace::Open(one * STEP));
     let step_s = run.at_s();
+    let nodes = run.seen(|seen| seen.last().map_or(0, Look::nodes_up));
     run.until_cache(|look| look.owners() >= 3 && look.slots_moving == 0)?;
     run.hold(run.args.seconds.max(BALANCED_S_MAX))?;
     let note = format!(
@@ -66,7 +67,10 @@ pub fn scale_cpu(run: &mut Run<'_>) -> Result<()> {
         one * QUIET,
         one * STEP
     );
-    step_bars(run, step_s, &note);
+    match no_step(busy, nodes) {
+        None => step_bars(run, step_s, &note),
+        Some(why) => no_step_bars(run, &why),
+    }
     run.stage("falls again", Phase::During, QUIET);
     run.control.set_pace(quiet);
     run.until_cache(|look| look.nodes_up() <= 1)?;
@@ -75,6 +79,24 @@ pub fn scale_cpu(run: &mut Run<'_>) -> Result<()> {
     run.control.set_pace(quiet);
     run.hold(run.args.seconds)?;
     run.settle()
+}
+
+/// Whether nodes have the cores that they are meant to have and no more: one used `busy` of a core when asked for all.
+fn is_held(is_own: bool, busy: f64) -> bool {
+    is_own && busy > 0.0 && busy <= NODE_CPUS * HELD_FACTOR
+}
+
+/// Why what followed was no step to three times what one node can do.
+fn no_step(busy: f64, nodes: usize) -> Option<String> {
+    if busy < NODE_CPUS * FULL_PART {
+        let why = "what one can do is not known: it used only";
+        return Some(format!("{why} {busy:.3} of its {NODE_CPUS} cores, others have the machine's"));
+    }
+    (nodes != 1).then(|| format!("there were {nodes} nodes before the step"))
+}
+
+fn no_step_bars(run: &mut Run<'_>, why: &str) {
+    run.bars.extend(STEP_BARS.map(|(what, bound)| Bar::not_measured(what, bound, why)));
 }
 
 /// Has the scaler decide nothing, or again. Of a cache that somebody else has started nothing is changed.
@@ -173,6 +195,15 @@ mod tests {
         let times = times_after(&Seen { looks, events }, 10.0).map(|time| time.map(|time| (time * 10.0).round()));
         assert_eq!(times, [Some(7.0), Some(25.0), Some(40.0)]);
         assert_eq!(times_after(&Seen::default(), 0.0), [None; 3]);
+    }
+
+    #[test]
+    fn a_step_needs_one_node_that_was_at_its_end() {
+        assert!(is_held(true, 0.1) && is_held(true, 0.05));
+        assert!(!is_held(false, 0.1) && !is_held(true, 0.0) && !is_held(true, 0.7));
+        assert_eq!(no_step(0.099, 1), None);
+        assert!(no_step(0.05, 1).is_some_and(|why| why.contains("only 0.050 of its 0.1 cores")));
+        assert!(no_step(0.1, 2).is_some_and(|why| why.contains("2 nodes before")));
     }
 
     #[test]

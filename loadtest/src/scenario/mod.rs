@@ -30,6 +30,10 @@ use crate::verified::mix::{Choice, Draw};
 /// Open files beside the connections.
 const OPEN_FILES_SPARE: u64 = 100;
 
+/// Bytes of a value where bytes are what makes the cache grow: at four times the base rate still no more than two cores can
+/// carry from the load through the proxy to nodes and back.
+const NETWORK_VALUE_BYTES: u32 = 4_000;
+
 /// What is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
@@ -95,7 +99,7 @@ fn play(scenario: Scenario, args: &ScenarioArgs) -> Result<Report> {
         None => Target::start(&serve_options(scenario, args))?,
     };
     let sizes = args.value_bytes.clone().unwrap_or(Choice::only(match scenario {
-        Scenario::ScaleNetwork => 16_000,
+        Scenario::ScaleNetwork => NETWORK_VALUE_BYTES,
         _ => 1_000,
     }));
     let draw = args.draw.unwrap_or(match scenario {
@@ -146,7 +150,7 @@ fn serve_options(scenario: Scenario, args: &ScenarioArgs) -> Vec<String> {
         // One node serves the base rate with room, and not the peak.
         Scenario::Scale | Scenario::FlashCrowd => options.push(format!("--node-ecpu-per-second={:.0}", rate * 1.5)),
         Scenario::ScaleNetwork => {
-            let value = args.value_bytes.as_ref().map_or(16_000.0, Choice::mean);
+            let value = args.value_bytes.as_ref().map_or(f64::from(NETWORK_VALUE_BYTES), Choice::mean);
             options.push(format!("--node-network-bytes-per-second={:.0}", rate * value * 1.5));
         }
         Scenario::ScaleCpu => options.push(format!("--node-cpus={}", capacity::NODE_CPUS)),
