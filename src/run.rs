@@ -328,8 +328,9 @@ impl Accounts {
 pub(crate) fn period_report(door: Option<&Door>, period: &http::Period, prices: &PriceFile) -> Result<Report, String> {
     let door = door.ok_or(http::NO_LEDGER)?;
     let to_ms = period.to_ms.unwrap_or_else(unix_ms);
-    let (used, begins_ms) =
-        door.used(period.from_ms.unwrap_or(0), to_ms).map_err(|error: LedgerError| error.to_string())?;
+    let (used, begins_ms) = door
+        .used(period.from_ms.unwrap_or(0), to_ms, period.by.dimension())
+        .map_err(|error: LedgerError| error.to_string())?;
     let from_ms = period.from_ms.or(begins_ms).unwrap_or(to_ms);
     Ok(Report::new(CACHE, (from_ms, to_ms), &used, period.by, prices))
 }
@@ -369,6 +370,7 @@ impl Running {
             timeout_seconds: config.timeout_seconds,
             requirepass: config.requirepass.get().map(str::to_owned),
             metering: config.metering,
+            prefix_separator: config.bill_prefixes,
             tariff: Tariff::new(config.price_profile),
             node_id: identity.node_id,
             version: env!("CARGO_PKG_VERSION"),

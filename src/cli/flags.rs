@@ -66,7 +66,7 @@ impl Chosen for OfProxy {
 
 impl Chosen for OfScaler {
     fn takes(field: &str) -> bool {
-        let clients = ["resp", "memcached", "workers", "metering", "maxclients", "timeout_seconds"];
+        let clients = ["resp", "memcached", "workers", "metering", "bill_prefixes", "maxclients", "timeout_seconds"];
         let buffers = ["client_query_buffer_bytes_max", "client_output_buffer_bytes_max"];
         // All its nodes are processes of their own.
         field != "first_node" && ![&clients[..], &buffers].concat().contains(&field)

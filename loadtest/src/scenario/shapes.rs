@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use super::control;
 use super::report::{Bar, Phase, Report};
 use super::run::Run;
 use super::watch::Look;
@@ -31,7 +32,8 @@ pub fn scale(run: &mut Run<'_>) -> Result<()> {
     begin(run)?;
     memory(run)?;
     load(run)?;
-    end(run)
+    end(run)?;
+    control::beside_hogs(run)
 }
 
 /// Memory grows and shrinks, at a constant rate.
@@ -152,6 +154,9 @@ pub fn common_bars(report: &mut Report, scales: bool, compares_p99: bool, factor
             true => Bar::at_most(what, during / before, P99_FACTOR_MAX, "×").with_note(factor_note),
             false => Bar::not_measured(what, "≤ 2×", "no requests at the base rate in one of them"),
         });
+    }
+    if let Some(control) = &report.control_run {
+        bars.push(control::bar(control, during, report.p99_ms_control));
     }
     bars.append(&mut report.bars);
     report.bars = bars;

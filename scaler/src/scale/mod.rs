@@ -4,6 +4,9 @@ pub(crate) mod act;
 pub(crate) mod observe;
 pub(crate) mod status;
 
+#[cfg(test)]
+mod chain;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
