@@ -208,14 +208,17 @@ impl Import<'_> {
 /// Checks that these arguments are an effect on this key; returns them with long ones in one piece where need be.
 fn effect_args(engine: &Engine, key: Key<'_>, args: Args<'_>) -> Result<Option<swell_wire::OwnedArgs>, ImportFault> {
     let is_effect = args.opt(0).is_some_and(|name| EFFECT_COMMANDS.iter().any(|known| known.as_bytes() == name));
+    if !is_effect {
+        return Err(ImportFault::NoEffect);
+    }
     let Found::Command(command) = tables().resp.find(args) else { return Err(ImportFault::NoEffect) };
-    if !is_effect || !command.spec.arity_fits(args.len()) {
+    if !command.spec.arity_fits(args.len()) {
         return Err(ImportFault::NoEffect);
     }
     let flat = command.spec.flatten(args);
     let read = flat.as_ref().map_or(args, |flat| flat.as_args());
     let mut keys = Vec::new();
-    command.spec.hash_keys(engine, read, &mut keys).map_err(|_| ImportFault::NoEffect)?;
+    command.spec.hash_keys(engine, read, &mut keys);
     match keys.as_slice() {
         [only] if read.slice(only.arg as usize) == key.bytes => Ok(flat),
         _ => Err(ImportFault::NoEffect),
