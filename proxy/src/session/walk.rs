@@ -170,6 +170,7 @@ mod tests {
                 requirepass: None,
                 prefix_separator: None,
                 metering: true,
+                prefix_separator: None,
                 tariff: Tariff::new(Profile::Elasticache),
                 node_id: "0".repeat(40),
                 version: "1.2.3",
