@@ -168,7 +168,6 @@ mod tests {
                 output_buffer_bytes_max: 1 << 20,
                 timeout_seconds: 0,
                 requirepass: None,
-                prefix_separator: None,
                 metering: true,
                 prefix_separator: None,
                 tariff: Tariff::new(Profile::Elasticache),
