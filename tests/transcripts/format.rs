@@ -175,7 +175,12 @@ fn a_case_is_read() {
         add_line(&mut case, line, 2).unwrap();
     }
     assert_eq!(case.same_slot, ["a", "b"]);
-    assert!(case.resp3 && !case.holds_for("redis", Topology::Embedded) && case.holds_for("valkey", Topology::Remote3) && case.name == "a name");
+    assert!(
+        case.resp3
+            && !case.holds_for("redis", Topology::Embedded)
+            && case.holds_for("valkey", Topology::Remote3)
+            && case.name == "a name"
+    );
     let holds = |text, place| start_case(text, 1).holds_for("swell", place);
     assert!(holds("a @not-several", Topology::Remote1) && !holds("a @not-several", Topology::Moving3));
     assert!(!holds("a @several", Topology::Remote1) && holds("a @several", Topology::Remote3));
