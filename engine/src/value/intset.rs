@@ -17,7 +17,10 @@ impl IntSet {
         IntSetRef(&self.0)
     }
 }
-impl IntSetRef<'_> {
+impl<'a> IntSetRef<'a> {
+    pub fn validate(b: &'a [u8]) -> Result<Self, super::Malformed> {
+        Ok(IntSetRef(b))
+    }
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
