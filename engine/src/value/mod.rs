@@ -7,6 +7,7 @@ pub mod chunks;
 pub mod element;
 pub mod hash;
 pub mod intset;
+pub mod item;
 pub mod large;
 pub mod limits;
 pub mod list;
