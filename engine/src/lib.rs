@@ -23,6 +23,7 @@ pub mod spec;
 pub mod state;
 pub mod stripe;
 pub mod table;
+pub mod value;
 pub mod walk;
 
 pub use engine::{Engine, Local, Stats};
