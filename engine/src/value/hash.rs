@@ -2,7 +2,7 @@
 
 use super::listpack::{Listpack, ListpackRef};
 use super::pages::PageMap;
-use super::{Collection, Form, Kept, KeptRef, Kind, LargeBox, LargeRef};
+use super::{Collection, Form, Kept, KeptRef, Kind, LargeBox, LargeRef, distinct};
 
 /// A hash that owns its value.
 #[derive(Clone, Debug)]
@@ -79,4 +79,9 @@ impl HashRef<'_> {
             HashRef::Large(large) => large.is_empty(),
         }
     }
+}
+
+/// Whether bytes from elsewhere are a listpack of fields and values, no field twice.
+pub fn is_hash(bytes: &[u8]) -> bool {
+    ListpackRef::validate(bytes).is_ok_and(|pack| !pack.is_empty() && pack.len() % 2 == 0 && distinct(&pack, 2))
 }

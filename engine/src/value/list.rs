@@ -80,3 +80,8 @@ impl ListRef<'_> {
         }
     }
 }
+
+/// Whether bytes from elsewhere are a listpack with elements.
+pub fn is_list(bytes: &[u8]) -> bool {
+    ListpackRef::validate(bytes).is_ok_and(|pack| !pack.is_empty())
+}

@@ -171,6 +171,23 @@ pub enum KeptRef<'a> {
 pub const COMPACT_BYTES_MAX: usize = (1 << 17) - 1;
 
 impl Kept {
+    /// A compact value from bytes that came from elsewhere.
+    ///
+    /// # Errors
+    /// They are no value of this form: not whole, empty, with an element too few, a member twice, out of order.
+    pub fn checked(form: Form, bytes: &[u8]) -> Result<Kept, Malformed> {
+        let is_good = bytes.len() <= COMPACT_BYTES_MAX
+            && match form {
+                Form::ListPack => list::is_list(bytes),
+                Form::HashPack => hash::is_hash(bytes),
+                Form::SetPack => set::is_set(bytes),
+                Form::SetInts => set::is_ints(bytes),
+                Form::ZSetPack => zset::is_zset(bytes),
+                _ => false,
+            };
+        if is_good { Ok(Kept::Compact(form, bytes.to_vec())) } else { Err(Malformed) }
+    }
+
     /// Reads it.
     pub fn as_ref(&self) -> KeptRef<'_> {
         match self {
@@ -212,6 +229,12 @@ pub const fn rounded(bytes: usize) -> usize {
         1..=128 => bytes.next_multiple_of(16),
         _ => bytes.next_multiple_of((1 << (bytes - 1).ilog2()) / 4),
     }
+}
+
+/// Whether no two of every `step`-th elements are equal; for listpacks that came from elsewhere.
+fn distinct(pack: &listpack::ListpackRef<'_>, step: usize) -> bool {
+    let mut seen = std::collections::BTreeSet::new();
+    pack.iter().step_by(step).all(|element| seen.insert(element.to_vec()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::intset::{IntSet, IntSetRef};
 use super::listpack::{Listpack, ListpackRef};
 use super::pages::PageMap;
-use super::{Collection, Form, Kept, KeptRef, Kind, LargeBox, LargeRef};
+use super::{Collection, Form, Kept, KeptRef, Kind, LargeBox, LargeRef, distinct};
 
 /// A set that owns its value.
 #[derive(Clone, Debug)]
@@ -88,4 +88,14 @@ impl SetRef<'_> {
             SetRef::Large(large) => large.is_empty(),
         }
     }
+}
+
+/// Whether bytes from elsewhere are a listpack of members, none twice.
+pub fn is_set(bytes: &[u8]) -> bool {
+    ListpackRef::validate(bytes).is_ok_and(|pack| !pack.is_empty() && distinct(&pack, 1))
+}
+
+/// Whether bytes from elsewhere are an intset.
+pub fn is_ints(bytes: &[u8]) -> bool {
+    IntSetRef::validate(bytes).is_ok_and(|ints| !ints.is_empty())
 }

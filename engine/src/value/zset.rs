@@ -1,8 +1,10 @@
 //! Sorted sets: members with scores, in a listpack (member, score, member, …) by rank, or in a tree.
 
+use crate::number::parse_f64;
+
 use super::listpack::{Listpack, ListpackRef};
 use super::ranked::Ranked;
-use super::{Collection, Form, Kept, KeptRef, Kind, LargeBox, LargeRef};
+use super::{Collection, Form, Kept, KeptRef, Kind, LargeBox, LargeRef, distinct};
 
 /// A sorted set that owns its value.
 #[derive(Clone, Debug)]
@@ -79,4 +81,23 @@ impl ZSetRef<'_> {
             ZSetRef::Large(large) => large.is_empty(),
         }
     }
+}
+
+/// Whether bytes from elsewhere are a listpack of members and scores by rank, no member twice.
+pub fn is_zset(bytes: &[u8]) -> bool {
+    let Ok(pack) = ListpackRef::validate(bytes) else { return false };
+    if pack.is_empty() || pack.len() % 2 != 0 || !distinct(&pack, 2) {
+        return false;
+    }
+    let mut last: Option<(f64, Vec<u8>)> = None;
+    let mut elements = pack.iter();
+    while let (Some(member), Some(score)) = (elements.next(), elements.next()) {
+        let Some(score) = parse_f64(&score.to_vec()) else { return false };
+        let next = (score, member.to_vec());
+        if last.is_some_and(|(score, member)| score > next.0 || score == next.0 && member >= next.1) {
+            return false;
+        }
+        last = Some(next);
+    }
+    true
 }
