@@ -32,6 +32,14 @@ impl Exec<'_> {
         self.find(key).map(EntryPtr::view)
     }
 
+    /// Looks a key up without a trace and without removing what has expired, so that several values can be read side by
+    /// side.
+    #[inline]
+    pub fn look(&self, key: Key<'_>) -> Option<Entry<'_>> {
+        let (_, entry) = self.position(key)?;
+        entry.expire_at_ms().is_none_or(|at| at >= self.now_ms).then(|| entry.view())
+    }
+
     /// Counts a keyspace hit or miss for a body that used `peek`.
     pub fn count_lookup(&mut self, hit: bool) {
         if hit {

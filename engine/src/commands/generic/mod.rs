@@ -3,7 +3,7 @@
 mod copy;
 mod del;
 mod exists;
-mod expire;
+pub(super) mod expire;
 mod keys;
 mod object;
 mod persist;

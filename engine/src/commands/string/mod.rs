@@ -9,7 +9,7 @@ mod getrange;
 mod getset;
 mod incr;
 mod incrbyfloat;
-mod long_double;
+pub(super) mod long_double;
 mod mget;
 mod mset;
 mod set;
