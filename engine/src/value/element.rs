@@ -321,14 +321,14 @@ fn encode_string_head(len: usize, to: &mut [u8]) -> usize {
     string_head_bytes(len)
 }
 
-/// Bytes of the repeated length. The limits are Valkey's, which leave the largest number of each width unused.
+/// Bytes of the repeated length: the fewest that hold it, as in Valkey. (Redis 7 takes one more at each limit.)
 #[inline]
 fn backlen_bytes(inner: usize) -> usize {
     match inner {
         0..=127 => 1,
-        128..16_383 => 2,
-        16_383..2_097_151 => 3,
-        2_097_151..268_435_455 => 4,
+        128..=16_383 => 2,
+        16_384..=2_097_151 => 3,
+        2_097_152..=268_435_455 => 4,
         _ => 5,
     }
 }
