@@ -9,13 +9,12 @@ use super::ziplist::{zipmap, ziplist};
 use super::{BadPayload, Restored, kinds, stream};
 use crate::key::Hasher;
 use crate::number::{parse_f64, parse_i64};
-use crate::value::chunks::Chunks;
+use crate::value::chunks::{Chunks, Fill};
 use crate::value::intset::{IntSet, IntSetRef};
-use crate::value::list::List;
 use crate::value::listpack::{Listpack, ListpackRef};
 use crate::value::pages::PageMap;
 use crate::value::ranked::Ranked;
-use crate::value::{Collection, Form, Kept, LargeBox, Limits};
+use crate::value::{Form, Kept, LargeBox, Limits};
 
 type Bytes<'a> = Cow<'a, [u8]>;
 
@@ -139,12 +138,19 @@ fn quicklist(reader: &mut Reader<'_>, limits: &Limits) -> Result<Kept, BadPayloa
     list(elements, limits)
 }
 
+/// Goes through the large form, which says how much fits a node.
 fn list(elements: Vec<Bytes<'_>>, limits: &Limits) -> Result<Kept, BadPayload> {
-    let mut list = List::empty();
+    let (mut list, fill) = (Chunks::default(), Fill::new(limits.list_size));
     for element in &elements {
-        with_arg(element, |arg| list.push_back(arg.into(), limits));
+        with_arg(element, |arg| list.push_back(arg.into(), &fill));
     }
-    if elements.is_empty() { Err(BadPayload::Format) } else { Ok(list.into_kept()) }
+    if list.is_empty() {
+        return Err(BadPayload::Format);
+    }
+    let Some((run, count)) = list.only_run() else { return Ok(Kept::Large(LargeBox::List(Box::new(list)))) };
+    let mut pack = Listpack::new();
+    pack.push_run(run, count);
+    Ok(Kept::Compact(Form::ListPack, pack.into_bytes()))
 }
 
 fn ints(bytes: &[u8], hasher: &Hasher, limits: &Limits) -> Result<Kept, BadPayload> {

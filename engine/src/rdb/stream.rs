@@ -3,9 +3,7 @@
 use super::read::Reader;
 use super::write::{length, string};
 use super::{BadPayload, kinds};
-use crate::value::stream::group::{Group, Nack};
-use crate::value::stream::id::StreamId;
-use crate::value::stream::{Stream, StreamMeta};
+use crate::value::stream::{Group, Nack, Stream, StreamId, StreamMeta};
 
 /// Entries read by a group of which that is not known.
 const UNKNOWN_READ: u64 = u64::MAX;

@@ -5,15 +5,12 @@ use swell_wire::Segments;
 use super::kinds;
 use crate::entry::{Content, Entry, Value};
 use crate::number::parse_i64;
-use crate::value::chunks::Chunks;
-use crate::value::item::Item;
+use crate::value::chunks::{Chunks, NodeRef};
 use crate::value::listpack::Listpack;
 use crate::value::pages::PageMap;
 use crate::value::ranked::Ranked;
 use crate::value::{Form, KeptRef, LargeRef};
 
-/// Bytes after which a list's node is closed.
-const NODE_BYTES: usize = 8 * 1024 - 64;
 /// Strings up to this length are written as integers where they are one (Redis: `rdbTryIntegerEncoding`).
 const INTEGER_TEXT_BYTES_MAX: usize = 11;
 
@@ -110,40 +107,26 @@ fn compact(form: Form, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// A quicklist: listpacks of about 8 KiB, long elements as nodes of their own.
+/// A quicklist, node by node.
 fn chunks(list: &Chunks, out: &mut Vec<u8>) {
     out.push(kinds::LIST_QUICKLIST_2);
-    let (mut nodes, mut count) = (Vec::new(), 0u64);
-    let mut pack = Listpack::new();
-    let mut close = |pack: &mut Listpack, nodes: &mut Vec<u8>| {
-        if !pack.view().is_empty() {
-            let bytes = std::mem::take(pack).into_bytes();
-            length(kinds::NODE_PACKED, nodes);
-            length(bytes.len() as u64, nodes);
-            nodes.extend_from_slice(&bytes);
-            count += 1;
-        }
-    };
-    let mut plain = 0;
-    for item in list.iter() {
-        match item {
-            Item::Short(element) => {
-                pack.push_back(element);
-                if pack.view().bytes().len() >= NODE_BYTES {
-                    close(&mut pack, &mut nodes);
-                }
+    length(list.nodes_len() as u64, out);
+    for node in list.nodes() {
+        match node {
+            NodeRef::Run(run, count) => {
+                let mut pack = Listpack::new();
+                pack.push_run(run, count);
+                let bytes = pack.into_bytes();
+                length(kinds::NODE_PACKED, out);
+                length(bytes.len() as u64, out);
+                out.extend_from_slice(&bytes);
             }
-            Item::Long(segments) => {
-                close(&mut pack, &mut nodes);
-                length(kinds::NODE_PLAIN, &mut nodes);
-                long_string(segments, &mut nodes);
-                plain += 1;
+            NodeRef::Long(segments) => {
+                length(kinds::NODE_PLAIN, out);
+                long_string(segments, out);
             }
         }
     }
-    close(&mut pack, &mut nodes);
-    length(count + plain, out);
-    out.append(&mut nodes);
 }
 
 fn pages_of_hash(hash: &PageMap, out: &mut Vec<u8>) {

@@ -23,6 +23,10 @@ const PIECE_BITS: u32 = 20;
 const SLOT_BITS: u32 = 20;
 
 impl Large for PageMap {
+    fn elements(&self) -> usize {
+        self.len()
+    }
+
     fn heap_bytes(&self) -> usize {
         PageMap::heap_bytes(self)
     }

@@ -20,6 +20,7 @@ use super::rounded;
 
 pub use claim::{Claim, Claimed, Sweep};
 pub use group::{Consumer, Group, Nack};
+pub use kept::StreamMeta;
 pub use id::{AskedId, ID_TEXT_BYTES_MAX, INVALID_ID, StreamId};
 pub use node::EntryView;
 pub use ordered::Range;
@@ -28,6 +29,7 @@ pub use trim::{Trim, Until};
 mod claim;
 mod group;
 mod id;
+mod kept;
 mod lag;
 mod node;
 mod ordered;
