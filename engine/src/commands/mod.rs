@@ -7,6 +7,7 @@ mod grammar;
 pub mod memcached;
 pub mod options;
 pub mod server;
+pub mod stream;
 pub mod string;
 pub mod table;
 pub mod transactions;

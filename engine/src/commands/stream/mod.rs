@@ -18,12 +18,12 @@ mod xreadgroup;
 mod xsetid;
 mod xtrim;
 
-use swell_wire::{Args, Out};
+use swell_wire::{Args, Out, OwnedArgs};
 
 use crate::error::Fault;
-use crate::exec::{Change, Missing};
+use crate::exec::{Change, Missing, Tools};
 use crate::spec::Spec;
-use crate::value::stream::{ID_TEXT_BYTES_MAX, StreamId};
+use crate::value::stream::{ID_TEXT_BYTES_MAX, NodeLimits, StreamId};
 
 /// No more of a subcommand is quoted in an error.
 const QUOTED_BYTES_MAX: usize = 128;
@@ -56,6 +56,16 @@ pub static SPECS: &[&Spec] = &[
     &xsetid::XSETID,
     &xtrim::XTRIM,
 ];
+
+/// How much goes into a node.
+fn node_limits(tools: &Tools) -> NodeLimits {
+    NodeLimits { bytes: tools.limits.stream_node_bytes, entries: tools.limits.stream_node_entries as u64 }
+}
+
+/// A change that is told by its effect, if somebody follows.
+fn told(tools: &Tools, effect: impl FnOnce() -> OwnedArgs) -> Change {
+    if tools.followed { Change::Effect(effect()) } else { Change::Whole }
+}
 
 /// Answers an ID.
 fn bulk_id(out: &mut Out, id: StreamId) {

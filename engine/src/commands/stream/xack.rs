@@ -21,9 +21,11 @@ pub static XACK: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "update"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY,
+    arguments: &[
+        KEY,
         plain_arg("group", ArgKind::String),
-        ArgDoc { multiple: true, ..plain_arg("id", ArgKind::String) }],
+        ArgDoc { multiple: true, ..plain_arg("id", ArgKind::String) },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(xack),
@@ -31,7 +33,7 @@ pub static XACK: Spec = Spec {
 
 /// A missing key or group is told before a malformed ID.
 fn xack(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let acknowledged = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Stream, _| {
+    let acknowledged = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, _| {
         if stream.group(args.slice(2)).is_none() {
             return Ok((0, Change::None));
         }

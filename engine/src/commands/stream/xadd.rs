@@ -3,7 +3,7 @@
 use swell_wire::{Args, Out, OwnedArgs};
 
 use super::xtrim::{Options, push_exact};
-use super::{Change, Missing, bulk_id};
+use super::{Change, Missing, bulk_id, node_limits};
 use crate::commands::grammar::{KEY, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
@@ -20,14 +20,54 @@ pub static XADD: Spec = Spec {
     arity: -5,
     flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
     acl: Acl::WRITE.and(Acl::STREAM).and(Acl::FAST),
-    keys: &[KeySpec { notes: "UPDATE instead of INSERT because of the optional trimming feature", access: Access::Write, flags: &["RW", "update"], begin: Begin::Index(1), find: Find::Range { last: 0, step: 1 } }],
+    keys: &[KeySpec {
+        notes: "UPDATE instead of INSERT because of the optional trimming feature",
+        access: Access::Write,
+        flags: &["RW", "update"],
+        begin: Begin::Index(1),
+        find: Find::Range { last: 0, step: 1 },
+    }],
     spread: Spread::One,
     tips: &["nondeterministic_output"],
-    arguments: &[KEY,
+    arguments: &[
+        KEY,
         ArgDoc { token: "NOMKSTREAM", since: "6.2.0", optional: true, ..plain_arg("nomkstream", ArgKind::PureToken) },
-        ArgDoc { optional: true, arguments: &[ArgDoc { arguments: &[ArgDoc { token: "MAXLEN", ..plain_arg("maxlen", ArgKind::PureToken) }, ArgDoc { token: "MINID", since: "6.2.0", ..plain_arg("minid", ArgKind::PureToken) }], ..plain_arg("strategy", ArgKind::OneOf) }, ArgDoc { optional: true, arguments: &[ArgDoc { token: "=", ..plain_arg("equal", ArgKind::PureToken) }, ArgDoc { token: "~", ..plain_arg("approximately", ArgKind::PureToken) }], ..plain_arg("operator", ArgKind::OneOf) }, plain_arg("threshold", ArgKind::String), ArgDoc { token: "LIMIT", since: "6.2.0", optional: true, ..plain_arg("count", ArgKind::Integer) }], ..plain_arg("trim", ArgKind::Block) },
-        ArgDoc { arguments: &[ArgDoc { token: "*", ..plain_arg("auto-id", ArgKind::PureToken) }, plain_arg("id", ArgKind::String)], ..plain_arg("id-selector", ArgKind::OneOf) },
-        ArgDoc { multiple: true, arguments: &[plain_arg("field", ArgKind::String), plain_arg("value", ArgKind::String)], ..plain_arg("data", ArgKind::Block) }],
+        ArgDoc {
+            optional: true,
+            arguments: &[
+                ArgDoc {
+                    arguments: &[
+                        ArgDoc { token: "MAXLEN", ..plain_arg("maxlen", ArgKind::PureToken) },
+                        ArgDoc { token: "MINID", since: "6.2.0", ..plain_arg("minid", ArgKind::PureToken) },
+                    ],
+                    ..plain_arg("strategy", ArgKind::OneOf)
+                },
+                ArgDoc {
+                    optional: true,
+                    arguments: &[
+                        ArgDoc { token: "=", ..plain_arg("equal", ArgKind::PureToken) },
+                        ArgDoc { token: "~", ..plain_arg("approximately", ArgKind::PureToken) },
+                    ],
+                    ..plain_arg("operator", ArgKind::OneOf)
+                },
+                plain_arg("threshold", ArgKind::String),
+                ArgDoc { token: "LIMIT", since: "6.2.0", optional: true, ..plain_arg("count", ArgKind::Integer) },
+            ],
+            ..plain_arg("trim", ArgKind::Block)
+        },
+        ArgDoc {
+            arguments: &[
+                ArgDoc { token: "*", ..plain_arg("auto-id", ArgKind::PureToken) },
+                plain_arg("id", ArgKind::String),
+            ],
+            ..plain_arg("id-selector", ArgKind::OneOf)
+        },
+        ArgDoc {
+            multiple: true,
+            arguments: &[plain_arg("field", ArgKind::String), plain_arg("value", ArgKind::String)],
+            ..plain_arg("data", ArgKind::Block)
+        },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(xadd),
@@ -51,17 +91,18 @@ fn xadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         return Err(Fault::say("ERR The ID specified in XADD must be greater than 0-0"));
     }
     let missing = if options.no_mkstream { Missing::Skip } else { Missing::Create };
-    let added = cx.edit(cx.key(args, 0), missing, |stream: &mut Stream, tools| {
+    let added = cx.edit(cx.key(args, 0), missing, |stream: &mut Box<Stream>, tools| {
         let id = stream.log().new_id(asked, tools.now_ms)?;
         if fields.payload_bytes() > ENTRY_BYTES_MAX {
             return Err(Fault::say("ERR Elements are too large to be stored"));
         }
         let log = stream.log_mut();
-        log.append(id, fields, tools.limits.stream_node);
-        let trim = options.trim_within(tools.limits.stream_node);
+        log.append(id, fields, node_limits(tools));
+        let trim = options.trim_within(node_limits(tools));
         let trimmed = trim.map_or(0, |trim| log.trim(trim));
         let approximate = trim.filter(|trim| trim.approximate);
         let change = match (asked, approximate) {
+            _ if !tools.followed => Change::Whole,
             (AskedId::Given(_), None) => Change::Verbatim,
             (_, None) => Change::Effect(effect(args, id, trim.map(|trim| trim.until), fields)),
             (_, Some(trim)) => Change::Effect(effect(args, id, Some(log.trimmed_until(trim.until)), fields)),

@@ -3,7 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::effect::{self, Touched};
-use super::{Change, Missing, bulk_id, heads, no_group};
+use super::{Missing, bulk_id, heads, no_group, told};
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -25,13 +25,15 @@ pub static XAUTOCLAIM: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "delete"])],
     spread: Spread::One,
     tips: &["nondeterministic_output"],
-    arguments: &[KEY,
+    arguments: &[
+        KEY,
         plain_arg("group", ArgKind::String),
         plain_arg("consumer", ArgKind::String),
         plain_arg("min-idle-time", ArgKind::String),
         plain_arg("start", ArgKind::String),
         ArgDoc { token: "COUNT", optional: true, ..plain_arg("count", ArgKind::Integer) },
-        ArgDoc { token: "JUSTID", optional: true, ..plain_arg("justid", ArgKind::PureToken) }],
+        ArgDoc { token: "JUSTID", optional: true, ..plain_arg("justid", ArgKind::PureToken) },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(xautoclaim),
@@ -55,16 +57,15 @@ fn xautoclaim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let asked = Asked::parse(args)?;
     let (key, now_ms) = (cx.key(args, 0), cx.now_ms());
     let no_group = || no_group(args.slice(1), args.slice(2), "");
-    let visited = cx.edit(key, Missing::Skip, |stream: &mut Stream, _| {
+    let visited = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, tools| {
         let done = stream.edit_group(args.slice(2), |log, group| {
             let (consumer, _) = group.find_or_add(args.slice(3), now_ms);
             group.saw(consumer, now_ms);
             let claim = asked.claim(consumer, now_ms);
             let (sweep, touched) = sweep(log, group, &asked, &claim, out);
-            (sweep.visited, effect::of_claim(args, group, &claim, &touched))
+            (sweep.visited, told(tools, || effect::of_claim(args, group, &claim, &touched)))
         });
-        let (visited, effect) = done.ok_or_else(no_group)?;
-        Ok((visited, Change::Effect(effect)))
+        done.ok_or_else(no_group)
     })?;
     cx.work(visited.ok_or_else(no_group)?.saturating_sub(1));
     Ok(())

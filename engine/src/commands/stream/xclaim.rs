@@ -3,7 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::effect::{self, Touched};
-use super::{Change, Missing, bulk_id, heads, no_group};
+use super::{Missing, bulk_id, heads, no_group, told};
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -25,7 +25,8 @@ pub static XCLAIM: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "update"])],
     spread: Spread::One,
     tips: &["nondeterministic_output"],
-    arguments: &[KEY,
+    arguments: &[
+        KEY,
         plain_arg("group", ArgKind::String),
         plain_arg("consumer", ArgKind::String),
         plain_arg("min-idle-time", ArgKind::String),
@@ -35,7 +36,8 @@ pub static XCLAIM: Spec = Spec {
         ArgDoc { token: "RETRYCOUNT", optional: true, ..plain_arg("count", ArgKind::Integer) },
         ArgDoc { token: "FORCE", optional: true, ..plain_arg("force", ArgKind::PureToken) },
         ArgDoc { token: "JUSTID", optional: true, ..plain_arg("justid", ArgKind::PureToken) },
-        ArgDoc { token: "LASTID", optional: true, ..plain_arg("lastid", ArgKind::String) }],
+        ArgDoc { token: "LASTID", optional: true, ..plain_arg("lastid", ArgKind::String) },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(xclaim),
@@ -65,7 +67,7 @@ struct Replayed {
 fn xclaim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let (key, now_ms) = (cx.key(args, 0), cx.now_ms());
     let no_group = || no_group(args.slice(1), args.slice(2), "");
-    let visited = cx.edit(key, Missing::Skip, |stream: &mut Stream, _| {
+    let visited = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, tools| {
         if stream.group(args.slice(2)).is_none() {
             return Err(no_group());
         }
@@ -77,9 +79,9 @@ fn xclaim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             let claim = options.begin(group, args.slice(3), min_idle, now_ms);
             let touched = claim_all(log, group, &ids, &claim, out);
             options.replayed.finish(group, &claim);
-            effect::of_claim(args, group, &claim, &touched)
+            told(tools, || effect::of_claim(args, group, &claim, &touched))
         });
-        Ok((ids.len(), Change::Effect(effect.ok_or_else(no_group)?)))
+        Ok((ids.len(), effect.ok_or_else(no_group)?))
     })?;
     cx.work(visited.ok_or_else(no_group)?.saturating_sub(1) as u64);
     Ok(())

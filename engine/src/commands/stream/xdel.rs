@@ -21,8 +21,7 @@ pub static XDEL: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "delete"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY,
-        ArgDoc { multiple: true, ..plain_arg("id", ArgKind::String) }],
+    arguments: &[KEY, ArgDoc { multiple: true, ..plain_arg("id", ArgKind::String) }],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(xdel),
@@ -30,7 +29,7 @@ pub static XDEL: Spec = Spec {
 
 /// A missing key is told before a malformed ID.
 fn xdel(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let deleted = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Stream, _| {
+    let deleted = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, _| {
         let ids = ids(args, 2)?;
         let deleted = ids.iter().filter(|id| stream.log_mut().delete(**id)).count();
         Ok((deleted, if deleted > 0 { Change::Verbatim } else { Change::None }))

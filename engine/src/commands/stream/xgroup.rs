@@ -1,6 +1,6 @@
 //! XGROUP CREATE, CREATECONSUMER, DELCONSUMER, DESTROY, HELP, SETID: managing consumer groups.
 
-use swell_wire::{Args, OwnedArgs, Out};
+use swell_wire::{Args, Out, OwnedArgs};
 
 use super::{Change, Missing};
 use crate::commands::grammar::{KEY, keys_at, plain_arg};
@@ -69,11 +69,19 @@ pub static CREATE: Spec = Spec {
     keys: &[keys_at(2, 0, Access::Write, &["RW", "insert"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY,
+    arguments: &[
+        KEY,
         plain_arg("group", ArgKind::String),
-        ArgDoc { arguments: &[plain_arg("id", ArgKind::String), ArgDoc { token: "$", ..plain_arg("new-id", ArgKind::PureToken) }], ..plain_arg("id-selector", ArgKind::OneOf) },
+        ArgDoc {
+            arguments: &[
+                plain_arg("id", ArgKind::String),
+                ArgDoc { token: "$", ..plain_arg("new-id", ArgKind::PureToken) },
+            ],
+            ..plain_arg("id-selector", ArgKind::OneOf)
+        },
         ArgDoc { token: "MKSTREAM", optional: true, ..plain_arg("mkstream", ArgKind::PureToken) },
-        ArgDoc { token: "ENTRIESREAD", optional: true, ..plain_arg("entriesread", ArgKind::Integer) }],
+        ArgDoc { token: "ENTRIESREAD", optional: true, ..plain_arg("entriesread", ArgKind::Integer) },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(create),
@@ -92,9 +100,7 @@ pub static CREATECONSUMER: Spec = Spec {
     keys: &[keys_at(2, 0, Access::Write, &["RW", "insert"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY,
-        plain_arg("group", ArgKind::String),
-        plain_arg("consumer", ArgKind::String)],
+    arguments: &[KEY, plain_arg("group", ArgKind::String), plain_arg("consumer", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(createconsumer),
@@ -113,9 +119,7 @@ pub static DELCONSUMER: Spec = Spec {
     keys: &[keys_at(2, 0, Access::Write, &["RW", "delete"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY,
-        plain_arg("group", ArgKind::String),
-        plain_arg("consumer", ArgKind::String)],
+    arguments: &[KEY, plain_arg("group", ArgKind::String), plain_arg("consumer", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(delconsumer),
@@ -134,8 +138,7 @@ pub static DESTROY: Spec = Spec {
     keys: &[keys_at(2, 0, Access::Write, &["RW", "delete"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY,
-        plain_arg("group", ArgKind::String)],
+    arguments: &[KEY, plain_arg("group", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(destroy),
@@ -173,10 +176,18 @@ pub static SETID: Spec = Spec {
     keys: &[keys_at(2, 0, Access::Write, &["RW", "update"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY,
+    arguments: &[
+        KEY,
         plain_arg("group", ArgKind::String),
-        ArgDoc { arguments: &[plain_arg("id", ArgKind::String), ArgDoc { token: "$", ..plain_arg("new-id", ArgKind::PureToken) }], ..plain_arg("id-selector", ArgKind::OneOf) },
-        ArgDoc { token: "ENTRIESREAD", optional: true, ..plain_arg("entriesread", ArgKind::Integer) }],
+        ArgDoc {
+            arguments: &[
+                plain_arg("id", ArgKind::String),
+                ArgDoc { token: "$", ..plain_arg("new-id", ArgKind::PureToken) },
+            ],
+            ..plain_arg("id-selector", ArgKind::OneOf)
+        },
+        ArgDoc { token: "ENTRIESREAD", optional: true, ..plain_arg("entriesread", ArgKind::Integer) },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(setid),
@@ -203,7 +214,7 @@ fn create(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     if !options.mkstream && cx.peek(key).is_none() {
         return Err(NO_KEY);
     }
-    cx.edit(key, Missing::Create, |stream: &mut Stream, _| {
+    cx.edit(key, Missing::Create, |stream: &mut Box<Stream>, _| {
         let last_id = ReadTo::parse(args.slice(4), StreamId::parse)?.id(stream);
         if !stream.add_group(name, ConsumerGroup::new(last_id, options.entries_read)) {
             return Err(Fault::say("BUSYGROUP Consumer Group name already exists"));
@@ -237,7 +248,7 @@ fn setid(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 
 /// Where a key is missing, that is told as for the others.
 fn destroy(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let destroyed = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Stream, _| {
+    let destroyed = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, _| {
         let pending = stream.group(args.slice(3)).map_or(0, ConsumerGroup::pending_len);
         let was_there = stream.remove_group(args.slice(3));
         Ok(((was_there, pending), if was_there { Change::Verbatim } else { Change::None }))
@@ -321,7 +332,7 @@ fn edit<R>(
     args: Args<'_>,
     change: impl FnOnce(&mut Stream) -> Result<(R, Change), Fault>,
 ) -> Result<R, Fault> {
-    let edited = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Stream, _| {
+    let edited = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, _| {
         if stream.group(args.slice(3)).is_none() {
             return Err(no_group(args));
         }

@@ -28,8 +28,17 @@ pub static STREAM: Spec = Spec {
     keys: &[keys_at(2, 0, Access::Read, &["RO", "access"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY,
-        ArgDoc { optional: true, arguments: &[ArgDoc { token: "FULL", ..plain_arg("full", ArgKind::PureToken) }, ArgDoc { token: "COUNT", optional: true, ..plain_arg("count", ArgKind::Integer) }], ..plain_arg("full-block", ArgKind::Block) }],
+    arguments: &[
+        KEY,
+        ArgDoc {
+            optional: true,
+            arguments: &[
+                ArgDoc { token: "FULL", ..plain_arg("full", ArgKind::PureToken) },
+                ArgDoc { token: "COUNT", optional: true, ..plain_arg("count", ArgKind::Integer) },
+            ],
+            ..plain_arg("full-block", ArgKind::Block)
+        },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(stream),

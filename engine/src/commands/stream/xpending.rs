@@ -24,9 +24,26 @@ pub static XPENDING: Spec = Spec {
     keys: &[one_key(Access::Read, &["RO", "access"])],
     spread: Spread::One,
     tips: &["nondeterministic_output"],
-    arguments: &[KEY,
+    arguments: &[
+        KEY,
         plain_arg("group", ArgKind::String),
-        ArgDoc { optional: true, arguments: &[ArgDoc { token: "IDLE", since: "6.2.0", optional: true, ..plain_arg("min-idle-time", ArgKind::Integer) }, plain_arg("start", ArgKind::String), plain_arg("end", ArgKind::String), plain_arg("count", ArgKind::Integer), ArgDoc { optional: true, ..plain_arg("consumer", ArgKind::String) }], ..plain_arg("filters", ArgKind::Block) }],
+        ArgDoc {
+            optional: true,
+            arguments: &[
+                ArgDoc {
+                    token: "IDLE",
+                    since: "6.2.0",
+                    optional: true,
+                    ..plain_arg("min-idle-time", ArgKind::Integer)
+                },
+                plain_arg("start", ArgKind::String),
+                plain_arg("end", ArgKind::String),
+                plain_arg("count", ArgKind::Integer),
+                ArgDoc { optional: true, ..plain_arg("consumer", ArgKind::String) },
+            ],
+            ..plain_arg("filters", ArgKind::Block)
+        },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(xpending),

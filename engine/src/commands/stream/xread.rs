@@ -21,16 +21,34 @@ pub static XREAD: Spec = Spec {
     arity: -4,
     flags: Flags::READONLY.and(Flags::BLOCKING).and(Flags::MOVABLEKEYS),
     acl: Acl::READ.and(Acl::STREAM).and(Acl::SLOW).and(Acl::BLOCKING),
-    keys: &[KeySpec { notes: "", access: Access::Read, flags: &["RO", "access"], begin: Begin::Keyword { word: "STREAMS", from: 1 }, find: Find::Range { last: -1, step: 1, limit: 2 } }],
+    keys: &[KeySpec {
+        notes: "",
+        access: Access::Read,
+        flags: &["RO", "access"],
+        begin: Begin::Option { word: "STREAMS", from: 1, takes: OPTIONS, shown: true },
+        find: Find::Part { of: 2, step: 1 },
+    }],
     spread: Spread::Gather,
     tips: &[],
-    arguments: &[ArgDoc { token: "COUNT", optional: true, ..plain_arg("count", ArgKind::Integer) },
+    arguments: &[
+        ArgDoc { token: "COUNT", optional: true, ..plain_arg("count", ArgKind::Integer) },
         ArgDoc { token: "BLOCK", optional: true, ..plain_arg("milliseconds", ArgKind::Integer) },
-        ArgDoc { token: "STREAMS", arguments: &[ArgDoc { multiple: true, ..KEY }, ArgDoc { multiple: true, ..plain_arg("id", ArgKind::String) }], ..plain_arg("streams", ArgKind::Block) }],
+        ArgDoc {
+            token: "STREAMS",
+            arguments: &[
+                ArgDoc { multiple: true, ..KEY },
+                ArgDoc { multiple: true, ..plain_arg("id", ArgKind::String) },
+            ],
+            ..plain_arg("streams", ArgKind::Block)
+        },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(xread),
 };
+
+/// How many arguments options take; behind STREAMS there are no more options.
+pub(super) const OPTIONS: &[(&str, usize)] = &[("BLOCK", 1), ("COUNT", 1), ("GROUP", 2), ("STREAMS", usize::MAX / 2)];
 
 /// The options before the keys.
 pub(super) struct Options<'a> {
@@ -54,6 +72,7 @@ pub(super) struct Streams {
 /// Waiting for entries is to come: until then a BLOCK answers as if its time were up.
 fn xread(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let options = Options::parse(args, false)?;
+    options.check_keys(cx, args)?;
     let mut after = Vec::with_capacity(options.keys);
     for index in 0..options.keys {
         after.push(id_to_read_after(cx, args, &options, index)?);
@@ -86,6 +105,15 @@ impl<'a> Options<'a> {
             return Err(Fault::say("ERR Missing GROUP option for XREADGROUP"));
         }
         Ok(options)
+    }
+
+    /// Refuses a call whose keys were not found where they are: a group that is named like an option.
+    ///
+    /// # Errors
+    /// Syntax.
+    pub fn check_keys(&self, cx: &Exec<'_>, args: Args<'a>) -> Result<(), Fault> {
+        let found = |index| cx.key(args, index).bytes == args.slice(self.keys_at + index);
+        if cx.keys_len() == self.keys && (0..self.keys).all(found) { Ok(()) } else { Err(Fault::Syntax) }
     }
 
     /// The key's ID argument.
@@ -207,7 +235,5 @@ fn unbalanced(is_group: bool) -> Fault {
 }
 
 fn not_for_xread(option: &'static str) -> Fault {
-    Fault::Other(
-        format!("ERR The {option} option is only supported by XREADGROUP. You called XREAD instead.").into(),
-    )
+    Fault::Other(format!("ERR The {option} option is only supported by XREADGROUP. You called XREAD instead.").into())
 }

@@ -1,13 +1,13 @@
 //! XREADGROUP: entries are delivered to a consumer of a group, or shown to it again.
 
-use swell_wire::{Args, OwnedArgs, Out};
+use swell_wire::{Args, Out};
 
 use super::effect::{self, Read, Touched};
-use super::xread::{Options, Streams};
-use super::{Change, Missing, heads, no_group};
+use super::xread::{OPTIONS, Options, Streams};
+use super::{Change, Missing, heads, no_group, told};
 use crate::commands::grammar::{KEY, plain_arg};
 use crate::error::Fault;
-use crate::exec::{Exec, Reply};
+use crate::exec::{Exec, Reply, Tools};
 use crate::spec::*;
 use crate::value::stream::{Group as ConsumerGroup, Log, Stream, StreamId};
 
@@ -21,14 +21,33 @@ pub static XREADGROUP: Spec = Spec {
     arity: -7,
     flags: Flags::WRITE.and(Flags::BLOCKING).and(Flags::MOVABLEKEYS),
     acl: Acl::WRITE.and(Acl::STREAM).and(Acl::SLOW).and(Acl::BLOCKING),
-    keys: &[KeySpec { notes: "", access: Access::Write, flags: &["RO", "access"], begin: Begin::Keyword { word: "STREAMS", from: 4 }, find: Find::Range { last: -1, step: 1, limit: 2 } }],
+    keys: &[KeySpec {
+        notes: "",
+        access: Access::Write,
+        flags: &["RO", "access"],
+        begin: Begin::Option { word: "STREAMS", from: 4, takes: OPTIONS, shown: true },
+        find: Find::Part { of: 2, step: 1 },
+    }],
     spread: Spread::Gather,
     tips: &[],
-    arguments: &[ArgDoc { token: "GROUP", arguments: &[plain_arg("group", ArgKind::String), plain_arg("consumer", ArgKind::String)], ..plain_arg("group-block", ArgKind::Block) },
+    arguments: &[
+        ArgDoc {
+            token: "GROUP",
+            arguments: &[plain_arg("group", ArgKind::String), plain_arg("consumer", ArgKind::String)],
+            ..plain_arg("group-block", ArgKind::Block)
+        },
         ArgDoc { token: "COUNT", optional: true, ..plain_arg("count", ArgKind::Integer) },
         ArgDoc { token: "BLOCK", optional: true, ..plain_arg("milliseconds", ArgKind::Integer) },
         ArgDoc { token: "NOACK", optional: true, ..plain_arg("noack", ArgKind::PureToken) },
-        ArgDoc { token: "STREAMS", arguments: &[ArgDoc { multiple: true, ..KEY }, ArgDoc { multiple: true, ..plain_arg("id", ArgKind::String) }], ..plain_arg("streams", ArgKind::Block) }],
+        ArgDoc {
+            token: "STREAMS",
+            arguments: &[
+                ArgDoc { multiple: true, ..KEY },
+                ArgDoc { multiple: true, ..plain_arg("id", ArgKind::String) },
+            ],
+            ..plain_arg("streams", ArgKind::Block)
+        },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(xreadgroup),
@@ -48,22 +67,21 @@ enum From {
 fn xreadgroup(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let options = Options::parse(args, true)?;
     let Some((group, consumer)) = options.group else { return Err(Fault::Syntax) };
+    options.check_keys(cx, args)?;
     let mut from = Vec::with_capacity(options.keys);
     for index in 0..options.keys {
         from.push(where_to_begin(cx, args, &options, index)?);
     }
-    let now_ms = cx.now_ms();
     let mut streams = Streams::begin();
     let mut read = 0;
     for (index, from) in from.into_iter().enumerate() {
         let key = cx.key(args, index);
-        let edited = cx.edit(key, Missing::Skip, |stream: &mut Stream, _| {
+        let edited = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, tools| {
             let done = stream.edit_group(group, |log, group| {
-                let reader = Reader { key: key.bytes, options: &options, consumer, now_ms };
+                let reader = Reader { key: key.bytes, options: &options, consumer, tools };
                 reader.read(log, group, from, &mut streams, out)
             });
-            let (read, effect) = done.ok_or_else(|| no_group(key.bytes, group, ""))?;
-            Ok((read, Change::Effect(effect)))
+            done.ok_or_else(|| no_group(key.bytes, group, ""))
         })?;
         read += edited.unwrap_or(0);
     }
@@ -77,13 +95,20 @@ struct Reader<'a> {
     key: &'a [u8],
     options: &'a Options<'a>,
     consumer: &'a [u8],
-    now_ms: u64,
+    tools: &'a Tools,
 }
 
 impl Reader<'_> {
-    fn read(&self, log: &Log, group: &mut ConsumerGroup, from: From, streams: &mut Streams, out: &mut Out) -> (u64, OwnedArgs) {
-        let (consumer, _) = group.find_or_add(self.consumer, self.now_ms);
-        group.saw(consumer, self.now_ms);
+    fn read(
+        &self,
+        log: &Log,
+        group: &mut ConsumerGroup,
+        from: From,
+        streams: &mut Streams,
+        out: &mut Out,
+    ) -> (u64, Change) {
+        let (consumer, _) = group.find_or_add(self.consumer, self.tools.now_ms);
+        group.saw(consumer, self.tools.now_ms);
         let mut touched = Touched::default();
         let (read, kind) = match from {
             From::New => (self.deliver(log, group, consumer, &mut touched, streams, out), Read::Delivered),
@@ -92,7 +117,9 @@ impl Reader<'_> {
             }
         };
         let name = self.options.group.map_or(&b""[..], |(group, _)| group);
-        (read as u64, effect::of_read(self.key, name, group, consumer, kind, self.now_ms, &touched))
+        let now_ms = self.tools.now_ms;
+        let change = told(self.tools, || effect::of_read(self.key, name, group, consumer, kind, now_ms, &touched));
+        (read as u64, change)
     }
 
     fn deliver(
@@ -110,7 +137,7 @@ impl Reader<'_> {
         }
         streams.stream(self.key, out);
         let head = heads::array(out);
-        let read = log.deliver(group, consumer, count, no_ack, self.now_ms, |entry| {
+        let read = log.deliver(group, consumer, count, no_ack, self.tools.now_ms, |entry| {
             if !no_ack {
                 touched.push(entry.id);
             }
@@ -135,7 +162,7 @@ impl Reader<'_> {
         let head = heads::array(out);
         let mut shown = 0;
         if let Some(from) = after.next() {
-            log.show_again(group, consumer, from, self.options.count, self.now_ms, |id, entry| {
+            log.show_again(group, consumer, from, self.options.count, self.tools.now_ms, |id, entry| {
                 shown += 1;
                 match entry {
                     Some(entry) => {

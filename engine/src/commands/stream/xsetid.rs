@@ -24,10 +24,22 @@ pub static XSETID: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "update"])],
     spread: Spread::One,
     tips: &[],
-    arguments: &[KEY,
+    arguments: &[
+        KEY,
         plain_arg("last-id", ArgKind::String),
-        ArgDoc { token: "ENTRIESADDED", since: "7.0.0", optional: true, ..plain_arg("entries-added", ArgKind::Integer) },
-        ArgDoc { token: "MAXDELETEDID", since: "7.0.0", optional: true, ..plain_arg("max-deleted-id", ArgKind::String) }],
+        ArgDoc {
+            token: "ENTRIESADDED",
+            since: "7.0.0",
+            optional: true,
+            ..plain_arg("entries-added", ArgKind::Integer)
+        },
+        ArgDoc {
+            token: "MAXDELETEDID",
+            since: "7.0.0",
+            optional: true,
+            ..plain_arg("max-deleted-id", ArgKind::String)
+        },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(xsetid),
@@ -55,7 +67,7 @@ fn xsetid(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         }
         at += 2;
     }
-    let set = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Stream, _| {
+    let set = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, _| {
         stream.log_mut().set_id(last, added, max_deleted)?;
         Ok(((), Change::Verbatim))
     })?;

@@ -1,8 +1,8 @@
 //! XTRIM, and how it and XADD say how to trim.
 
-use swell_wire::{Args, OwnedArgs, Out};
+use swell_wire::{Args, Out, OwnedArgs};
 
-use super::{Change, Missing};
+use super::{Change, Missing, node_limits};
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -24,8 +24,31 @@ pub static XTRIM: Spec = Spec {
     keys: &[one_key(Access::Write, &["RW", "delete"])],
     spread: Spread::One,
     tips: &["nondeterministic_output"],
-    arguments: &[KEY,
-        ArgDoc { arguments: &[ArgDoc { arguments: &[ArgDoc { token: "MAXLEN", ..plain_arg("maxlen", ArgKind::PureToken) }, ArgDoc { token: "MINID", since: "6.2.0", ..plain_arg("minid", ArgKind::PureToken) }], ..plain_arg("strategy", ArgKind::OneOf) }, ArgDoc { optional: true, arguments: &[ArgDoc { token: "=", ..plain_arg("equal", ArgKind::PureToken) }, ArgDoc { token: "~", ..plain_arg("approximately", ArgKind::PureToken) }], ..plain_arg("operator", ArgKind::OneOf) }, plain_arg("threshold", ArgKind::String), ArgDoc { token: "LIMIT", since: "6.2.0", optional: true, ..plain_arg("count", ArgKind::Integer) }], ..plain_arg("trim", ArgKind::Block) }],
+    arguments: &[
+        KEY,
+        ArgDoc {
+            arguments: &[
+                ArgDoc {
+                    arguments: &[
+                        ArgDoc { token: "MAXLEN", ..plain_arg("maxlen", ArgKind::PureToken) },
+                        ArgDoc { token: "MINID", since: "6.2.0", ..plain_arg("minid", ArgKind::PureToken) },
+                    ],
+                    ..plain_arg("strategy", ArgKind::OneOf)
+                },
+                ArgDoc {
+                    optional: true,
+                    arguments: &[
+                        ArgDoc { token: "=", ..plain_arg("equal", ArgKind::PureToken) },
+                        ArgDoc { token: "~", ..plain_arg("approximately", ArgKind::PureToken) },
+                    ],
+                    ..plain_arg("operator", ArgKind::OneOf)
+                },
+                plain_arg("threshold", ArgKind::String),
+                ArgDoc { token: "LIMIT", since: "6.2.0", optional: true, ..plain_arg("count", ArgKind::Integer) },
+            ],
+            ..plain_arg("trim", ArgKind::Block)
+        },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(xtrim),
@@ -50,8 +73,8 @@ const ENTRIES_PER_TRIM_MAX: u64 = 1_000_000;
 
 fn xtrim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let options = Options::parse(args, false)?;
-    let trimmed = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Stream, tools| {
-        let Some(trim) = options.trim_within(tools.limits.stream_node) else { return Ok((0, Change::None)) };
+    let trimmed = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, tools| {
+        let Some(trim) = options.trim_within(node_limits(tools)) else { return Ok((0, Change::None)) };
         let gone = stream.log_mut().trim(trim);
         let change = match gone {
             0 => Change::None,
@@ -140,12 +163,10 @@ impl Options {
 
     fn check(&self, is_add: bool) -> Result<(), Fault> {
         match (self.trim, self.limit) {
-            (None, Some(1..)) => Err(Fault::say(
-                "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
-            )),
-            (None, _) if !is_add => {
-                Err(Fault::say("ERR syntax error, XTRIM must be called with a trimming strategy"))
+            (None, Some(1..)) => {
+                Err(Fault::say("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"))
             }
+            (None, _) if !is_add => Err(Fault::say("ERR syntax error, XTRIM must be called with a trimming strategy")),
             (trim, Some(_)) if !trim.is_some_and(|trim| trim.approximate) => {
                 Err(Fault::say("ERR syntax error, LIMIT cannot be used without the special ~ option"))
             }
