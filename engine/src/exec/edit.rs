@@ -40,6 +40,8 @@ pub struct Tools {
     pub limits: Limits,
     /// Unix milliseconds; 0 when an effect is replayed.
     pub now_ms: u64,
+    /// Whether somebody is told of the change: if not, any kind of [`Change`] but none at all is as good as another.
+    pub followed: bool,
 }
 
 /// A value that is out of its entry. Goes back also when the body panics, so that no entry is left without one.
@@ -56,7 +58,8 @@ impl<'e> Exec<'e> {
     /// What edits and other bodies need of the settings.
     #[inline]
     pub fn tools(&self) -> Tools {
-        Tools { hasher: *self.engine.hasher(), limits: self.engine.settings().limits(), now_ms: self.now_ms }
+        let limits = self.engine.settings().limits();
+        Tools { hasher: *self.engine.hasher(), limits, now_ms: self.now_ms, followed: true }
     }
 
     /// Changes a collection. Looks the key up, gives its value to `edit`, puts it back; a value that is left empty
@@ -79,7 +82,7 @@ impl<'e> Exec<'e> {
             None if missing == Missing::Skip => return Ok(None),
             None => None,
         };
-        let tools = self.tools();
+        let tools = Tools { followed: self.stripe_data(key.slot).observer.is_some(), ..self.tools() };
         self.before(key, found.map(|(_, entry)| entry));
         let mut taken = Taken::<C>::take(self, key, found);
         let Some(value) = &mut taken.value else { return Err(Fault::WrongType) };
