@@ -14,6 +14,8 @@ use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
+use crate::value::COMPACT_BYTES_MAX;
+use crate::value::limits::{Limits, LiveLimits};
 
 /// Bytes a worker may be ahead of the shared count of used memory.
 const ACCOUNT_SLACK_BYTES: i64 = 16 * 1024;
@@ -48,6 +50,7 @@ pub struct Settings {
     string_bytes_max: AtomicU64,
     /// Nobody has asked for noeviction: what memcached clients wrote may go all the same.
     spares_only_resp: AtomicBool,
+    limits: LiveLimits,
 }
 
 impl Default for Settings {
@@ -61,11 +64,23 @@ impl Default for Settings {
             item_bytes_max: AtomicU64::new(swell_wire::limits::MEMCACHED_ITEM_BYTES_MAX as u64),
             string_bytes_max: AtomicU64::new(swell_wire::limits::BULK_BYTES_MAX as u64),
             spares_only_resp: AtomicBool::new(false),
+            limits: LiveLimits::default(),
         }
     }
 }
 
 impl Settings {
+    /// Thresholds between compact and large values.
+    #[inline]
+    pub fn limits(&self) -> Limits {
+        self.limits.now()
+    }
+
+    /// The same, to be read and set one by one.
+    pub fn live_limits(&self) -> &LiveLimits {
+        &self.limits
+    }
+
     /// What this engine may hold, in bytes: its share of the cache's maximum; 0: no limit.
     #[inline]
     pub fn maxmemory_bytes(&self) -> u64 {
@@ -176,6 +191,8 @@ pub struct Local {
     pub(crate) unreported_bytes: i64,
     pub(crate) pool: Pool,
     pub(crate) garbage: Garbage,
+    /// A compact value on its way through a command.
+    scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
     pub(crate) packing: UpkeepCursor,
     pub(crate) fullest_stripe: u64,
@@ -240,6 +257,7 @@ impl Engine {
             unreported_bytes: 0,
             pool: Pool::default(),
             garbage: Garbage::default(),
+            scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
             random: seed | 1,
@@ -449,6 +467,22 @@ impl Drop for Engine {
 }
 
 impl Local {
+    /// An empty buffer, mostly with room.
+    #[inline]
+    pub(crate) fn scratch(&mut self) -> Vec<u8> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch
+    }
+
+    /// Keeps a buffer for the next who asks for one.
+    #[inline]
+    pub(crate) fn keep_scratch(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() > self.scratch.capacity() && buffer.capacity() <= 2 * COMPACT_BYTES_MAX {
+            self.scratch = buffer;
+        }
+    }
+
     /// The counts since the last call.
     pub fn take_stats(&mut self) -> Stats {
         std::mem::take(&mut self.stats)

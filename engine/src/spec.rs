@@ -48,11 +48,19 @@ pub struct Spec {
 /// The documentation groups of Redis, and memcached's verbs as one of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
+    Bitmap,
     Connection,
     Cluster,
     Generic,
+    Geo,
+    Hash,
+    HyperLogLog,
+    List,
     Memcached,
     Server,
+    Set,
+    SortedSet,
+    Stream,
     String,
     Transactions,
 }
@@ -133,13 +141,29 @@ impl Acl {
     pub const CONNECTION: Acl = Acl(1 << 8);
     pub const TRANSACTION: Acl = Acl(1 << 9);
     pub const BLOCKING: Acl = Acl(1 << 10);
+    pub const SET: Acl = Acl(1 << 11);
+    pub const SORTED_SET: Acl = Acl(1 << 12);
+    pub const LIST: Acl = Acl(1 << 13);
+    pub const HASH: Acl = Acl(1 << 14);
+    pub const BITMAP: Acl = Acl(1 << 15);
+    pub const HYPERLOGLOG: Acl = Acl(1 << 16);
+    pub const GEO: Acl = Acl(1 << 17);
+    pub const STREAM: Acl = Acl(1 << 18);
 
     /// Names as `COMMAND` and `ACL CAT` print them, in Valkey's order.
     pub const NAMES: &[(Acl, &str)] = &[
         (Acl::KEYSPACE, "keyspace"),
         (Acl::READ, "read"),
         (Acl::WRITE, "write"),
+        (Acl::SET, "set"),
+        (Acl::SORTED_SET, "sortedset"),
+        (Acl::LIST, "list"),
+        (Acl::HASH, "hash"),
         (Acl::STRING, "string"),
+        (Acl::BITMAP, "bitmap"),
+        (Acl::HYPERLOGLOG, "hyperloglog"),
+        (Acl::GEO, "geo"),
+        (Acl::STREAM, "stream"),
         (Acl::ADMIN, "admin"),
         (Acl::FAST, "fast"),
         (Acl::SLOW, "slow"),
@@ -188,8 +212,14 @@ pub enum Access {
 pub enum Begin {
     /// At this argument.
     Index(usize),
-    /// After this word, searched from argument `from`.
+    /// After this word, searched from argument `from`. The first one counts.
     Keyword { word: &'static str, from: usize },
+    /// After this word among the options that begin at argument `from`. The last one counts, as for the body. `takes`:
+    /// how many arguments options take, this one among them, so that none of these is taken for an option. `shown`:
+    /// whether `COMMAND INFO` tells the word; Valkey does for GEORADIUS, and not for SORT.
+    Option { word: &'static str, from: usize, takes: &'static [(&'static str, usize)], shown: bool },
+    /// The arguments do not tell (SORT's patterns): listed by `COMMAND INFO`, never found.
+    Unknown,
 }
 
 /// How a group of keys goes on.
@@ -197,6 +227,8 @@ pub enum Begin {
 pub enum Find {
     /// To `last` (relative to the first; -1: the last argument), every `step`.
     Range { last: isize, step: usize },
+    /// The first of so many equal parts of what is left, every `step` (XREAD: keys, then as many ids).
+    Part { of: usize, step: usize },
     /// The number of keys stands at `number` (relative to the beginning), the keys from `first`, every `step`.
     Count { number: usize, first: usize, step: usize },
 }
@@ -277,7 +309,8 @@ pub enum Long {
 
 /// What runs when a command is called.
 pub enum Body {
-    /// Runs under the locks of all its keys' stripes.
+    /// Runs under the locks of all its keys' stripes, and may touch no other key. It has none where their number makes
+    /// no sense ([`Spec::hash_keys`]), and has to refuse that before it looks at one.
     Keys(fn(&mut Exec<'_>, Args<'_>, &mut Out) -> Result<(), Fault>),
     /// Runs with every stripe locked: short looks at the whole key space (DBSIZE, RANDOMKEY, SWAPDB).
     Whole(fn(&mut Exec<'_>, Args<'_>, &mut Out) -> Result<(), Fault>),
@@ -354,11 +387,19 @@ impl Group {
     /// The name `COMMAND DOCS` prints.
     pub const fn name(self) -> &'static str {
         match self {
+            Group::Bitmap => "bitmap",
             Group::Connection => "connection",
             Group::Cluster => "cluster",
             Group::Generic => "generic",
+            Group::Geo => "geo",
+            Group::Hash => "hash",
+            Group::HyperLogLog => "hyperloglog",
+            Group::List => "list",
             Group::Memcached => "memcached",
             Group::Server => "server",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::Stream => "stream",
             Group::String => "string",
             Group::Transactions => "transactions",
         }

@@ -252,13 +252,8 @@ impl Sessions {
         let keys = &keys[planned.keys_from as usize..planned.keys_to as usize];
         let (mark, data_before) = (tail.mark(), tail.data_bytes());
         let len_before = tail.len();
-        let outcome = match planned.is_bad {
-            false => {
-                let call = Admitted::from_link(planned.spec, args).call(keys, context);
-                cx.handle.execute(&call, None, tail)
-            }
-            true => body::bad_keys(planned.spec, cx.handle, args, tail),
-        };
+        let call = Admitted::from_link(planned.spec, args).call(keys, context);
+        let outcome = cx.handle.execute(&call, None, tail);
         let Outcome::Done { work, failed } = outcome else { return self.keep(cx, bytes, planned.frame as usize) };
         let data_bytes = tail.data_bytes() - data_before;
         if requests.item(planned.item as usize).noreply {
@@ -397,7 +392,7 @@ impl Sessions {
             let (epoch, state) = (self.view.epoch(), self.view.state());
             let ran = if job.head.epoch > epoch || job.head.state > state {
                 Stop::View
-            } else if job.head.state < state {
+            } else if job.head.state < state && !job.is_walking() {
                 Stop::Refused(Status::Moved, job.head.epoch, state)
             } else if self.outbox.streaming_bytes(session) > UNSENT_BYTES_MAX {
                 Stop::Room

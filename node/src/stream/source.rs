@@ -11,11 +11,11 @@ use swell_engine::import::Export;
 use swell_engine::key::{DATABASES, Hasher};
 use swell_engine::stripe::stripe_of;
 use swell_ring::{Slot, SlotSet};
-use swell_wire::{SEGMENT_BYTES, Segments};
+use swell_wire::SEGMENT_BYTES;
 
 use super::StreamError;
 use super::record::{self, End};
-use super::spool::{Item, Origin, Queue, SPOOL_BYTES_MAX, SPOOL_BYTES_SNAPSHOT_MAX, Spool};
+use super::spool::{Item, LongValue, Origin, Queue, SPOOL_BYTES_MAX, SPOOL_BYTES_SNAPSHOT_MAX, Spool};
 use crate::embedded::Node;
 
 /// Keys copied under one lock of a stripe, about; some 30 µs.
@@ -104,8 +104,11 @@ struct Follower(Arc<Shared>);
 struct Long {
     head: Vec<u8>,
     head_sent: usize,
-    value: Segments,
-    parts_sent: usize,
+    value: LongValue,
+    /// Where the value goes on; nothing: it is all written.
+    next: Option<usize>,
+    /// A part of a large value that is written and did not find room yet.
+    part: Vec<u8>,
     value_sent: usize,
 }
 
@@ -383,7 +386,7 @@ impl Shared {
         }
     }
 
-    fn effect(&self, write: impl FnOnce(&mut Vec<u8>) -> Option<Segments>) {
+    fn effect(&self, write: impl FnOnce(&mut Vec<u8>) -> Option<LongValue>) {
         if !self.spool().effect(write) {
             self.live.store(false, Relaxed);
         }
@@ -431,24 +434,26 @@ impl Place {
 }
 
 impl Long {
-    fn new(head: Vec<u8>, value: Segments) -> Long {
-        Long { head, head_sent: 0, value, parts_sent: 0, value_sent: 0 }
+    fn new(head: Vec<u8>, value: LongValue) -> Long {
+        Long { head, head_sent: 0, value, next: Some(0), part: Vec::new(), value_sent: 0 }
     }
 
     fn unsent(&self) -> usize {
-        self.head.len() - self.head_sent + self.value.len() - self.value_sent + 1
+        self.head.len() - self.head_sent + self.value.bytes().saturating_sub(self.value_sent) + 1
     }
 
     /// Writes pieces while there is room; says whether it is complete.
     fn take(&mut self, out: &mut Vec<u8>, taken: usize, bytes_max: usize) -> bool {
         let start = out.len() - taken;
         loop {
+            self.write_part();
             let rest = &self.head[self.head_sent..];
-            let part = self.value.parts().get(self.parts_sent);
-            let piece = match part {
+            let piece = match &self.value {
                 _ if !rest.is_empty() => &rest[..rest.len().min(SEGMENT_BYTES)],
-                Some(part) => part.as_slice(),
-                None => b"",
+                LongValue::Segments(segments) => {
+                    self.next.and_then(|at| segments.parts().get(at)).map_or(&b""[..], |part| part.as_slice())
+                }
+                LongValue::Large(_) => &self.part,
             };
             let taken = out.len() - start;
             if taken > 0 && taken + piece.len() + PIECE_HEAD_BYTES > bytes_max {
@@ -457,14 +462,27 @@ impl Long {
             if !rest.is_empty() {
                 self.head_sent += piece.len();
                 record::long_head(piece, out);
-            } else if part.is_some() {
-                self.parts_sent += 1;
+            } else if !piece.is_empty() {
                 self.value_sent += piece.len();
                 record::long_part(piece, out);
+                match &self.value {
+                    LongValue::Segments(_) => self.next = self.next.map(|at| at + 1),
+                    LongValue::Large(_) => self.part.clear(),
+                }
             } else {
                 record::long_end(out);
                 return true;
             }
+        }
+    }
+
+    /// Has a large value write its next part, unless there is one or the value is at its end.
+    fn write_part(&mut self) {
+        let LongValue::Large(large) = &self.value else { return };
+        while self.part.is_empty()
+            && let Some(at) = self.next
+        {
+            self.next = large.as_ref().write_part(at, &mut self.part);
         }
     }
 }

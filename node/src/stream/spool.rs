@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use swell_engine::value::LargeBox;
 use swell_wire::Segments;
 
 /// Bytes of unsent changes at most; more, and the stream has failed: writers never wait for it.
@@ -21,8 +22,25 @@ pub enum Item {
     /// Whole records.
     Records(Vec<u8>),
     /// A record that goes in pieces, with a value that may be pinned meanwhile: whoever writes to it copies the
-    /// segments that it writes to.
-    Long { head: Vec<u8>, value: Segments },
+    /// segments, or pages, that it writes to.
+    Long { head: Vec<u8>, value: LongValue },
+}
+
+/// A value that goes in pieces.
+#[derive(Debug)]
+pub enum LongValue {
+    Segments(Segments),
+    Large(LargeBox),
+}
+
+impl LongValue {
+    /// Bytes of it: of a large value those that it holds, about as many as it will send.
+    pub fn bytes(&self) -> usize {
+        match self {
+            LongValue::Segments(segments) => segments.len(),
+            LongValue::Large(large) => large.as_ref().heap_bytes(),
+        }
+    }
 }
 
 /// Encoded records in order.
@@ -56,15 +74,15 @@ impl Item {
     pub fn bytes(&self) -> usize {
         match self {
             Item::Records(bytes) => bytes.len(),
-            Item::Long { head, value } => head.len() + value.len(),
+            Item::Long { head, value } => head.len() + value.bytes(),
         }
     }
 }
 
 impl Queue {
-    /// Adds the record that `write` writes; it returns the segments that belong after it.
+    /// Adds the record that `write` writes; it returns the value that belongs after it.
     #[inline]
-    pub fn record(&mut self, origin: Origin, write: impl FnOnce(&mut Vec<u8>) -> Option<Segments>) {
+    pub fn record(&mut self, origin: Origin, write: impl FnOnce(&mut Vec<u8>) -> Option<LongValue>) {
         self.records += 1;
         let mut last = match self.items.back_mut() {
             Some((Item::Records(bytes), same)) if *same == origin && bytes.len() < CHUNK_BYTES => std::mem::take(bytes),
@@ -76,7 +94,7 @@ impl Queue {
         let start = last.len();
         let value = write(&mut last);
         let written = last.len() - start;
-        self.add(origin, written as isize + value.as_ref().map_or(0, Segments::len) as isize);
+        self.add(origin, written as isize + value.as_ref().map_or(0, LongValue::bytes) as isize);
         let own = (value.is_some() || written > RECORD_BYTES_MAX || (start > 0 && last.len() > CHUNK_BYTES))
             .then(|| last.split_off(start));
         if let Some((Item::Records(bytes), _)) = self.items.back_mut() {
@@ -88,7 +106,9 @@ impl Queue {
         }
         let item = match value {
             Some(value) => Item::Long { head: own, value },
-            None if own.len() > RECORD_BYTES_MAX => Item::Long { head: own, value: Segments::new() },
+            None if own.len() > RECORD_BYTES_MAX => {
+                Item::Long { head: own, value: LongValue::Segments(Segments::new()) }
+            }
             None => Item::Records(own),
         };
         self.items.push_back((item, origin));
@@ -122,8 +142,8 @@ impl Spool {
     }
 
     /// Adds a change, if there is room; says whether there was. A single one always finds room, however long: its
-    /// segments are there anyway.
-    pub fn effect(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<Segments>) -> bool {
+    /// segments or pages are there anyway.
+    pub fn effect(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<LongValue>) -> bool {
         if self.is_full {
             return false;
         }

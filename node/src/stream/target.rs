@@ -5,6 +5,7 @@ use swell_engine::gate::Gate;
 use swell_engine::import::Import;
 use swell_engine::key::Key;
 use swell_engine::stripe::stripe_of;
+use swell_engine::value::{Form, Kept, LargeBox};
 use swell_engine::{Engine, Local};
 use swell_ring::{Slot, SlotSet};
 use swell_wire::limits::BULK_BYTES_MAX;
@@ -12,6 +13,7 @@ use swell_wire::{OwnedArgs, Segments};
 
 use super::StreamError;
 use super::record::{self, End, Payload, Record};
+use super::spool::LongValue;
 use crate::embedded::Handle;
 
 /// Records applied under one lock of a stripe; some 30 µs.
@@ -41,7 +43,8 @@ pub struct Incoming {
 #[derive(Debug, Default)]
 struct Long {
     head: Vec<u8>,
-    value: Segments,
+    /// Nothing before the first piece of the value: the head says what it is.
+    value: Option<LongValue>,
 }
 
 impl Incoming {
@@ -169,16 +172,16 @@ impl Incoming {
         import: &mut Import<'_>,
         place: Place<'_>,
         record: Record<'_>,
-        outside: Option<Segments>,
+        outside: Option<LongValue>,
     ) -> Result<(), StreamError> {
         if !self.slots.contains(place.slot()) {
             return Err(StreamError::OutsideGroup(place.slot()));
         }
         self.records += 1;
         match (record, place) {
-            (Record::Put { value, fields, .. }, Place::Key(key)) => {
+            (Record::Put { form, value, fields, .. }, Place::Key(key)) => {
                 self.keys += 1;
-                put(import, key, value, outside, &fields)
+                put(import, key, form, value, outside, &fields)
             }
             (Record::Argv { args, fields, .. }, Place::Key(key)) => {
                 let args = arguments(&args, outside)?;
@@ -193,7 +196,7 @@ impl Incoming {
 
     fn long_head<'b>(&mut self, piece: &[u8]) -> Result<Option<Record<'b>>, StreamError> {
         let long = self.long.get_or_insert_default();
-        if long.head.len() + piece.len() > HEAD_BYTES_MAX || !long.value.is_empty() {
+        if long.head.len() + piece.len() > HEAD_BYTES_MAX || long.value.is_some() {
             return Err(StreamError::Bad("a head that is too long"));
         }
         long.head.extend_from_slice(piece);
@@ -206,14 +209,25 @@ impl Incoming {
         local: &Local,
         piece: &[u8],
     ) -> Result<Option<Record<'b>>, StreamError> {
-        let value = &mut self.long.get_or_insert_default().value;
-        if value.len() + piece.len() > engine.settings().string_bytes_max().max(BULK_BYTES_MAX) {
-            return Err(StreamError::Bad("a value that is too long"));
-        }
-        if engine.would_pass(local, value.len() + piece.len()) {
+        let long = self.long.get_or_insert_default();
+        let value = match &mut long.value {
+            Some(value) => value,
+            none => none.insert(begun(&long.head)?),
+        };
+        if engine.would_pass(local, value.bytes() + piece.len()) {
             return Err(StreamError::NoMemory);
         }
-        value.extend(piece);
+        match value {
+            LongValue::Segments(segments) => {
+                if segments.len() + piece.len() > engine.settings().string_bytes_max().max(BULK_BYTES_MAX) {
+                    return Err(StreamError::Bad("a value that is too long"));
+                }
+                segments.extend(piece);
+            }
+            LongValue::Large(large) => large
+                .read_part(piece, engine.hasher())
+                .map_err(|_| StreamError::Bad("a part of a large value that is none"))?,
+        }
         Ok(None)
     }
 
@@ -228,7 +242,7 @@ impl Incoming {
         }
         let place = Place::of(engine, &record).ok_or(StreamError::Bad("pieces within pieces"))?;
         let mut import = engine.import(local, stripe_of(place.slot()));
-        self.apply_one(&mut import, place, record, Some(long.value))?;
+        self.apply_one(&mut import, place, record, long.value)?;
         Ok(None)
     }
 
@@ -287,18 +301,39 @@ fn set_gates(engine: &Engine, slots: &SlotSet, gate: Gate) {
 fn put(
     import: &mut Import<'_>,
     key: Key<'_>,
+    form: Form,
     value: Payload<'_>,
-    outside: Option<Segments>,
+    outside: Option<LongValue>,
     fields: &Fields,
 ) -> Result<(), StreamError> {
-    let value = match value {
-        Payload::Here(bytes) => NewValue::Bytes(bytes),
-        Payload::Outside(len) => NewValue::Segments(whole(outside, len)?),
+    let value = match (form, value) {
+        (Form::Bytes, Payload::Here(bytes)) => NewValue::Bytes(bytes),
+        (Form::Bytes, Payload::Outside(len)) => NewValue::Segments(whole(outside, len)?),
+        (form, Payload::Here(bytes)) => return Ok(import.put_kept(key, compact(form, bytes)?, fields)?),
+        (form, Payload::Outside(elements)) => {
+            let large = whole_large(outside, form, elements)?;
+            return Ok(import.put_kept(key, Kept::Large(large), fields)?);
+        }
     };
     Ok(import.put(key, value, fields)?)
 }
 
-fn arguments(args: &[Payload<'_>], mut outside: Option<Segments>) -> Result<OwnedArgs, StreamError> {
+/// The value that a head announces, without any of its parts.
+fn begun(mut head: &[u8]) -> Result<LongValue, StreamError> {
+    match record::next(&mut head)? {
+        Some(Record::Put { form, .. }) if form.is_large() => {
+            LargeBox::empty(form).map(LongValue::Large).ok_or(StreamError::Bad("a value of an unknown form"))
+        }
+        _ => Ok(LongValue::Segments(Segments::new())),
+    }
+}
+
+/// A compact value, looked through: whoever reads it later trusts it.
+fn compact(form: Form, bytes: &[u8]) -> Result<Kept, StreamError> {
+    Kept::checked(form, bytes).map_err(|_| StreamError::Bad("a compact value that is none"))
+}
+
+fn arguments(args: &[Payload<'_>], mut outside: Option<LongValue>) -> Result<OwnedArgs, StreamError> {
     let mut owned = OwnedArgs::default();
     for arg in args {
         match arg {
@@ -309,7 +344,23 @@ fn arguments(args: &[Payload<'_>], mut outside: Option<Segments>) -> Result<Owne
     Ok(owned)
 }
 
-/// The value that came in pieces, if it is all there.
-fn whole(outside: Option<Segments>, len: u64) -> Result<Segments, StreamError> {
-    outside.filter(|value| value.len() as u64 == len).ok_or(StreamError::Bad("a value that is not all there"))
+/// The string that came in pieces, if it is all there.
+fn whole(outside: Option<LongValue>, len: u64) -> Result<Segments, StreamError> {
+    match outside {
+        Some(LongValue::Segments(value)) if value.len() as u64 == len => Ok(value),
+        _ => Err(MISSING),
+    }
 }
+
+/// The large value that came in pieces, if it is all there.
+fn whole_large(outside: Option<LongValue>, form: Form, elements: u64) -> Result<LargeBox, StreamError> {
+    let value = match outside {
+        Some(LongValue::Large(value)) => Some(value),
+        // Without elements there is no piece: a stream that was emptied.
+        None => LargeBox::empty(form),
+        Some(LongValue::Segments(_)) => None,
+    };
+    value.filter(|value| value.as_ref().form() == form && value.as_ref().elements() as u64 == elements).ok_or(MISSING)
+}
+
+const MISSING: StreamError = StreamError::Bad("a value that is not all there");

@@ -116,7 +116,7 @@ enum LateState {
     Stripe(usize, Option<Ticket>),
     Gate(usize, Pin<Box<tokio::time::Sleep>>),
     /// The step says what it waits for; `Closed` until the deadline.
-    Walk(Box<session::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
+    Walk(Box<session::walk::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
     Remote(job::Running, session::remote::Finish),
 }
@@ -591,12 +591,11 @@ impl Client {
         flow
     }
 
-    fn walk_on(&mut self, walking: Box<session::Walking>) -> Flow {
+    fn walk_on(&mut self, walking: Box<session::walk::Walking>) -> Flow {
         let worker = self.worker.clone();
         let mut core = worker.core.borrow_mut();
         let started = worker.begin_batch(&mut core);
-        let flow =
-            self.finish_late(&mut core, |core, session, out| session::go_on_walking(core, session, walking, out));
+        let flow = self.finish_late(&mut core, |core, session, out| session::walk::go_on(core, session, walking, out));
         worker.end_batch(&mut core, started);
         flow
     }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use swell_engine::spec::Spread;
 use swell_engine::stripe::Ticket;
 use swell_node::link::frame::{CHUNK_BYTES, FRAME_REQUESTS_MAX};
 use swell_wire::Args;
@@ -84,7 +83,7 @@ impl Client {
         let (command, keys) = (planned.command, &core.keys[..]);
         let Some(first) = keys.first() else { return false };
         let is_one = remote::one_slot(keys);
-        if !is_one && (core.shared.route.is_strict() || lines.links().len() > 1) && !is_split(command.spec.spread) {
+        if !is_one && (core.shared.route.is_strict() || lines.links().len() > 1) && !remote::is_split(command.spec) {
             return false;
         }
         let verbatim = source.verbatim(index);
@@ -97,7 +96,7 @@ impl Client {
         let noreply = source.noreply(index);
         let bytes_in = value_bytes(command.spec, args);
         let mut flights = flights.borrow_mut();
-        if is_one || !is_split(command.spec.spread) {
+        if is_one || !remote::is_split(command.spec) {
             flights.submit(lines, &framing, command, bytes_in, noreply, first.slot, |out| match verbatim {
                 Some(bytes) => out.extend_from_slice(bytes),
                 None => encode::args(args, out),
@@ -222,10 +221,4 @@ impl Client {
 /// Most bytes that a request takes in a frame.
 fn frame_bytes(args: Args<'_>) -> usize {
     args.payload_bytes() + args.len() * ARG_OVERHEAD_BYTES
-}
-
-/// Whether a command is sent in parts where its keys lie in several places.
-#[inline]
-fn is_split(spread: Spread) -> bool {
-    matches!(spread, Spread::Split(_))
 }

@@ -4,6 +4,7 @@
 pub mod commands;
 pub mod multi;
 pub mod remote;
+pub mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,7 +15,7 @@ use swell_engine::key::KeyHash;
 use swell_engine::run::Outcome;
 use swell_engine::spec::{Body, Flags, Group};
 use swell_engine::stripe::Ticket;
-use swell_engine::walk::{Step, WalkState};
+use swell_engine::walk::Step;
 use swell_engine::{Call, Context, Db};
 use swell_wire::error::Reject;
 use swell_wire::out::Mark;
@@ -26,6 +27,7 @@ use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
+use crate::session::walk::Walk;
 
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,30 +75,11 @@ pub enum Late {
     /// A gate of this stripe is closed.
     Gate(usize),
     /// A walk over the key space goes on.
-    Walk(Box<Walking>, Step),
+    Walk(Box<walk::Walking>, Step),
     /// Its answer comes from other processes.
     Remote(Box<remote::Remote>),
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
     Sleep(std::time::Duration, Out),
-}
-
-/// What walks over the key space for a client.
-#[derive(Clone, Copy, Debug)]
-pub struct Walk {
-    /// The command that walks.
-    pub command: Command,
-    /// The command that the client called and pays for.
-    pub called: Command,
-    /// What is answered instead of the walk's own words.
-    pub answer: Option<&'static [u8]>,
-}
-
-/// A walk between two slices.
-#[derive(Debug)]
-pub struct Walking {
-    walk: Walk,
-    args: OwnedArgs,
-    pub(crate) state: WalkState,
 }
 
 impl Session {
@@ -371,9 +354,7 @@ pub fn run_engine(
     let flattened = command.spec.flatten(args);
     let args = flattened.as_ref().map_or(args, OwnedArgs::as_args);
     let mut keys = Vec::new();
-    if let Err(fault) = command.spec.hash_keys(core.handle.engine(), args, &mut keys) {
-        return fail(core, session, fault.to_string().as_bytes(), out);
-    }
+    command.spec.hash_keys(core.handle.engine(), args, &mut keys);
     let call = match session.call(command, args, &keys, core.now_ms) {
         Ok(call) => call,
         Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
@@ -383,7 +364,7 @@ pub fn run_engine(
         remote::refuse_crossing(core, command.spec, out);
         return Flow::Done;
     }
-    if command.spec.name == "swapdb" && !core.shared.route.is_alone() {
+    if remote::changes_state(command.spec) && !core.shared.route.is_alone() {
         return remote::swap_databases(core, command, args, out);
     }
     if !core.shared.route.is_direct() {
@@ -401,53 +382,8 @@ pub fn run_engine(
         }
         Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),
         Outcome::NotExecuted(_, stripe) => Flow::Late(Late::Gate(stripe)),
-        Outcome::Walk => begin_walk(core, session, Walk { command, called: command, answer: None }, args, out),
+        Outcome::Walk => walk::begin(core, session, Walk::of(command), args, out),
     }
-}
-
-/// Begins a walk. Checked arguments, no keys.
-pub fn begin_walk(core: &mut Core, session: &mut Session, walk: Walk, args: Args<'_>, out: &mut Out) -> Flow {
-    let Body::Walk(body) = &walk.command.spec.body else { return Flow::Done };
-    let call = match session.call(walk.command, args, &[], core.now_ms) {
-        Ok(call) => call,
-        Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
-    };
-    if !core.shared.route.is_direct() {
-        return remote::walk(walk, args, walk.command.spec.spread);
-    }
-    match core.handle.walk_begin(body, &call) {
-        Ok(state) => go_on_walking(core, session, Box::new(Walking { walk, args: args.to_owned(true), state }), out),
-        Err(fault) => {
-            core.charge(walk.called, 0, 0, 1, true);
-            fail(core, session, fault.to_string().as_bytes(), out)
-        }
-    }
-}
-
-/// Runs the next slice of a walk; a short one is done with the first.
-pub fn go_on_walking(core: &mut Core, session: &mut Session, mut walking: Box<Walking>, out: &mut Out) -> Flow {
-    let Walking { walk, args, state } = &mut *walking;
-    let Body::Walk(body) = &walk.command.spec.body else { return Flow::Done };
-    let call = match session.call(walk.command, args.as_args(), &[], core.now_ms) {
-        Ok(call) => call,
-        Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
-    };
-    let step = core.handle.walk_step(body, state, &call);
-    if !core.shared.route.is_direct() {
-        // Slots have left this process meanwhile: what was seen may not be all there is.
-        return remote::walk(*walk, args.as_args(), walk.command.spec.spread);
-    }
-    if step != Step::Done {
-        return Flow::Late(Late::Walk(walking, step));
-    }
-    let data_before = out.data_bytes();
-    match walk.answer {
-        Some(answer) => out.raw(answer),
-        None => (body.end)(args.as_args(), state, out),
-    }
-    let bytes_out = out.data_bytes() - data_before;
-    core.charge(walk.called, 0, bytes_out, state.work, false);
-    Flow::Done
 }
 
 /// Whether a command may run inside MULTI at once instead of being queued, or not at all.

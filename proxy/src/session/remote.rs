@@ -14,7 +14,8 @@ use crate::clients::Door;
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
-use crate::session::{Flow, Late, Session, SessionCx, Walk, count_error_at, run_session};
+use crate::session::walk::Walk;
+use crate::session::{Flow, Late, Session, SessionCx, count_error_at, run_session};
 use crate::upstream::encode;
 use crate::upstream::flights::Framing;
 use crate::upstream::job::{Job, JobAnswer};
@@ -60,10 +61,16 @@ pub fn one_slot(keys: &[KeyHash]) -> bool {
     keys.iter().all(|key| key.slot == keys[0].slot)
 }
 
+/// Whether a command is sent in parts where its keys lie in several slots.
+#[inline]
+pub fn is_split(spec: &Spec) -> bool {
+    matches!(spec.spread, Spread::Split(_))
+}
+
 /// Whether a command must be refused because its keys lie in several slots: it is atomic, and there may be several nodes.
 #[inline]
 pub fn crosses(core: &Core, spec: &Spec, keys: &[KeyHash]) -> bool {
-    core.shared.route.is_strict() && matches!(spec.spread, Spread::Gather | Spread::One) && !one_slot(keys)
+    core.shared.route.is_strict() && !is_split(spec) && !one_slot(keys)
 }
 
 /// Refuses a command whose keys lie in several slots.
@@ -76,8 +83,8 @@ pub fn refuse_crossing(core: &mut Core, spec: &'static Spec, out: &mut Out) {
 /// Runs one command over the nodes.
 pub fn run(core: &mut Core, session: &mut Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
     match (&command.spec.body, command.spec.spread) {
-        (Body::Walk(_), spread) | (Body::Whole(_), spread @ Spread::EveryNode(_)) => {
-            walk(Walk { command, called: command, answer: None }, args, spread)
+        (Body::Walk(_), _) | (Body::Whole(_), Spread::EveryNode(_)) => {
+            walk(Walk::of(command), args, wanted(command.spec, args), 1)
         }
         (_, Spread::Split(merge)) if !one_slot(keys) => in_parts(command, args, keys, merge),
         _ => one(core, session, command, args, keys),
@@ -178,12 +185,12 @@ fn give_up(core: &mut Core, command: Command, value_bytes: u64, error: Option<Pr
     count_error_at(core, out, at);
 }
 
-/// A command over the whole key space.
-pub fn walk(walk: Walk, args: Args<'_>, spread: Spread) -> Flow {
+/// A command over these slots of the key space. `work`: done for it so far.
+pub fn walk(walk: Walk, args: Args<'_>, slots: SlotSet, work: u64) -> Flow {
     if walk.command.spec.name == "scan" {
         return scan(walk.command, args);
     }
-    let merge = match spread {
+    let merge = match walk.command.spec.spread {
         Spread::EveryNode(merge) => merge,
         _ => Merge::Any,
     };
@@ -192,13 +199,13 @@ pub fn walk(walk: Walk, args: Args<'_>, spread: Spread) -> Flow {
     // Over a lost link a flush must not go again: it may have run, and others may have written since.
     let repeatable = walk.command.spec.flags.has(SpecFlags::READONLY);
     Remote::late(
-        Job::Walk { request, merge, slots: wanted(walk.command.spec, args), repeatable },
-        Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, out)),
+        Job::Walk { request, merge, slots, repeatable },
+        Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, work - 1, out)),
     )
 }
 
 /// The slots that a walk has to cover: CLUSTER's look into the one that they name.
-fn wanted(spec: &Spec, args: Args<'_>) -> SlotSet {
+pub fn wanted(spec: &Spec, args: Args<'_>) -> SlotSet {
     if spec.group != Group::Cluster {
         return SlotSet::all();
     }
@@ -210,7 +217,13 @@ fn wanted(spec: &Spec, args: Args<'_>) -> SlotSet {
     slots
 }
 
-fn finish_walk(core: &mut Core, walk: Walk, answer: Result<JobAnswer, ProxyError>, out: &mut Out) -> Flow {
+fn finish_walk(
+    core: &mut Core,
+    walk: Walk,
+    answer: Result<JobAnswer, ProxyError>,
+    work_before: u64,
+    out: &mut Out,
+) -> Flow {
     match answer {
         Ok(JobAnswer::Reply { out: mut reply, data_bytes, work, failed }) => {
             let at = out.len();
@@ -218,7 +231,7 @@ fn finish_walk(core: &mut Core, walk: Walk, answer: Result<JobAnswer, ProxyError
                 Some(answer) if !failed => out.raw(answer),
                 _ => out.append(&mut reply),
             }
-            core.charge(walk.called, 0, data_bytes, work, failed);
+            core.charge(walk.called, 0, data_bytes, work_before + work, failed);
             if failed {
                 count_error_at(core, out, at);
             }
@@ -256,10 +269,10 @@ fn scan(command: Command, args: Args<'_>) -> Flow {
         encode::request(words.into_iter(), &mut bytes);
         bytes
     };
-    let walk = Walk { command, called: command, answer: None };
+    let walk = Walk::of(command);
     Remote::late(
         Job::Scan { cursor: cursor.unwrap_or(0), count, request: Box::new(request) },
-        Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, out)),
+        Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, 0, out)),
     )
 }
 
@@ -295,6 +308,11 @@ pub fn was_changed(answer: Result<JobAnswer, ProxyError>) -> Result<(), ProxyErr
         JobAnswer::Asked(Answer::StateDiffers(_)) => Err(ProxyError::StateChangedMeanwhile),
         _ => Err(ProxyError::NoScaler),
     }
+}
+
+/// Whether a command of the engine changes the cache state: over several processes the scaler has to do it.
+pub fn changes_state(spec: &Spec) -> bool {
+    spec.name == "swapdb"
 }
 
 /// SWAPDB: the permutation of databases is part of the cache state.

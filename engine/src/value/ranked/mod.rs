@@ -14,6 +14,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::ops::Range;
 
 pub use iter::{Backward, Forward};
@@ -36,6 +37,12 @@ struct Place {
     leaf: u32,
     index: usize,
     score: f64,
+}
+
+impl fmt::Debug for Ranked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.forward(0).map(|(member, score)| (member.escape_ascii().to_string(), score))).finish()
+    }
 }
 
 impl Ranked {

@@ -21,6 +21,10 @@ impl Ranked {
 }
 
 impl Large for Ranked {
+    fn elements(&self) -> usize {
+        self.len()
+    }
+
     fn heap_bytes(&self) -> usize {
         Ranked::heap_bytes(self)
     }
