@@ -156,6 +156,7 @@ impl Spec {
             Long::Never => false,
             Long::At(at) => at == arg,
             Long::EverySecond(from) => arg >= from && (arg - from).is_multiple_of(2),
+            Long::From(from) => arg >= from,
         }
     }
 

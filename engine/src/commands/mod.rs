@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod connection;
 pub mod generic;
 mod grammar;
+pub mod list;
 pub mod memcached;
 pub mod options;
 pub mod server;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use swell_wire::Args;
 
-use super::{cluster, connection, generic, memcached, server, string, transactions};
+use super::{cluster, connection, generic, list, memcached, server, string, transactions};
 use crate::spec::{Body, CommandId, Spec};
 
 /// Longest command name with its subcommand, in bytes.
@@ -47,8 +47,15 @@ pub struct Tables {
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let families: [&[&'static Spec]; 6] =
-        [cluster::SPECS, connection::SPECS, generic::SPECS, server::SPECS, string::SPECS, transactions::SPECS];
+    let families: [&[&'static Spec]; 7] = [
+        cluster::SPECS,
+        connection::SPECS,
+        generic::SPECS,
+        list::SPECS,
+        server::SPECS,
+        string::SPECS,
+        transactions::SPECS,
+    ];
     let resp = Table::new(families.concat(), 0, false);
     let memcached = Table::new(memcached::SPECS.to_vec(), resp.commands.len(), true);
     Tables { resp, memcached }
@@ -231,6 +238,7 @@ mod tests {
             cluster::SPECS,
             connection::SPECS,
             generic::SPECS,
+            list::SPECS,
             server::SPECS,
             string::SPECS,
             transactions::SPECS,

@@ -1,8 +1,15 @@
-//! Lists: elements in a listpack or in a deque of chunks.
+//! Lists: elements in a listpack or in a deque of chunks. When a list goes from one to the other is Valkey's rule: to
+//! chunks before what is added would make it too large, back when what is removed leaves half of that in one node.
 
-use super::chunks::Chunks;
-use super::listpack::{Listpack, ListpackRef};
-use super::{Collection, Form, Kept, KeptRef, Kind, LargeBox, LargeRef};
+use std::ops::Range;
+
+use swell_wire::Out;
+
+use super::chunks::{Chunks, Fill, Items};
+use super::element::{Element, OVERHEAD_BYTES_MAX};
+use super::item::{Item, Wanted};
+use super::listpack::{Elements, Listpack, ListpackRef, PACK_BYTES};
+use super::{COMPACT_BYTES_MAX, Collection, Form, Kept, KeptRef, Kind, LargeBox, LargeRef, Limits};
 
 /// A list that owns its value.
 #[derive(Clone, Debug)]
@@ -16,6 +23,21 @@ pub enum List {
 pub enum ListRef<'a> {
     Pack(ListpackRef<'a>),
     Large(&'a Chunks),
+}
+
+/// One of a list's ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Front,
+    Back,
+}
+
+/// A list's elements one after the other.
+#[derive(Clone, Debug)]
+pub enum ListItems<'a> {
+    Pack(Elements<'a>),
+    PackBack(std::iter::Rev<Elements<'a>>),
+    Large(Items<'a>),
 }
 
 impl Collection for List {
@@ -69,14 +91,200 @@ impl List {
             List::Large(large) => ListRef::Large(large),
         }
     }
+
+    /// Makes the list large if these elements, once they are added, would make its listpack too large. As Valkey, whether
+    /// they are added then or not.
+    pub fn make_room<'v>(&mut self, items: impl Iterator<Item = Item<'v>>, limits: &Limits) {
+        if let List::Pack(_) = self {
+            let (bytes, count) = items.fold((0, 0), |(bytes, count), item| (bytes + item.len(), count + 1));
+            self.make_room_for(bytes, count, limits);
+        }
+    }
+
+    /// As [`List::make_room`], for one element that comes from a list: of an integer's digits Valkey knows nothing then.
+    pub fn make_room_for_moved(&mut self, item: Item<'_>, limits: &Limits) {
+        let bytes = match item {
+            Item::Short(Element::Int(_)) => 0,
+            other => other.len(),
+        };
+        self.make_room_for(bytes, 1, limits);
+    }
+
+    fn make_room_for(&mut self, bytes: usize, count: usize, limits: &Limits) {
+        let List::Pack(pack) = self else { return };
+        let (pack_bytes, pack_len) = (pack.view().bytes().len(), pack.view().len());
+        let is_too_large = Fill::new(limits.list_size).exceeds(pack_bytes + bytes, pack_len + count, false);
+        // What Valkey does not count are the lengths before and behind each element: many empty ones would not fit an
+        // entry.
+        if is_too_large || pack_bytes + bytes + count * OVERHEAD_BYTES_MAX > COMPACT_BYTES_MAX {
+            *self = List::Large(Box::new(Chunks::from_run(pack.view().run(), pack_len)));
+        }
+    }
+
+    /// Makes a large list compact again if it has shrunk to half of what a listpack may be.
+    pub fn shrink(&mut self, limits: &Limits) {
+        let List::Large(large) = self else { return };
+        let Some((run, count)) = large.only_run() else { return };
+        let bytes = run.len() + PACK_BYTES;
+        if bytes <= COMPACT_BYTES_MAX && !Fill::new(limits.list_size).exceeds(bytes, count, true) {
+            let mut pack = Listpack::with_capacity(run.len());
+            pack.push_run(run, count);
+            *self = List::Pack(pack);
+        }
+    }
+
+    /// One more element at an end. There is room ([`List::make_room`]).
+    #[inline]
+    pub fn push(&mut self, end: End, item: Item<'_>, limits: &Limits) {
+        match (self, item, end) {
+            (List::Pack(pack), Item::Short(element), End::Front) => pack.push_front(element),
+            (List::Pack(pack), Item::Short(element), End::Back) => pack.push_back(element),
+            (List::Pack(_), Item::Long(_), _) => debug_assert!(false, "a long element is never compact"),
+            (List::Large(large), item, End::Front) => large.push_front(item, &Fill::new(limits.list_size)),
+            (List::Large(large), item, End::Back) => large.push_back(item, &Fill::new(limits.list_size)),
+        }
+    }
+
+    /// Takes `count` elements away from an index on. Does not shrink the list.
+    pub fn remove(&mut self, index: usize, count: usize) {
+        match self {
+            List::Pack(pack) => {
+                if let Some(at) = pack.view().seek(index as i64) {
+                    pack.delete(at, count);
+                }
+            }
+            List::Large(large) => large.remove(index, count),
+        }
+    }
+
+    /// Takes up to `count` elements away at an end. Does not shrink the list.
+    pub fn pop(&mut self, end: End, count: usize) {
+        let len = self.view().len();
+        let count = count.min(len);
+        self.remove(if end == End::Front { 0 } else { len - count }, count);
+    }
+
+    /// Takes up to `count` elements with these bytes away, the first ones or the last; returns how many there were.
+    pub fn remove_equal(&mut self, wanted: &Wanted<'_>, count: usize, back: bool) -> usize {
+        let pack = match self {
+            List::Large(large) => return large.remove_equal(wanted, count, back),
+            List::Pack(pack) => pack,
+        };
+        // A list of its own does it in one pass.
+        let mut large = Chunks::from_run(pack.view().run(), pack.view().len());
+        let gone = large.remove_equal(wanted, count, back);
+        if gone > 0 {
+            let (run, count) = large.only_run().unwrap_or_default();
+            let mut kept = Listpack::with_capacity(run.len());
+            kept.push_run(run, count);
+            *pack = kept;
+        }
+        gone
+    }
+
+    /// Puts an element in the place of the one with this index, which exists. There is room.
+    pub fn set(&mut self, index: usize, item: Item<'_>, limits: &Limits) {
+        match (self, item) {
+            (List::Pack(pack), Item::Short(element)) => {
+                if let Some(at) = pack.view().seek(index as i64) {
+                    pack.replace(at, element);
+                }
+            }
+            (List::Pack(_), Item::Long(_)) => debug_assert!(false, "a long element is never compact"),
+            (List::Large(large), item) => large.set(index, item, &Fill::new(limits.list_size)),
+        }
+    }
+
+    /// Puts an element before or after the one with this index, which exists. There is room.
+    pub fn insert(&mut self, index: usize, after: bool, item: Item<'_>, limits: &Limits) {
+        match (self, item) {
+            (List::Pack(pack), Item::Short(element)) => match pack.view().seek(index as i64) {
+                Some(at) if after => pack.insert_after(at, element),
+                Some(at) => drop(pack.insert(at, element)),
+                None => {}
+            },
+            (List::Pack(_), Item::Long(_)) => debug_assert!(false, "a long element is never compact"),
+            (List::Large(large), item) => large.insert(index, after, item, &Fill::new(limits.list_size)),
+        }
+    }
 }
 
-impl ListRef<'_> {
+impl<'a> ListRef<'a> {
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         match self {
             ListRef::Pack(pack) => pack.is_empty(),
             ListRef::Large(large) => large.is_empty(),
+        }
+    }
+
+    /// Number of elements.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self {
+            ListRef::Pack(pack) => pack.len(),
+            ListRef::Large(large) => large.len(),
+        }
+    }
+
+    /// The index that a client's stands for: negative ones count from the end. Nothing where there is no element.
+    #[inline]
+    pub fn index(&self, index: i64) -> Option<usize> {
+        let len = self.len();
+        let from_begin = if index < 0 { (len as i64).checked_add(index)? } else { index };
+        usize::try_from(from_begin).ok().filter(|&index| index < len)
+    }
+
+    /// The element with this index.
+    pub fn get(&self, index: usize) -> Option<Item<'a>> {
+        match self {
+            ListRef::Pack(pack) => pack.get(i64::try_from(index).ok()?).map(Item::Short),
+            ListRef::Large(large) => large.get(index),
+        }
+    }
+
+    /// The elements from an index on to the end, or back to the first.
+    #[inline]
+    pub fn items(&self, index: usize, back: bool) -> ListItems<'a> {
+        match (self, back) {
+            (ListRef::Pack(pack), back) => {
+                let at = pack.seek(i64::try_from(index).unwrap_or(i64::MAX));
+                match at {
+                    None => ListItems::Pack(Elements::of(&[])),
+                    Some(at) if back => ListItems::PackBack(pack.iter_through(at).rev()),
+                    Some(at) => ListItems::Pack(pack.iter_from(at)),
+                }
+            }
+            (ListRef::Large(large), false) => ListItems::Large(large.iter_from(index)),
+            (ListRef::Large(large), true) => ListItems::Large(large.iter_back_from(index)),
+        }
+    }
+
+    /// Answers `range`, which lies within the list, as bulk strings: in this order or backwards.
+    pub fn write_range(&self, range: Range<usize>, back: bool, out: &mut Out) {
+        let from = if back { range.end.wrapping_sub(1) } else { range.start };
+        self.items(from, back).take(range.len()).for_each(|item| item.write(out));
+    }
+
+    /// The indices from `start` to `end` inclusive, where negative ones count from the end.
+    pub fn range(&self, start: i64, end: i64) -> Range<usize> {
+        let len = self.len() as i64;
+        let from_begin = |index: i64| if index < 0 { index.saturating_add(len).max(0) } else { index };
+        let end = if end < 0 { end.saturating_add(len) } else { end.min(len - 1) };
+        let start = from_begin(start);
+        if start > end { 0..0 } else { start as usize..end as usize + 1 }
+    }
+}
+
+impl<'a> Iterator for ListItems<'a> {
+    type Item = Item<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<'a>> {
+        match self {
+            ListItems::Pack(elements) => elements.next().map(Item::Short),
+            ListItems::PackBack(elements) => elements.next().map(Item::Short),
+            ListItems::Large(items) => items.next(),
         }
     }
 }
