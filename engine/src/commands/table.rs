@@ -46,18 +46,20 @@ pub struct Tables {
     pub memcached: Table,
 }
 
+/// The families of RESP commands.
+static FAMILIES: &[&[&Spec]] = &[
+    cluster::SPECS,
+    connection::SPECS,
+    generic::SPECS,
+    list::SPECS,
+    server::SPECS,
+    stream::SPECS,
+    string::SPECS,
+    transactions::SPECS,
+];
+
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let families: [&[&'static Spec]; 7] = [
-        cluster::SPECS,
-        connection::SPECS,
-        generic::SPECS,
-        list::SPECS,
-        server::SPECS,
-        stream::SPECS,
-        string::SPECS,
-        transactions::SPECS,
-    ];
-    let resp = Table::new(families.concat(), 0, false);
+    let resp = Table::new(FAMILIES.concat(), 0, false);
     let memcached = Table::new(memcached::SPECS.to_vec(), resp.commands.len(), true);
     Tables { resp, memcached }
 });
@@ -235,16 +237,7 @@ mod tests {
 
     #[test]
     fn families_register_in_order() {
-        for family in [
-            cluster::SPECS,
-            connection::SPECS,
-            generic::SPECS,
-            list::SPECS,
-            server::SPECS,
-            string::SPECS,
-            transactions::SPECS,
-            memcached::SPECS,
-        ] {
+        for family in FAMILIES.iter().chain([&memcached::SPECS]) {
             assert!(
                 family.windows(2).all(|pair| pair[0].name < pair[1].name),
                 "{:?}",
