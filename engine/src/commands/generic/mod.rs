@@ -5,6 +5,7 @@ mod del;
 mod exists;
 mod expire;
 mod keys;
+mod r#move;
 mod object;
 mod persist;
 pub(crate) mod randomkey;
@@ -30,6 +31,7 @@ pub static SPECS: &[&Spec] = &[
     &expire::EXPIREAT,
     &ttl::EXPIRETIME,
     &keys::KEYS,
+    &r#move::MOVE,
     &object::OBJECT,
     &object::ENCODING,
     &object::FREQ,
