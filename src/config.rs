@@ -18,7 +18,9 @@ use crate::machine::Machine;
 use error::ConfigError;
 use layers::{Origin, Written};
 use swell_node::link::socket::Address;
-use values::{Bytes, Cores, Count, File, LinkAt, ListenAt, OneOf, PolicyName, Reader, Seconds, Secret, Switch, Word};
+use values::{
+    Bytes, Cores, Count, File, LinkAt, ListenAt, OneOf, PolicyName, Reader, Seconds, Secret, Separator, Switch, Word,
+};
 use values::{FirstNode, Listen, LogFormat, LogLevel, Password, Policy, Profile, Scaling};
 
 /// Smallest limit of a client's buffers, in bytes: below it not even one ordinary request fits.
@@ -237,6 +239,9 @@ options! {
     maxmemory_policy: Policy = PolicyName, "POLICY", DefaultValue::Fixed("noeviction");
     /// Count what every command costs.
     metering: bool = Switch, "on|off", DefaultValue::Fixed("on");
+    /// The character that ends the prefix of keys, such as `:`, so that `swell bill --by prefix` tells what each prefix
+    /// cost; `off`: prefixes are not counted.
+    bill_prefixes: Option<u8> = Separator, "CHARACTER|off", DefaultValue::Fixed("off");
     /// Clients that may be connected at once, RESP and memcached together.
     maxclients: usize = Count { min: 1, max: CLIENTS_MAX }, "N", DefaultValue::Fixed("10000");
     /// Seconds after which an idle client is disconnected; 0 is never.

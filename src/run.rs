@@ -359,6 +359,7 @@ impl Running {
             timeout_seconds: config.timeout_seconds,
             requirepass: config.requirepass.get().map(str::to_owned),
             metering: config.metering,
+            prefix_separator: config.bill_prefixes,
             tariff: Tariff::new(config.price_profile),
             node_id: identity.node_id,
             version: env!("CARGO_PKG_VERSION"),
@@ -460,8 +461,9 @@ impl http::Admin for Admin {
         self.shared.collect_reports();
         let now_ms = unix_ms();
         let to_ms = period.to_ms.unwrap_or(now_ms);
-        let (used, begins_ms) =
-            door.used(period.from_ms.unwrap_or(0), to_ms).map_err(|error: LedgerError| error.to_string())?;
+        let (used, begins_ms) = door
+            .used(period.from_ms.unwrap_or(0), to_ms, period.by.dimension())
+            .map_err(|error: LedgerError| error.to_string())?;
         let from_ms = period.from_ms.or(begins_ms).unwrap_or(to_ms);
         let report = Report::new(CACHE, (from_ms, to_ms), &used, period.by, &self.prices);
         serde_json::to_value(report).map_err(|error| error.to_string())

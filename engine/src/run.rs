@@ -82,50 +82,69 @@ impl Drop for Held<'_> {
 }
 
 impl KeySpec {
-    /// Calls `each` with the argument index of every key of this group. Fails where a key count makes no sense.
+    /// Calls `each` with the argument index of every key of this group.
+    ///
+    /// # Errors
+    /// [`Fault::Syntax`]: the number of keys is none, is zero, or is more than there are arguments.
     #[inline]
     pub fn each(&self, args: Args<'_>, mut each: impl FnMut(usize)) -> Result<(), Fault> {
-        let start = match self.begin {
-            Begin::Index(index) => index,
-            Begin::Keyword { word, from } => {
-                let found = (from..args.len()).find(|at| args.slice(*at).eq_ignore_ascii_case(word.as_bytes()));
-                let Some(found) = found else { return Ok(()) };
-                found + 1
-            }
-        };
-        let (first, last, step) = match self.find {
-            Find::Range { last, step } if last >= 0 => (start, start + last as usize, step),
-            Find::Range { last, step } => (start, (args.len() as isize + last).max(0) as usize, step),
+        let Some(start) = self.start(args) else { return Ok(()) };
+        // `end` is behind the last key.
+        let (first, end, step) = match self.find {
+            Find::Range { last, step } if last >= 0 => (start, start + last as usize + 1, step),
+            Find::Range { last, step } => (start, (args.len() as isize + last + 1).max(0) as usize, step),
+            Find::Part { of, step } => (start, start + args.len().saturating_sub(start) / of.max(1), step),
             Find::Count { number, first, step } => {
-                let count = args.opt(start + number).and_then(crate::number::parse_u64);
-                let room = (args.len().saturating_sub(start + first)).div_ceil(step.max(1));
-                match count {
-                    Some(0) => return Ok(()),
-                    Some(count) if count as usize <= room => {
-                        (start + first, start + first + (count as usize - 1) * step, step)
-                    }
-                    _ => return Err(Fault::Syntax),
+                let (first, step) = (start + first, step.max(1));
+                let count = args.opt(start + number).and_then(crate::number::parse_u64).unwrap_or(0);
+                let room = args.len().saturating_sub(first).div_ceil(step);
+                if count == 0 || count > room as u64 {
+                    return Err(Fault::Syntax);
                 }
+                (first, first + (count as usize - 1) * step + 1, step)
             }
         };
-        let mut arg = first;
-        while arg <= last && arg < args.len() {
-            each(arg);
-            arg += step.max(1);
-        }
+        (first..end.min(args.len())).step_by(step.max(1)).for_each(&mut each);
         Ok(())
+    }
+
+    /// Where the group begins, if it is there.
+    #[inline]
+    fn start(&self, args: Args<'_>) -> Option<usize> {
+        let is = |at: usize, word: &str| args.slice(at).eq_ignore_ascii_case(word.as_bytes());
+        match self.begin {
+            Begin::Index(index) => Some(index),
+            Begin::Keyword { word, from } => (from..args.len()).find(|at| is(*at, word)).map(|at| at + 1),
+            Begin::Option { word, from, takes, .. } => {
+                let (mut at, mut start) = (from, None);
+                while at < args.len() {
+                    if is(at, word) {
+                        start = Some(at + 1);
+                    }
+                    at += 1 + takes.iter().find(|(option, _)| is(at, option)).map_or(0, |(_, count)| *count);
+                }
+                start
+            }
+            Begin::Unknown => None,
+        }
     }
 }
 
 impl Spec {
-    /// Hashes the keys of a call into `keys`. Fails where a key count in the arguments makes no sense.
+    /// Hashes the keys of a call into `keys`. A call whose number of keys makes no sense has none: its body refuses it,
+    /// in its own words, before it looks at a key.
     #[inline]
-    pub fn hash_keys(&self, engine: &Engine, args: Args<'_>, keys: &mut Vec<KeyHash>) -> Result<(), Fault> {
-        let hasher = engine.hasher();
-        self.each_key(args, |arg| keys.push(hasher.key_hash(args.slice(arg), arg)))
+    pub fn hash_keys(&self, engine: &Engine, args: Args<'_>, keys: &mut Vec<KeyHash>) {
+        let (hasher, from) = (engine.hasher(), keys.len());
+        if self.each_key(args, |arg| keys.push(hasher.key_hash(args.slice(arg), arg))).is_err() {
+            keys.truncate(from);
+        }
     }
 
-    /// Calls `each` with the argument index of every key.
+    /// Calls `each` with the argument index of every key, in the order of the key specs.
+    ///
+    /// # Errors
+    /// As [`KeySpec::each`].
     #[inline]
     pub fn each_key(&self, args: Args<'_>, mut each: impl FnMut(usize)) -> Result<(), Fault> {
         self.keys.iter().try_for_each(|keys| keys.each(args, &mut each))

@@ -212,8 +212,14 @@ pub enum Access {
 pub enum Begin {
     /// At this argument.
     Index(usize),
-    /// After this word, searched from argument `from`.
+    /// After this word, searched from argument `from`. The first one counts.
     Keyword { word: &'static str, from: usize },
+    /// After this word among the options that begin at argument `from`. The last one counts, as for the body. `takes`:
+    /// how many arguments options take, this one among them, so that none of these is taken for an option. `shown`:
+    /// whether `COMMAND INFO` tells the word; Valkey does for GEORADIUS, and not for SORT.
+    Option { word: &'static str, from: usize, takes: &'static [(&'static str, usize)], shown: bool },
+    /// The arguments do not tell (SORT's patterns): listed by `COMMAND INFO`, never found.
+    Unknown,
 }
 
 /// How a group of keys goes on.
@@ -221,6 +227,8 @@ pub enum Begin {
 pub enum Find {
     /// To `last` (relative to the first; -1: the last argument), every `step`.
     Range { last: isize, step: usize },
+    /// The first of so many equal parts of what is left, every `step` (XREAD: keys, then as many ids).
+    Part { of: usize, step: usize },
     /// The number of keys stands at `number` (relative to the beginning), the keys from `first`, every `step`.
     Count { number: usize, first: usize, step: usize },
 }
@@ -303,7 +311,8 @@ pub enum Long {
 
 /// What runs when a command is called.
 pub enum Body {
-    /// Runs under the locks of all its keys' stripes.
+    /// Runs under the locks of all its keys' stripes, and may touch no other key. It has none where their number makes
+    /// no sense ([`Spec::hash_keys`]), and has to refuse that before it looks at one.
     Keys(fn(&mut Exec<'_>, Args<'_>, &mut Out) -> Result<(), Fault>),
     /// Runs with every stripe locked: short looks at the whole key space (DBSIZE, RANDOMKEY, SWAPDB).
     Whole(fn(&mut Exec<'_>, Args<'_>, &mut Out) -> Result<(), Fault>),

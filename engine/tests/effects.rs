@@ -86,7 +86,7 @@ impl Bench {
         let mut keys = Vec::new();
         let flat = command.spec.flatten(args.as_args());
         let args = flat.as_ref().unwrap_or(&args).as_args();
-        command.spec.hash_keys(&self.engine, args, &mut keys).unwrap();
+        command.spec.hash_keys(&self.engine, args, &mut keys);
         let context = Context { now_ms: self.now_ms, ..Context::default() };
         let call = Admitted::from_link(command.spec, args).call(&keys, context);
         let mut out = Out::new(Proto::Resp2);

@@ -22,7 +22,7 @@ fn prepare(engine: &Engine, text: &str) -> Prepared {
     let args = OwnedArgs::from_slices(&words);
     let mut keys = Vec::new();
     let Found::Command(command) = tables().resp.find(args.as_args()) else { panic!("{text}") };
-    command.spec.hash_keys(engine, args.as_args(), &mut keys).unwrap();
+    command.spec.hash_keys(engine, args.as_args(), &mut keys);
     Prepared { args, keys }
 }
 

@@ -90,9 +90,8 @@ fn execute(handle: &mut Handle, reads: &[Vec<u8>], group: usize) {
             for at in index..end {
                 let Some(args) = requests.get(at, bytes) else { continue };
                 let Found::Command(command) = tables().resp.find(args) else { continue };
-                if command.spec.arity_fits(args.len())
-                    && command.spec.hash_keys(handle.engine(), args, &mut keys).is_ok()
-                {
+                if command.spec.arity_fits(args.len()) {
+                    command.spec.hash_keys(handle.engine(), args, &mut keys);
                     planned[at - index] = Some((command.spec, args));
                 }
             }

@@ -58,7 +58,7 @@ impl Charges {
     /// Takes over what workers have reported; the charge that is to be said now, if there is one.
     pub fn next(&self) -> Option<Account> {
         let mut spool = self.lock();
-        spool.observe(&self.ledger.totals(unix_ms()));
+        spool.observe(self.ledger.take(unix_ms()));
         let charge = spool.charge()?;
         Some(Account {
             proxy: charge.proxy.clone(),

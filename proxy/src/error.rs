@@ -30,6 +30,8 @@ pub enum ProxyError {
     DiscardWithoutMulti,
     #[error("ERR Command '{0}' not allowed inside a transaction")]
     NotInMulti(&'static str),
+    #[error("ERR Command '{0}' not allowed inside a transaction: all nodes and proxies have to confirm it")]
+    ConfirmedByAll(&'static str),
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAborted,
     #[error("ERR more than {0} commands in one transaction")]

@@ -74,10 +74,7 @@ pub fn plan(core: &mut Core, session: &Session, source: &impl Source, index: usi
         return false;
     }
     let keys_from = core.keys.len() as u32;
-    if command.spec.hash_keys(core.handle.engine(), args, &mut core.keys).is_err() {
-        core.keys.truncate(keys_from as usize);
-        return false;
-    }
+    command.spec.hash_keys(core.handle.engine(), args, &mut core.keys);
     core.planned.push(Planned { command, keys_from, keys_to: core.keys.len() as u32 });
     true
 }
@@ -91,5 +88,141 @@ pub fn value_bytes(spec: &Spec, args: Args<'_>) -> u64 {
         Long::At(_) => 0,
         Long::EverySecond(from) => (from..args.len()).step_by(2).map(|at| args.get(at).len() as u64).sum(),
         Long::From(from) => (from..args.len()).map(|at| args.get(at).len() as u64).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swell_engine::admit::Admitted;
+    use swell_engine::exec::Exec;
+    use swell_engine::spec::{Access, Acl, Begin, Cost, Find, Flags, Group, KeySpec, Pricing, Spread, WorkUnit};
+    use swell_engine::{Context, Engine, Fault, Outcome};
+    use swell_wire::{Out, OwnedArgs, Proto};
+
+    use super::*;
+    use crate::session::remote;
+
+    const fn group(begin: Begin, find: Find) -> KeySpec {
+        KeySpec { notes: "", access: Access::Write, flags: &["RW"], begin, find }
+    }
+
+    const ONE: Find = Find::Range { last: 0, step: 1 };
+    const COUNTED: Find = Find::Count { number: 0, first: 1, step: 1 };
+    const SORT: &[KeySpec] = &[
+        group(Begin::Index(1), ONE),
+        group(Begin::Unknown, ONE),
+        group(
+            Begin::Option {
+                word: "STORE",
+                from: 2,
+                takes: &[("LIMIT", 2), ("BY", 1), ("GET", 1), ("STORE", 1)],
+                shown: false,
+            },
+            ONE,
+        ),
+    ];
+    const GEORADIUS: &[KeySpec] = &[
+        group(Begin::Index(1), ONE),
+        group(Begin::Keyword { word: "STORE", from: 6 }, ONE),
+        group(Begin::Keyword { word: "STOREDIST", from: 6 }, ONE),
+    ];
+    const XREAD: &[KeySpec] = &[group(Begin::Keyword { word: "STREAMS", from: 1 }, Find::Part { of: 2, step: 1 })];
+    const XREADGROUP: &[KeySpec] = &[group(Begin::Keyword { word: "STREAMS", from: 4 }, Find::Part { of: 2, step: 1 })];
+    const LMPOP: &[KeySpec] = &[group(Begin::Index(1), COUNTED)];
+    const ZUNIONSTORE: &[KeySpec] = &[group(Begin::Index(1), ONE), group(Begin::Index(2), COUNTED)];
+    const MSETEX: &[KeySpec] = &[group(Begin::Index(1), Find::Count { number: 0, first: 1, step: 2 })];
+
+    /// A command of this shape; its body does what bodies have to: no key, no good number of keys.
+    fn shape(keys: &'static [KeySpec]) -> &'static Spec {
+        fn body(exec: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Result<(), Fault> {
+            let last = exec.keys_len().checked_sub(1).ok_or(Fault::say("ERR numkeys should be greater than 0"))?;
+            out.bulk(exec.key(args, last).bytes);
+            Ok(())
+        }
+        Box::leak(Box::new(Spec {
+            name: "shape",
+            summary: "",
+            since: "",
+            complexity: "",
+            group: Group::Generic,
+            arity: -2,
+            flags: Flags::WRITE,
+            acl: Acl::NONE,
+            keys,
+            spread: Spread::Gather,
+            tips: &[],
+            arguments: &[],
+            cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Key },
+            long: Long::Never,
+            body: Body::Keys(body),
+        }))
+    }
+
+    fn line(text: &str) -> OwnedArgs {
+        OwnedArgs::from_slices(&text.split(' ').collect::<Vec<_>>())
+    }
+
+    /// The keys of a request, what its body answers, and whether they lie in one slot.
+    fn road(keys: &'static [KeySpec], text: &str) -> (String, String, bool) {
+        let (engine, spec, args) = (Engine::new(1), shape(keys), line(text));
+        let args = args.as_args();
+        let mut hashes = Vec::new();
+        spec.hash_keys(&engine, args, &mut hashes);
+        let names: Vec<_> =
+            hashes.iter().map(|key| String::from_utf8_lossy(args.slice(key.arg as usize)).into_owned()).collect();
+        let mut out = Out::new(Proto::Resp2);
+        let call = Admitted::from_link(spec, args).call(&hashes, Context::default());
+        let outcome = engine.execute(&mut engine.local(1), &call, None, &mut out);
+        assert!(matches!(outcome, Outcome::Done { .. }), "{text}");
+        (names.join(" "), String::from_utf8(out.to_vec()).unwrap(), remote::one_slot(&hashes))
+    }
+
+    /// What Redis 7.0's COMMAND GETKEYS says of these lines, except where a comment tells.
+    #[test]
+    fn keys_of_every_shape_are_found_and_reach_the_body() {
+        let cases: &[(&'static [KeySpec], &str, &str)] = &[
+            (SORT, "SORT k", "k"),
+            (SORT, "SORT k BY store GET x store dst", "k dst"),
+            (SORT, "SORT k STORE a STORE b", "k b"),
+            (SORT, "SORT k LIMIT store store", "k"),
+            (SORT, "SORT k STORE", "k"),
+            // Redis says "ALPHA": its search, unlike its SORT, does not skip what STORE takes.
+            (SORT, "SORT k STORE store ALPHA", "k store"),
+            (GEORADIUS, "GEORADIUS k 0 0 1 m", "k"),
+            (GEORADIUS, "GEORADIUS k 0 0 1 m storedist a store b", "k b a"),
+            (XREAD, "XREAD COUNT 1 streams a b 0 0", "a b"),
+            (XREAD, "XREAD STREAMS a b 0", "a"),
+            (XREADGROUP, "XREADGROUP GROUP streams c STREAMS k >", "k"),
+            (LMPOP, "LMPOP 2 a b LEFT", "a b"),
+            (ZUNIONSTORE, "ZUNIONSTORE d 2 a b WEIGHTS 1 2", "d a b"),
+            (MSETEX, "MSETEX 2 a 1 b 2 PX 5", "a b"),
+        ];
+        for (keys, text, want) in cases {
+            let (found, answer, _) = road(keys, text);
+            assert_eq!(found, *want, "{text}");
+            let last = want.rsplit(' ').next().unwrap();
+            assert_eq!(answer, format!("${}\r\n{last}\r\n", last.len()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_keys_that_makes_no_sense_is_the_bodys_to_refuse() {
+        for text in ["LMPOP 0 a", "LMPOP -1 a", "LMPOP x a", "LMPOP 2 a", "LMPOP 18446744073709551615 a", "LMPOP 1"] {
+            let found = road(LMPOP, text);
+            assert_eq!(found, (String::new(), "-ERR numkeys should be greater than 0\r\n".to_owned(), true), "{text}");
+        }
+        assert_eq!(road(ZUNIONSTORE, "ZUNIONSTORE d 3 a b").0, "", "not even the key that is plain");
+        assert_eq!(road(XREAD, "XREAD STREAMS").0, "");
+        assert_eq!(road(XREAD, "XREAD BLOCK 5").0, "");
+    }
+
+    #[test]
+    fn a_key_of_any_shape_counts_for_the_slot() {
+        assert!(road(SORT, "SORT {a}k BY x STORE {a}l").2);
+        assert!(!road(SORT, "SORT a STORE b").2);
+        assert!(!road(XREAD, "XREAD STREAMS a b 0 0").2);
+        assert!(road(XREAD, "XREAD STREAMS {t}1 {t}2 0 0").2);
+        assert!(!road(ZUNIONSTORE, "ZUNIONSTORE d 1 a").2);
+        assert!(road(LMPOP, "LMPOP 1 a LEFT").2);
     }
 }

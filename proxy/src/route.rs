@@ -46,6 +46,11 @@ impl Route {
         self.is_direct() && self.map.load().nodes().len() <= 1
     }
 
+    /// Whether slots may leave the node inside this process: there are others, or there may be.
+    pub fn may_move(&self) -> bool {
+        self.is_strict() || !self.is_alone()
+    }
+
     /// Whether an atomic command may name keys of one slot only.
     #[inline]
     pub fn is_strict(&self) -> bool {

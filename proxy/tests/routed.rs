@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use swell_meter::{Ledger, Profile, Tariff};
 use swell_node::Node;
+use swell_node::view::View;
 use swell_proxy::shared::unix_ms;
 use swell_proxy::{Listeners, Proxy, ProxyConfig};
 use swell_ring::{Epoch, Member, NodeId, SlotMap, SlotSet};
 
 struct Running {
     proxy: Option<Proxy>,
+    view: Arc<View>,
     address: std::net::SocketAddr,
 }
 
@@ -26,6 +28,7 @@ fn config() -> ProxyConfig {
         timeout_seconds: 0,
         requirepass: None,
         metering: true,
+        prefix_separator: None,
         tariff: Tariff::new(Profile::Elasticache),
         node_id: "0".repeat(40),
         version: "1.2.3",
@@ -38,6 +41,13 @@ fn config() -> ProxyConfig {
 impl Running {
     /// Everything in this process, but requests go in frames: slots from `elsewhere` on belong to a node that is not there.
     fn start(elsewhere: u16) -> Running {
+        let running = Running::start_alone();
+        running.split(elsewhere);
+        running
+    }
+
+    /// Everything in this process, as function calls.
+    fn start_alone() -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -45,12 +55,16 @@ impl Running {
         let config = config();
         let ledger = Arc::new(Ledger::new(unix_ms(), 0));
         let proxy = Proxy::start(&config, listeners, Node::new(1), ledger).unwrap();
+        Running { proxy: Some(proxy), view: config.view, address }
+    }
+
+    /// Slots from `elsewhere` on go to a node that is not there.
+    fn split(&self, elsewhere: u16) {
         let member = |id: u32| Member { id: NodeId(id), address: "unix:/nowhere/n".to_owned(), zone: String::new() };
         let slots: SlotSet = format!("{elsewhere}-16383").parse().unwrap();
         let map = SlotMap::single(Epoch(1), member(1)).with_member(member(2)).assigned(&slots, NodeId(2));
-        config.view.set_epoch(map.epoch().0);
-        proxy.shared().route.set_map(map);
-        Running { proxy: Some(proxy), address }
+        self.view.set_epoch(map.epoch().0);
+        assert!(self.proxy.as_ref().unwrap().shared().route.set_map(map));
     }
 
     fn connect(&self) -> TcpStream {
@@ -105,6 +119,44 @@ fn requests_run_at_their_node_and_replies_keep_their_order() {
     );
     ask(&mut client, b"DEL a b {b}x\r\n", b":3\r\n");
     assert_eq!(swell_ring::slot_of(B).number(), 3300);
+}
+
+#[test]
+fn what_all_have_to_confirm_is_refused_inside_a_transaction() {
+    const WHY: &str = "ERR Command 'swapdb' not allowed inside a transaction: all nodes and proxies have to confirm it";
+    let running = Running::start(16000);
+    let mut client = running.connect();
+    ask(
+        &mut client,
+        b"MULTI\r\nSET b 1\r\nSWAPDB 0 1\r\nEXEC\r\nGET b\r\n",
+        format!("+OK\r\n+QUEUED\r\n-{WHY}\r\n-EXECABORT Transaction discarded because of previous errors.\r\n$-1\r\n")
+            .as_bytes(),
+    );
+    // Alone, it goes to the scaler, and there is none here.
+    ask(&mut client, b"SWAPDB 0 1\r\n", b"-TRYAGAIN The scaler did not answer in time; nothing was changed\r\n");
+    // What is for all nodes does not run on one of them only.
+    ask(
+        &mut client,
+        b"MULTI\r\nFLUSHALL\r\nEXEC\r\n",
+        b"+OK\r\n+QUEUED\r\n-CROSSSLOT Keys in request don't hash to the same slot\r\n",
+    );
+
+    // Alone in the world it runs inside, unless other nodes come before EXEC.
+    let running = Running::start_alone();
+    let mut client = running.connect();
+    ask(
+        &mut client,
+        b"SET b 1\r\nMULTI\r\nSWAPDB 0 1\r\nGET b\r\nSELECT 1\r\nGET b\r\nSELECT 0\r\nEXEC\r\n",
+        b"+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n\
+          *5\r\n+OK\r\n$-1\r\n+OK\r\n$1\r\n1\r\n+OK\r\n",
+    );
+    ask(&mut client, b"MULTI\r\nSWAPDB 0 1\r\n", b"+OK\r\n+QUEUED\r\n");
+    running.split(16000);
+    ask(
+        &mut client,
+        b"EXEC\r\nGET b\r\n",
+        format!("-EXECABORT Transaction discarded because of: {}\r\n$-1\r\n", &WHY[4..]).as_bytes(),
+    );
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Chosen for OfScaler {
     fn takes(field: &str) -> bool {
         let clients = ["resp", "memcached", "http", "workers", "requirepass", "maxclients", "timeout_seconds"];
         let buffers = ["client_query_buffer_bytes_max", "client_output_buffer_bytes_max"];
-        let prices = ["metering", "price_profile", "price_file"];
+        let prices = ["metering", "bill_prefixes", "price_profile", "price_file"];
         // All its nodes are processes of their own.
         field != "first_node" && ![&clients[..], &buffers, &prices].concat().contains(&field)
     }

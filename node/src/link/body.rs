@@ -199,6 +199,11 @@ impl Job {
         self.intake.is_some()
     }
 
+    /// Whether it is a walk that has visited slots: refused now, it would come to them once more.
+    pub fn is_walking(&self) -> bool {
+        self.walk.is_some()
+    }
+
     /// Goes on with it. `ticket`: drawn when it found a stripe taken; what is left there was not used.
     pub fn run(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
         match self.kind {
@@ -272,13 +277,9 @@ impl Job {
             keys.clear();
             let (mark, before) = (self.out.mark(), (self.out.len(), self.out.data_bytes()));
             let args = request.args.as_args();
-            let outcome = match request.spec.hash_keys(handle.engine(), args, &mut keys) {
-                Ok(()) => {
-                    let call = Admitted::from_link(request.spec, args).call(&keys, context);
-                    handle.execute(&call, *ticket, &mut self.out)
-                }
-                Err(fault) => refuse(&fault, &mut self.out),
-            };
+            request.spec.hash_keys(handle.engine(), args, &mut keys);
+            let call = Admitted::from_link(request.spec, args).call(&keys, context);
+            let outcome = handle.execute(&call, *ticket, &mut self.out);
             let (work, failed) = match outcome {
                 Outcome::Done { work, failed } => (work, failed),
                 Outcome::Busy(stripe) => return Ran::Busy(stripe),
@@ -414,13 +415,8 @@ fn prepare(
             };
         }
         let from = hashes.len();
-        match request.spec.hash_keys(handle.engine(), args, hashes) {
-            Ok(()) => Prepared::Call(context, from..hashes.len()),
-            Err(fault) => {
-                hashes.truncate(from);
-                Prepared::Fault(fault)
-            }
-        }
+        request.spec.hash_keys(handle.engine(), args, hashes);
+        Prepared::Call(context, from..hashes.len())
     };
     requests.iter().map(&mut prepare).collect()
 }
@@ -433,21 +429,6 @@ fn is_select(spec: &Spec) -> bool {
 fn selected(arg: &[u8]) -> Result<Db, Fault> {
     let number = parse_i64(arg).ok_or(Fault::NotInteger)?;
     Db::new(number).ok_or(Fault::DbOutOfRange)
-}
-
-/// Answers a request whose keys cannot be told.
-#[cold]
-pub(super) fn bad_keys(spec: &Spec, handle: &Handle, args: Args<'_>, out: &mut Out) -> Outcome {
-    match spec.hash_keys(handle.engine(), args, &mut Vec::new()) {
-        Ok(()) => Outcome::Done { work: 1, failed: false },
-        Err(fault) => refuse(&fault, out),
-    }
-}
-
-/// A request whose keys cannot be told: its error is its reply.
-fn refuse(fault: &Fault, out: &mut Out) -> Outcome {
-    out.error(&fault.to_string());
-    Outcome::Done { work: 1, failed: true }
 }
 
 fn read_slots(bytes: &[u8; SLOTS_BYTES]) -> SlotSet {

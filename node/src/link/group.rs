@@ -48,8 +48,6 @@ pub(super) struct Planned {
     pub item: u32,
     pub keys_from: u32,
     pub keys_to: u32,
-    /// Its keys cannot be told: an error is its reply.
-    pub is_bad: bool,
 }
 
 impl Group {
@@ -79,17 +77,13 @@ impl Group {
             return Err(BadFrame::OutOfPlace("a command that nodes do not run in such a frame"));
         }
         let keys_from = self.keys.len();
-        let is_bad = spec.hash_keys(handle.engine(), args, &mut self.keys).is_err();
-        if is_bad {
-            self.keys.truncate(keys_from);
-        }
+        spec.hash_keys(handle.engine(), args, &mut self.keys);
         self.planned.push(Planned {
             spec,
             frame: frame as u32,
             item: item as u32,
             keys_from: keys_from as u32,
             keys_to: self.keys.len() as u32,
-            is_bad,
         });
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use swell_engine::gate::Gate;
+use swell_node::link::frame::Status;
 use swell_ring::{SlotSet, slot_of};
 
 use crate::peer::*;
@@ -106,4 +107,26 @@ fn flush_waits_for_a_sealed_slot_and_passes_by_what_is_served_elsewhere() {
     assert!(covered == expected && reply == "+OK\r\n");
     set_gate(&peer.node, slot_of(b"gone"), Gate::Serving);
     assert_eq!(peer.call(0, &["EXISTS", "sealed", "here", "gone"]), ":1\r\n");
+}
+
+#[test]
+fn a_flush_that_has_begun_comes_to_each_slot_once_whatever_changes_meanwhile() {
+    let mut peer = Peer::new();
+    let early = (0..).map(|n| format!("k{n}")).find(|key| slot_of(key.as_bytes()).index() < 100).unwrap();
+    peer.send(&walk(3, 1, &SlotSet::all(), &["FLUSHALL"]));
+    assert!(peer.answers().is_empty(), "the first slice has run, and others' turn it is");
+    assert_eq!(peer.call(0, &["SET", &early, "v"]), "+OK\r\n");
+    // A newer map, and a newer state of the cache, which refuses frames that begin.
+    peer.view.set_epoch(peer.view.epoch() + 1);
+    peer.view.set_state(peer.view.state() + 1);
+    peer.send(&request(1, 0, &[&["GET", "x"]]));
+    assert_eq!(peer.answer().head.status, Status::Moved);
+    while peer.got.is_empty() {
+        peer.resume();
+    }
+    let answer = peer.answer();
+    assert_eq!(answer.head.status, Status::Done);
+    assert!(walked(&answer) == (SlotSet::all(), "+OK\r\n".to_owned()));
+    let stripe = peer.node.engine().stripe(stripe_index(&early));
+    assert_eq!(stripe.key_count_hint(false), 1, "what was written behind the flush is there");
 }

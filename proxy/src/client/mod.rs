@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::clients::Door;
-use crate::core::{Core, GROUP, READ_BYTES};
+use crate::core::{Core, GROUP, READ_BYTES, first_key};
 use crate::error::ProxyError;
 use crate::plan::{InPlace, Source, plan, value_bytes};
 use crate::replies::{Place, Replies};
@@ -116,7 +116,7 @@ enum LateState {
     Stripe(usize, Option<Ticket>),
     Gate(usize, Pin<Box<tokio::time::Sleep>>),
     /// The step says what it waits for; `Closed` until the deadline.
-    Walk(Box<session::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
+    Walk(Box<session::walk::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
     Remote(job::Running, session::remote::Finish),
 }
@@ -367,6 +367,7 @@ impl Client {
         let mut ticket = ticket;
         let mut index = from;
         while index < source.count() && !self.session.closing {
+            self.session.pays(core);
             core.planned.clear();
             core.keys.clear();
             let mut end = index;
@@ -413,7 +414,10 @@ impl Client {
             match core.handle.execute(&call, ticket.take(), &mut core.out) {
                 Outcome::Done { work, failed } => {
                     let bytes_out = core.out.data_bytes() - data_before;
-                    core.charge(planned.command, value_bytes(planned.command.spec, args), bytes_out, work, failed);
+                    let bytes_in = value_bytes(planned.command.spec, args);
+                    let keys = &core.keys[planned.keys_from as usize..planned.keys_to as usize];
+                    let prefix = core.meter.prefix_of(|| first_key(args, keys));
+                    core.charge_on(prefix, planned.command, bytes_in, bytes_out, work, failed);
                     core.counts.commands += 1;
                     if failed {
                         let out = std::mem::take(&mut core.out);
@@ -437,6 +441,7 @@ impl Client {
         let mut out = std::mem::take(&mut core.out);
         out.set_proto(self.session.proto);
         let mark = out.mark();
+        self.session.pays(core);
         let flow = session::run(core, &mut self.session, source.args(index), source.kind(index), ticket, &mut out);
         if source.noreply(index) && matches!(flow, Flow::Done) {
             out.truncate(mark);
@@ -591,12 +596,11 @@ impl Client {
         flow
     }
 
-    fn walk_on(&mut self, walking: Box<session::Walking>) -> Flow {
+    fn walk_on(&mut self, walking: Box<session::walk::Walking>) -> Flow {
         let worker = self.worker.clone();
         let mut core = worker.core.borrow_mut();
         let started = worker.begin_batch(&mut core);
-        let flow =
-            self.finish_late(&mut core, |core, session, out| session::go_on_walking(core, session, walking, out));
+        let flow = self.finish_late(&mut core, |core, session, out| session::walk::go_on(core, session, walking, out));
         worker.end_batch(&mut core, started);
         flow
     }
@@ -606,6 +610,7 @@ impl Client {
         let mut out = std::mem::take(&mut core.out);
         out.set_proto(self.session.proto);
         let mark = out.mark();
+        self.session.pays(core);
         let flow = end(core, &mut self.session, &mut out);
         if matches!(flow, Flow::Done) {
             core.counts.commands += 1;

@@ -4,6 +4,7 @@
 pub mod commands;
 pub mod multi;
 pub mod remote;
+pub mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,8 +15,10 @@ use swell_engine::key::KeyHash;
 use swell_engine::run::Outcome;
 use swell_engine::spec::{Body, Flags, Group};
 use swell_engine::stripe::Ticket;
-use swell_engine::walk::{Step, WalkState};
+use swell_engine::walk::Step;
 use swell_engine::{Call, Context, Db};
+use swell_meter::parts::clean_name;
+use swell_meter::{Payer, Prefix, Who};
 use swell_wire::error::Reject;
 use swell_wire::out::Mark;
 use swell_wire::requests::Kind;
@@ -26,6 +29,8 @@ use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
+use crate::session::commands::auth::DEFAULT_USER;
+use crate::session::walk::Walk;
 
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub struct Session {
     pub closing: bool,
     /// Requests queued since MULTI.
     pub multi: Option<Box<multi::Queue>>,
+    /// Who is charged: under the name that it gave itself, else its address.
+    payer: Payer,
 }
 
 /// What a request that cut the batch leads to.
@@ -73,38 +80,22 @@ pub enum Late {
     /// A gate of this stripe is closed.
     Gate(usize),
     /// A walk over the key space goes on.
-    Walk(Box<Walking>, Step),
+    Walk(Box<walk::Walking>, Step),
     /// Its answer comes from other processes.
     Remote(Box<remote::Remote>),
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
     Sleep(std::time::Duration, Out),
 }
 
-/// What walks over the key space for a client.
-#[derive(Clone, Copy, Debug)]
-pub struct Walk {
-    /// The command that walks.
-    pub command: Command,
-    /// The command that the client called and pays for.
-    pub called: Command,
-    /// What is answered instead of the walk's own words.
-    pub answer: Option<&'static [u8]>,
-}
-
-/// A walk between two slices.
-#[derive(Debug)]
-pub struct Walking {
-    walk: Walk,
-    args: OwnedArgs,
-    pub(crate) state: WalkState,
-}
-
 impl Session {
     /// A new client's.
     pub fn new(info: Arc<ClientInfo>, authenticated: bool) -> Session {
+        let db = Db::default();
+        let payer = Payer::new(who(&info), db.number());
         Session {
             info,
-            db: Db::default(),
+            payer,
+            db,
             proto: Proto::Resp2,
             authenticated,
             reply: ReplyMode::On,
@@ -176,7 +167,35 @@ impl Session {
         self.multi = None;
         self.info.no_evict.store(false, Relaxed);
         self.info.names().name.clear();
+        self.renamed();
         self.show();
+    }
+
+    /// Charges this client from now on, in the database that it uses: at the beginning of what runs for it, and after
+    /// every request that may have changed either.
+    #[inline]
+    pub fn pays(&mut self, core: &mut Core) {
+        self.pays_in(core, self.db);
+    }
+
+    /// The same in another database than the session's.
+    #[inline]
+    pub fn pays_in(&mut self, core: &mut Core, db: Db) {
+        if self.payer.db() != db.number() {
+            self.payer = self.payer.in_db(db.number());
+        }
+        core.meter.set_payer(&mut self.payer);
+    }
+
+    /// Who is charged, as of the last [`Session::pays`].
+    #[inline]
+    pub fn payer(&self) -> &Payer {
+        &self.payer
+    }
+
+    /// Its client has another name now.
+    pub fn renamed(&mut self) {
+        self.payer = Payer::new(who(&self.info), self.db.number());
     }
 
     /// Takes back what was written since `mark` if the client does not want it (CLIENT REPLY). Once for each request.
@@ -198,6 +217,13 @@ impl Session {
         self.info.no_touch.store(self.no_touch, Relaxed);
         self.info.multi.store(self.multi.as_ref().map_or(-1, |queue| queue.len() as i64), Relaxed);
     }
+}
+
+/// There is one user so far. A client that gives itself no name is called by its address, without the port.
+fn who(info: &ClientInfo) -> Who {
+    let name = info.names().name.clone();
+    let client = if name.is_empty() { info.addr.ip().to_canonical().to_string() } else { clean_name(name.as_bytes()) };
+    Who { user: DEFAULT_USER.to_owned(), client }
 }
 
 /// What a session command's body works with.
@@ -340,9 +366,19 @@ pub fn run_session(
             core.counts.error(code);
         }
         let bytes_out = out.data_bytes() - data_before;
-        core.charge(command, value_bytes(command.spec, args), bytes_out, 1, has_counted || error.is_some());
+        let prefix = prefix_of(core, command, args);
+        let failed = has_counted || error.is_some();
+        core.charge_on(prefix, command, value_bytes(command.spec, args), bytes_out, 1, failed);
     }
     flow
+}
+
+/// The key prefix of a command that the proxy runs: some look at a key.
+fn prefix_of(core: &mut Core, command: Command, args: Args<'_>) -> Prefix {
+    let mut first = None;
+    // Arguments that make no sense as keys name none.
+    let _ = command.spec.each_key(args, |arg| first = first.or(Some(arg)));
+    core.meter.prefix_of(|| first.map(|arg| args.slice(arg)))
 }
 
 /// The code of the reply written at this offset, if that is an error.
@@ -371,19 +407,18 @@ pub fn run_engine(
     let flattened = command.spec.flatten(args);
     let args = flattened.as_ref().map_or(args, OwnedArgs::as_args);
     let mut keys = Vec::new();
-    if let Err(fault) = command.spec.hash_keys(core.handle.engine(), args, &mut keys) {
-        return fail(core, session, fault.to_string().as_bytes(), out);
-    }
+    command.spec.hash_keys(core.handle.engine(), args, &mut keys);
     let call = match session.call(command, args, &keys, core.now_ms) {
         Ok(call) => call,
         Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
     };
     if remote::crosses(core, command.spec, &keys) {
-        core.charge(command, value_bytes(command.spec, args), 0, 1, true);
+        let prefix = core.prefix_of(args, &keys);
+        core.charge_on(prefix, command, value_bytes(command.spec, args), 0, 1, true);
         remote::refuse_crossing(core, command.spec, out);
         return Flow::Done;
     }
-    if command.spec.name == "swapdb" && !core.shared.route.is_alone() {
+    if remote::changes_state(command.spec) && !core.shared.route.is_alone() {
         return remote::swap_databases(core, command, args, out);
     }
     if !core.shared.route.is_direct() {
@@ -393,7 +428,8 @@ pub fn run_engine(
     match core.handle.execute(&call, ticket, out) {
         Outcome::Done { work, failed } => {
             let bytes_out = out.data_bytes() - data_before;
-            core.charge(command, value_bytes(command.spec, args), bytes_out, work, failed);
+            let prefix = core.prefix_of(args, &keys);
+            core.charge_on(prefix, command, value_bytes(command.spec, args), bytes_out, work, failed);
             if failed {
                 count_error_at(core, out, at);
             }
@@ -401,53 +437,8 @@ pub fn run_engine(
         }
         Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),
         Outcome::NotExecuted(_, stripe) => Flow::Late(Late::Gate(stripe)),
-        Outcome::Walk => begin_walk(core, session, Walk { command, called: command, answer: None }, args, out),
+        Outcome::Walk => walk::begin(core, session, Walk::of(command), args, out),
     }
-}
-
-/// Begins a walk. Checked arguments, no keys.
-pub fn begin_walk(core: &mut Core, session: &mut Session, walk: Walk, args: Args<'_>, out: &mut Out) -> Flow {
-    let Body::Walk(body) = &walk.command.spec.body else { return Flow::Done };
-    let call = match session.call(walk.command, args, &[], core.now_ms) {
-        Ok(call) => call,
-        Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
-    };
-    if !core.shared.route.is_direct() {
-        return remote::walk(walk, args, walk.command.spec.spread);
-    }
-    match core.handle.walk_begin(body, &call) {
-        Ok(state) => go_on_walking(core, session, Box::new(Walking { walk, args: args.to_owned(true), state }), out),
-        Err(fault) => {
-            core.charge(walk.called, 0, 0, 1, true);
-            fail(core, session, fault.to_string().as_bytes(), out)
-        }
-    }
-}
-
-/// Runs the next slice of a walk; a short one is done with the first.
-pub fn go_on_walking(core: &mut Core, session: &mut Session, mut walking: Box<Walking>, out: &mut Out) -> Flow {
-    let Walking { walk, args, state } = &mut *walking;
-    let Body::Walk(body) = &walk.command.spec.body else { return Flow::Done };
-    let call = match session.call(walk.command, args.as_args(), &[], core.now_ms) {
-        Ok(call) => call,
-        Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
-    };
-    let step = core.handle.walk_step(body, state, &call);
-    if !core.shared.route.is_direct() {
-        // Slots have left this process meanwhile: what was seen may not be all there is.
-        return remote::walk(*walk, args.as_args(), walk.command.spec.spread);
-    }
-    if step != Step::Done {
-        return Flow::Late(Late::Walk(walking, step));
-    }
-    let data_before = out.data_bytes();
-    match walk.answer {
-        Some(answer) => out.raw(answer),
-        None => (body.end)(args.as_args(), state, out),
-    }
-    let bytes_out = out.data_bytes() - data_before;
-    core.charge(walk.called, 0, bytes_out, state.work, false);
-    Flow::Done
 }
 
 /// Whether a command may run inside MULTI at once instead of being queued, or not at all.

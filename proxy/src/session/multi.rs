@@ -56,6 +56,9 @@ pub fn queue(core: &mut Core, session: &mut Session, command: Command, args: Arg
     if is_forbidden_in_multi(command.spec.flags) {
         return fail(core, session, ProxyError::NotInMulti(command.spec.name).to_string().as_bytes(), out);
     }
+    if waits_for_all(core, command.spec) {
+        return fail(core, session, ProxyError::ConfirmedByAll(command.spec.name).to_string().as_bytes(), out);
+    }
     if command.spec.flags.has(Flags::DENYOOM)
         && core.shared.route.is_direct()
         && let Err(fault) = core.handle.make_room(core.now_ms)
@@ -110,6 +113,11 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         core.charge(command, 0, 0, 1, true);
         return fail(core, session, ProxyError::ExecAborted.to_string().as_bytes(), out);
     }
+    // There may be more processes than when it was queued.
+    if let Some((swap, _)) = queue.requests.iter().find(|(command, _)| waits_for_all(core, command.spec)) {
+        core.charge(command, 0, 0, 1, true);
+        return refuse_exec(core, session, &ProxyError::ConfirmedByAll(swap.spec.name).to_string(), out);
+    }
     let needs_memory = queue.requests.iter().any(|(command, _)| command.spec.flags.has(Flags::DENYOOM));
     if needs_memory
         && core.shared.route.is_direct()
@@ -139,6 +147,7 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
     match run_queue(core, session, &queue, ticket, &mut answer) {
         Ok(sleep) => {
             session.show();
+            session.pays(core);
             core.charge(command, 0, 0, 1, false);
             if !sleep.is_zero() {
                 return Flow::Late(Late::Sleep(sleep, answer));
@@ -156,6 +165,12 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
             }
         }
     }
+}
+
+/// Whether a command would have to wait, in the middle of a unit and under its locks, for every node and proxy. Refused
+/// as soon as there may be several, so that a transaction does not work today and fail tomorrow.
+fn waits_for_all(core: &Core, spec: &Spec) -> bool {
+    remote::changes_state(spec) && core.shared.route.may_move()
 }
 
 /// Where a transaction runs.
@@ -180,7 +195,10 @@ fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Que
     slots.dedup();
     let is_whole =
         |request: &Prepared<'_>| request.runs_on_node() && !matches!(request.command.spec.body, Body::Keys(_));
-    if core.shared.route.is_strict() && (slots.len() > 1 || prepared.iter().any(is_whole)) {
+    let route = &core.shared.route;
+    let is_strict = route.is_strict();
+    let is_apart = is_strict || !route.is_direct() && route.map().nodes().len() > 1;
+    if is_strict && slots.len() > 1 || is_apart && prepared.iter().any(is_whole) {
         return Route::Refused;
     }
     let requests: Vec<(u8, OwnedArgs)> = prepared
@@ -234,11 +252,9 @@ fn finish_remote(
     whole.array(prepared.len());
     for request in &prepared {
         let (at, bytes_in) = (whole.len(), value_bytes(request.command.spec, request.args));
-        if let Some(fault) = &request.fault {
-            whole.error(&fault.to_string());
-            core.charge(request.command, bytes_in, 0, 1, true);
-            count_error_at(core, &whole, at);
-        } else if request.runs_on_node() {
+        let prefix = core.prefix_of(request.args, hashes.get(request.keys.clone()).unwrap_or_default());
+        session.pays_in(core, request.db);
+        if request.runs_on_node() {
             if request.db != at_db {
                 // The node was told to change the database.
                 at_db = request.db;
@@ -246,7 +262,8 @@ fn finish_remote(
             }
             let Some((entry, bytes)) = replies.next() else { break };
             whole.raw(bytes);
-            let charged = core.charge(request.command, bytes_in, entry.data_bytes, entry.work, entry.failed);
+            let (data_bytes, work) = (entry.data_bytes, entry.work);
+            let charged = core.charge_on(prefix, request.command, bytes_in, data_bytes, work, entry.failed);
             if let Some(key) = hashes.get(request.keys.clone()).and_then(<[_]>::first) {
                 core.charged_for_slot(key.slot, charged);
             }
@@ -262,6 +279,7 @@ fn finish_remote(
         }
     }
     session.show();
+    session.pays(core);
     core.charge(command, 0, 0, 1, false);
     if !sleep.is_zero() {
         return Flow::Late(Late::Sleep(sleep, whole));
@@ -279,13 +297,11 @@ struct Prepared<'q> {
     db: Db,
     /// Its hashes.
     keys: std::ops::Range<usize>,
-    /// Why it cannot run.
-    fault: Option<Fault>,
 }
 
 impl Prepared<'_> {
     fn runs_on_node(&self) -> bool {
-        self.fault.is_none() && !matches!(self.command.spec.body, Body::Session | Body::Container)
+        !matches!(self.command.spec.body, Body::Session | Body::Container)
     }
 }
 
@@ -318,15 +334,13 @@ fn run_queue(
     for request in &prepared {
         let (data_before, at) = (out.data_bytes(), out.len());
         let bytes_in = value_bytes(request.command.spec, request.args);
-        if let Some(fault) = &request.fault {
-            out.error(&fault.to_string());
-            core.charge(request.command, bytes_in, 0, 1, true);
-            count_error_at(core, out, at);
-        } else if request.runs_on_node() {
+        let prefix = core.prefix_of(request.args, hashes.get(request.keys.clone()).unwrap_or_default());
+        session.pays_in(core, request.db);
+        if request.runs_on_node() {
             let Some(call) = calls.next() else { break };
             let (work, failed) = core.handle.run_in_unit(&unit, call, out);
             let bytes_out = out.data_bytes() - data_before;
-            core.charge(request.command, bytes_in, bytes_out, work, failed);
+            core.charge_on(prefix, request.command, bytes_in, bytes_out, work, failed);
             if failed {
                 count_error_at(core, out, at);
             }
@@ -362,8 +376,8 @@ fn prepare<'q>(
     for ((command, owned), flat) in queue.requests.iter().zip(flattened) {
         let args = flat.as_ref().unwrap_or(owned).as_args();
         let from = hashes.len();
-        let fault = command.spec.hash_keys(core.handle.engine(), args, hashes).err();
-        prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len(), fault });
+        command.spec.hash_keys(core.handle.engine(), args, hashes);
+        prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len() });
         if command.spec.name == "select" {
             db = args.opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db);
         }

@@ -14,9 +14,10 @@ use crate::clients::Door;
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
-use crate::session::{Flow, Late, Session, SessionCx, Walk, count_error_at, run_session};
+use crate::session::walk::Walk;
+use crate::session::{Flow, Late, Session, SessionCx, count_error_at, run_session};
 use crate::upstream::encode;
-use crate::upstream::flights::Framing;
+use crate::upstream::flights::{Bill, Framing};
 use crate::upstream::job::{Job, JobAnswer};
 use crate::upstream::merge;
 use crate::upstream::shot::{Payload, Shot, ShotAnswer, Target};
@@ -60,10 +61,16 @@ pub fn one_slot(keys: &[KeyHash]) -> bool {
     keys.iter().all(|key| key.slot == keys[0].slot)
 }
 
+/// Whether a command is sent in parts where its keys lie in several slots.
+#[inline]
+pub fn is_split(spec: &Spec) -> bool {
+    matches!(spec.spread, Spread::Split(_))
+}
+
 /// Whether a command must be refused because its keys lie in several slots: it is atomic, and there may be several nodes.
 #[inline]
 pub fn crosses(core: &Core, spec: &Spec, keys: &[KeyHash]) -> bool {
-    core.shared.route.is_strict() && matches!(spec.spread, Spread::Gather | Spread::One) && !one_slot(keys)
+    core.shared.route.is_strict() && !is_split(spec) && !one_slot(keys)
 }
 
 /// Refuses a command whose keys lie in several slots.
@@ -76,16 +83,16 @@ pub fn refuse_crossing(core: &mut Core, spec: &'static Spec, out: &mut Out) {
 /// Runs one command over the nodes.
 pub fn run(core: &mut Core, session: &mut Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
     match (&command.spec.body, command.spec.spread) {
-        (Body::Walk(_), spread) | (Body::Whole(_), spread @ Spread::EveryNode(_)) => {
-            walk(Walk { command, called: command, answer: None }, args, spread)
+        (Body::Walk(_), _) | (Body::Whole(_), Spread::EveryNode(_)) => {
+            walk(Walk::of(command), args, wanted(command.spec, args), 1)
         }
-        (_, Spread::Split(merge)) if !one_slot(keys) => in_parts(command, args, keys, merge),
+        (_, Spread::Split(merge)) if !one_slot(keys) => in_parts(core, command, args, keys, merge),
         _ => one(core, session, command, args, keys),
     }
 }
 
 /// One frame to the owner of the keys' slot; to any node if there are no keys.
-fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
+fn one(core: &mut Core, session: &Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
     let owned = args.to_owned(false);
     let repeatable = command.spec.flags.has(SpecFlags::READONLY);
     let payload = if owned.as_args().has_long() {
@@ -95,7 +102,7 @@ fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &
         encode::args(owned.as_args(), &mut bytes);
         Payload::Bytes(bytes)
     };
-    let value_bytes = value_bytes(command.spec, args);
+    let bill = Bill { value_bytes: value_bytes(command.spec, args), prefix: core.prefix_of(args, keys) };
     let target = keys.first().map_or_else(|| anywhere(core), |key| Target::Slot(key.slot));
     let (spec, slot) = (command.spec, keys.first().map(|key| key.slot));
     debug_assert!(session.info.door == Door::Resp || spec.group == Group::Memcached);
@@ -107,14 +114,16 @@ fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &
                     for (entry, bytes) in answers.iter().flat_map(ShotAnswer::replies) {
                         let at = out.len();
                         out.raw(bytes);
-                        let charged = core.charge(command, value_bytes, entry.data_bytes, entry.work, entry.failed);
+                        let Bill { value_bytes, prefix } = bill;
+                        let (data_bytes, work) = (entry.data_bytes, entry.work);
+                        let charged = core.charge_on(prefix, command, value_bytes, data_bytes, work, entry.failed);
                         slot.into_iter().for_each(|slot| core.charged_for_slot(slot, charged));
                         if entry.failed {
                             count_error_at(core, out, at);
                         }
                     }
                 }
-                other => give_up(core, command, value_bytes, other.err(), out),
+                other => give_up(core, command, bill, other.err(), out),
             }
             Flow::Done
         }),
@@ -122,7 +131,7 @@ fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &
 }
 
 /// One frame for each key.
-fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> Flow {
+fn in_parts(core: &mut Core, command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> Flow {
     let repeatable = command.spec.flags.has(SpecFlags::READONLY);
     let shots = keys.iter().map(|key| {
         let mut bytes = Vec::new();
@@ -131,6 +140,7 @@ fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> F
     });
     let shots: Vec<Shot> = shots.collect();
     let slots: Vec<_> = keys.iter().map(|key| key.slot).collect();
+    let bill = Bill { value_bytes: 0, prefix: core.prefix_of(args, keys) };
     Remote::late(
         Job::Shots(shots),
         Box::new(move |core, session, answer, out| {
@@ -142,7 +152,8 @@ fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> F
                         merge::parts(how, parts.iter().map(|(entry, bytes)| (*bytes, entry.failed)), &mut merged);
                     let data_bytes = parts.iter().map(|(entry, _)| entry.data_bytes).sum();
                     let work = parts.iter().map(|(entry, _)| entry.work).sum();
-                    let share = core.charge(command, 0, data_bytes, work, failed) / slots.len().max(1) as u64;
+                    let charged = core.charge_on(bill.prefix, command, 0, data_bytes, work, failed);
+                    let share = charged / slots.len().max(1) as u64;
                     slots.iter().for_each(|slot| core.charged_for_slot(*slot, share));
                     let at = out.len();
                     out.raw(&merged.to_vec());
@@ -150,7 +161,7 @@ fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> F
                         count_error_at(core, out, at);
                     }
                 }
-                other => give_up(core, command, 0, other.err(), out),
+                other => give_up(core, command, bill, other.err(), out),
             }
             Flow::Done
         }),
@@ -171,19 +182,19 @@ fn anywhere(core: &Core) -> Target {
 }
 
 /// The error of a request that did not get anywhere, and its price.
-fn give_up(core: &mut Core, command: Command, value_bytes: u64, error: Option<ProxyError>, out: &mut Out) {
+fn give_up(core: &mut Core, command: Command, bill: Bill, error: Option<ProxyError>, out: &mut Out) {
     let at = out.len();
     error.unwrap_or(ProxyError::Internal).write(command.spec, out);
-    core.charge(command, value_bytes, 0, 1, true);
+    core.charge_on(bill.prefix, command, bill.value_bytes, 0, 1, true);
     count_error_at(core, out, at);
 }
 
-/// A command over the whole key space.
-pub fn walk(walk: Walk, args: Args<'_>, spread: Spread) -> Flow {
+/// A command over these slots of the key space. `work`: done for it so far.
+pub fn walk(walk: Walk, args: Args<'_>, slots: SlotSet, work: u64) -> Flow {
     if walk.command.spec.name == "scan" {
         return scan(walk.command, args);
     }
-    let merge = match spread {
+    let merge = match walk.command.spec.spread {
         Spread::EveryNode(merge) => merge,
         _ => Merge::Any,
     };
@@ -192,13 +203,13 @@ pub fn walk(walk: Walk, args: Args<'_>, spread: Spread) -> Flow {
     // Over a lost link a flush must not go again: it may have run, and others may have written since.
     let repeatable = walk.command.spec.flags.has(SpecFlags::READONLY);
     Remote::late(
-        Job::Walk { request, merge, slots: wanted(walk.command.spec, args), repeatable },
-        Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, out)),
+        Job::Walk { request, merge, slots, repeatable },
+        Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, work - 1, out)),
     )
 }
 
 /// The slots that a walk has to cover: CLUSTER's look into the one that they name.
-fn wanted(spec: &Spec, args: Args<'_>) -> SlotSet {
+pub fn wanted(spec: &Spec, args: Args<'_>) -> SlotSet {
     if spec.group != Group::Cluster {
         return SlotSet::all();
     }
@@ -210,7 +221,13 @@ fn wanted(spec: &Spec, args: Args<'_>) -> SlotSet {
     slots
 }
 
-fn finish_walk(core: &mut Core, walk: Walk, answer: Result<JobAnswer, ProxyError>, out: &mut Out) -> Flow {
+fn finish_walk(
+    core: &mut Core,
+    walk: Walk,
+    answer: Result<JobAnswer, ProxyError>,
+    work_before: u64,
+    out: &mut Out,
+) -> Flow {
     match answer {
         Ok(JobAnswer::Reply { out: mut reply, data_bytes, work, failed }) => {
             let at = out.len();
@@ -218,12 +235,12 @@ fn finish_walk(core: &mut Core, walk: Walk, answer: Result<JobAnswer, ProxyError
                 Some(answer) if !failed => out.raw(answer),
                 _ => out.append(&mut reply),
             }
-            core.charge(walk.called, 0, data_bytes, work, failed);
+            core.charge(walk.called, 0, data_bytes, work_before + work, failed);
             if failed {
                 count_error_at(core, out, at);
             }
         }
-        other => give_up(core, walk.called, 0, other.err(), out),
+        other => give_up(core, walk.called, Bill::default(), other.err(), out),
     }
     Flow::Done
 }
@@ -256,10 +273,10 @@ fn scan(command: Command, args: Args<'_>) -> Flow {
         encode::request(words.into_iter(), &mut bytes);
         bytes
     };
-    let walk = Walk { command, called: command, answer: None };
+    let walk = Walk::of(command);
     Remote::late(
         Job::Scan { cursor: cursor.unwrap_or(0), count, request: Box::new(request) },
-        Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, out)),
+        Box::new(move |core, _, answer, out| finish_walk(core, walk, answer, 0, out)),
     )
 }
 
@@ -295,6 +312,11 @@ pub fn was_changed(answer: Result<JobAnswer, ProxyError>) -> Result<(), ProxyErr
         JobAnswer::Asked(Answer::StateDiffers(_)) => Err(ProxyError::StateChangedMeanwhile),
         _ => Err(ProxyError::NoScaler),
     }
+}
+
+/// Whether a command of the engine changes the cache state: over several processes the scaler has to do it.
+pub fn changes_state(spec: &Spec) -> bool {
+    spec.name == "swapdb"
 }
 
 /// SWAPDB: the permutation of databases is part of the cache state.

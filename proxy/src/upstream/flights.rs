@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use swell_engine::commands::table::Command;
 use swell_engine::spec::{Flags as SpecFlags, Merge, Spread};
+use swell_meter::{Payer, Prefix};
 use swell_node::link::frame::{BadFrame, Entry, Flags, ReplyHead, RequestHead, Status};
 use swell_ring::{Epoch, NodeId, Slot};
 use swell_wire::{Out, Proto};
@@ -41,9 +42,19 @@ pub struct Framing {
     pub state: u64,
 }
 
+/// What a request will be charged by, besides its answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bill {
+    /// Bytes of the values in it.
+    pub value_bytes: u64,
+    pub prefix: Prefix,
+}
+
 /// One client's requests under way.
 pub struct Flights {
     session: u32,
+    /// Who is charged for what is under way: nothing that changes it runs beside other requests.
+    payer: Option<Payer>,
     next_frame: u32,
     /// Number of the first request in the queue.
     first: u64,
@@ -101,13 +112,21 @@ impl Stash {
 #[derive(Debug)]
 struct Request {
     command: Command,
-    value_bytes: u64,
+    bill: Bill,
     noreply: bool,
     slot: Slot,
     role: Role,
     /// Its bytes in `kept`.
     kept: (usize, usize),
     state: State,
+}
+
+impl Request {
+    #[inline]
+    fn charge(&self, core: &mut Core, data_bytes: u64, work: u64, failed: bool) -> u64 {
+        let Bill { value_bytes, prefix } = self.bill;
+        core.charge_on(prefix, self.command, value_bytes, data_bytes, work, failed)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +199,7 @@ impl Flights {
     pub fn new(session: u32, next_frame: u32) -> Flights {
         Flights {
             session,
+            payer: None,
             next_frame,
             first: 0,
             requests: VecDeque::new(),
@@ -287,7 +307,7 @@ impl Flights {
         lines: &Lines,
         framing: &Framing,
         command: Command,
-        value_bytes: u64,
+        bill: Bill,
         noreply: bool,
         slot: Slot,
         bytes: impl FnOnce(&mut Vec<u8>),
@@ -295,20 +315,20 @@ impl Flights {
         self.push(
             lines,
             framing,
-            Request { command, value_bytes, noreply, slot, role: Role::Plain, kept: (0, 0), state: State::None },
+            Request { command, bill, noreply, slot, role: Role::Plain, kept: (0, 0), state: State::None },
             bytes,
         );
     }
 
     /// Begins a request that is sent in parts; exactly `parts` calls of [`Flights::submit_part`] follow.
-    pub fn submit_join(&mut self, command: Command, value_bytes: u64, noreply: bool, parts: usize, slot: Slot) {
+    pub fn submit_join(&mut self, command: Command, bill: Bill, noreply: bool, parts: usize, slot: Slot) {
         let merge = match command.spec.spread {
             Spread::Split(merge) => merge,
             _ => Merge::Any,
         };
         self.requests.push_back(Request {
             command,
-            value_bytes,
+            bill,
             noreply,
             slot,
             role: Role::Join(parts, merge),
@@ -327,7 +347,12 @@ impl Flights {
         bytes: impl FnOnce(&mut Vec<u8>),
     ) {
         let (role, kept, state) = (Role::Part, (0, 0), State::None);
-        self.push(lines, framing, Request { command, value_bytes: 0, noreply: false, slot, role, kept, state }, bytes);
+        self.push(
+            lines,
+            framing,
+            Request { command, bill: Bill::default(), noreply: false, slot, role, kept, state },
+            bytes,
+        );
     }
 
     #[inline]
@@ -456,6 +481,22 @@ impl Flights {
 
     // === answers ===
 
+    /// Who is charged for what is sent from now on. Nothing may be under way for another.
+    #[inline]
+    pub fn set_payer(&mut self, payer: &Payer) {
+        if !self.payer.as_ref().is_some_and(|known| known.has_row_of(payer)) {
+            self.payer = Some(payer.clone());
+        }
+    }
+
+    /// Charges this client for what follows.
+    #[inline]
+    fn pays(&mut self, core: &mut Core) {
+        if let Some(payer) = &mut self.payer {
+            core.meter.set_payer(payer);
+        }
+    }
+
     /// A reply frame has come.
     ///
     /// # Errors
@@ -465,6 +506,7 @@ impl Flights {
         let Some(at) = self.frames.iter().position(|frame| frame.id == head.id && Rc::ptr_eq(&frame.link, link)) else {
             return Ok(());
         };
+        self.pays(core);
         if head.flags.has(Flags::MORE) {
             let passing = self.passes(at, &head);
             if passing {
@@ -494,6 +536,7 @@ impl Flights {
         let Some(at) = self.frames.iter().position(|frame| frame.id == id && Rc::ptr_eq(&frame.link, link)) else {
             return Ok(());
         };
+        self.pays(core);
         let is_first = self.is_first(at);
         let Some(partial) = &mut self.frames[at].partial else {
             return Err(BadFrame::OutOfPlace("a chunk without a beginning"));
@@ -568,7 +611,7 @@ impl Flights {
         for index in 0..count {
             let entry = Entry::read(body, index)?;
             let request = &self.requests[(self.frames[at].requests.0 - self.first) as usize + index];
-            ecpu_milli += core.charge(request.command, request.value_bytes, entry.data_bytes, entry.work, entry.failed);
+            ecpu_milli += request.charge(core, entry.data_bytes, entry.work, entry.failed);
             core.counts.commands += 1;
             if entry.failed {
                 core.counts.error(reply::error_code(body.get(from as usize..).unwrap_or_default()));
@@ -633,8 +676,7 @@ impl Flights {
             let answer = Answer { node, data_bytes: entry.data_bytes, work: entry.work, failed: entry.failed };
             request.state = State::Answered { at, len: bytes.len(), entry: answer };
             if request.role == Role::Plain {
-                ecpu_milli +=
-                    core.charge(request.command, request.value_bytes, entry.data_bytes, entry.work, entry.failed);
+                ecpu_milli += request.charge(core, entry.data_bytes, entry.work, entry.failed);
                 core.counts.commands += 1;
                 if entry.failed {
                     core.counts.error(reply::error_code(bytes));
@@ -732,7 +774,7 @@ impl Flights {
         let request = &self.requests[0];
         let (data, work) =
             answers.iter().fold((0, 0), |(data, work), (.., entry)| (data + entry.data_bytes, work + entry.work));
-        let ecpu_milli = core.charge(request.command, request.value_bytes, data, work, failed);
+        let ecpu_milli = request.charge(core, data, work, failed);
         // The price is of the whole, which is rounded once: each part's node has an equal share of it.
         let share = ecpu_milli / answers.len().max(1) as u64;
         answers.iter().for_each(|(.., entry)| core.charged_for(entry.node, share));
@@ -776,6 +818,7 @@ impl Flights {
 
     /// Everything refused has waited too long: its clients read why.
     pub fn give_up(&mut self, core: &mut Core, lines: &Lines) {
+        self.pays(core);
         for request in &mut self.requests {
             if request.state != State::Refused {
                 continue;
@@ -792,6 +835,7 @@ impl Flights {
 
     /// A link was lost: what had not gone out goes again, and what makes no difference; the rest may have run.
     pub fn on_lost(&mut self, core: &mut Core, link: &Rc<Link>, incarnation: u64, written: u64) {
+        self.pays(core);
         let is_lost = |frame: &Frame| Rc::ptr_eq(&frame.link, link) && frame.incarnation == incarnation;
         let (lost, kept): (Vec<Frame>, Vec<Frame>) = self.frames.drain(..).partition(is_lost);
         self.frames = kept;
@@ -879,7 +923,7 @@ fn answer_with(request: &mut Request, stash: &mut Stash, core: &mut Core, error:
     let bytes = out.to_vec();
     core.counts.error(reply::error_code(&bytes));
     if request.role == Role::Plain {
-        core.charge(request.command, request.value_bytes, 0, 1, true);
+        request.charge(core, 0, 1, true);
         core.counts.commands += 1;
     }
     let at = stash.push(&bytes);

@@ -6,7 +6,8 @@ use swell_wire::{Args, Out, OwnedArgs};
 
 use crate::catalog;
 use crate::memcached::refuse;
-use crate::session::{Flow, SessionCx, Walk, begin_walk};
+use crate::session::walk::{self, Walk};
+use crate::session::{Flow, SessionCx};
 
 /// Words of the longest line that memcached takes; the third has no meaning.
 const WORDS_MAX: usize = 3;
@@ -31,7 +32,7 @@ pub fn flush_all(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow 
     delayed.cancel();
     let Some(command) = catalog::resp().by_name(b"flushdb") else { return Flow::Done };
     let walk = Walk { command, called: cx.command, answer: Some(b"OK\r\n") };
-    begin_walk(cx.core, cx.session, walk, OwnedArgs::from_slices(&["flushdb"]).as_args(), out)
+    walk::begin(cx.core, cx.session, walk, OwnedArgs::from_slices(&["flushdb"]).as_args(), out)
 }
 
 /// When to flush, in unix milliseconds; nothing: now.

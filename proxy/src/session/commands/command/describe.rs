@@ -42,18 +42,21 @@ fn key_spec(keys: &KeySpec, out: &mut Out) {
     out.bulk(b"begin_search");
     match keys.begin {
         Begin::Index(index) => search("index", &[("index", index as i64)], out),
-        Begin::Keyword { word, from } => {
+        Begin::Keyword { word, from } | Begin::Option { word, from, shown: true, .. } => {
             kind("keyword", 2, out);
             pair(out, "keyword", word);
             number("startfrom", from as i64, out);
         }
+        Begin::Unknown | Begin::Option { .. } => search("unknown", &[], out),
     }
     out.bulk(b"find_keys");
+    let range = |last: isize, step: usize, limit: usize, out: &mut Out| {
+        search("range", &[("lastkey", last as i64), ("keystep", step as i64), ("limit", limit as i64)], out);
+    };
     match keys.find {
-        // No command limits its keys to a part of the arguments.
-        Find::Range { last, step } => {
-            search("range", &[("lastkey", last as i64), ("keystep", step as i64), ("limit", 0)], out);
-        }
+        _ if matches!(keys.begin, Begin::Unknown | Begin::Option { shown: false, .. }) => search("unknown", &[], out),
+        Find::Range { last, step } => range(last, step, 0, out),
+        Find::Part { of, step } => range(-1, step, of, out),
         Find::Count { number, first, step } => {
             let fields = [("keynumidx", number as i64), ("firstkey", first as i64), ("keystep", step as i64)];
             search("keynum", &fields, out);
@@ -76,4 +79,35 @@ fn kind(name: &str, fields: usize, out: &mut Out) {
 fn number(name: &str, value: i64, out: &mut Out) {
     out.bulk(name.as_bytes());
     out.int(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use swell_engine::spec::Access;
+    use swell_wire::Proto;
+
+    use super::*;
+
+    fn told(begin: Begin, find: Find) -> String {
+        let mut out = Out::new(Proto::Resp2);
+        key_spec(&KeySpec { notes: "", access: Access::Write, flags: &[], begin, find }, &mut out);
+        let text = String::from_utf8(out.to_vec()).unwrap();
+        let is_word = |line: &&str| !line.starts_with(['*', '$']);
+        text.split("\r\n").filter(is_word).collect::<Vec<_>>().join(" ")
+    }
+
+    /// As Redis 7.0 tells XREAD's, GEORADIUS's and SORT's.
+    #[test]
+    fn key_specs_are_told_as_redis_does() {
+        let one = Find::Range { last: 0, step: 1 };
+        let streams = told(Begin::Keyword { word: "STREAMS", from: 1 }, Find::Part { of: 2, step: 1 });
+        assert!(streams.contains("keyword STREAMS startfrom :1"), "{streams}");
+        assert!(streams.contains("type range spec lastkey :-1 keystep :1 limit :2"), "{streams}");
+        let option = |shown| told(Begin::Option { word: "STORE", from: 6, takes: &[("STORE", 1)], shown }, one);
+        assert!(option(true).contains("keyword STORE startfrom :6"), "{}", option(true));
+        assert!(option(true).contains("lastkey :0"), "{}", option(true));
+        let unknown = "flags begin_search type unknown spec find_keys type unknown spec ";
+        assert_eq!(option(false), unknown);
+        assert_eq!(told(Begin::Unknown, one), unknown);
+    }
 }
