@@ -18,6 +18,7 @@ pub mod import;
 pub mod key;
 pub mod metric;
 pub mod number;
+pub mod rdb;
 pub mod run;
 pub mod spec;
 pub mod state;

@@ -69,14 +69,14 @@ macro_rules! large {
             /// The bytes are no part of such a value.
             pub fn read_part(&mut self, part: &[u8], hasher: &Hasher) -> Result<(), Malformed> {
                 match self {
-                    $(LargeBox::$form(large) => large.read_part(part, hasher)),+
+                    $(LargeBox::$form(large) => Large::read_part(&mut **large, part, hasher)),+
                 }
             }
 
             /// See [`Large::free_some`].
             pub fn free_some(&mut self, elements: usize) -> bool {
                 match self {
-                    $(LargeBox::$form(large) => large.free_some(elements)),+
+                    $(LargeBox::$form(large) => Large::free_some(&mut **large, elements)),+
                 }
             }
 
@@ -111,21 +111,21 @@ macro_rules! large {
             /// See [`Large::heap_bytes`]; with the structure itself.
             pub fn heap_bytes(&self) -> usize {
                 match self {
-                    $(LargeRef::$form(large) => large.heap_bytes() + super::rounded(size_of::<$type>())),+
+                    $(LargeRef::$form(large) => Large::heap_bytes(*large) + super::rounded(size_of::<$type>())),+
                 }
             }
 
             /// See [`Large::elements`].
             pub fn elements(&self) -> usize {
                 match self {
-                    $(LargeRef::$form(large) => large.elements()),+
+                    $(LargeRef::$form(large) => Large::elements(*large)),+
                 }
             }
 
             /// See [`Large::write_part`].
             pub fn write_part(&self, at: usize, out: &mut Vec<u8>) -> Option<usize> {
                 match self {
-                    $(LargeRef::$form(large) => large.write_part(at, out)),+
+                    $(LargeRef::$form(large) => Large::write_part(*large, at, out)),+
                 }
             }
 
