@@ -121,12 +121,27 @@ impl List {
         }
     }
 
+    /// From elements one after the other, of whatever size; [`List::settle`] comes last.
+    pub fn large() -> Self {
+        List::Large(Box::default())
+    }
+
     /// Makes a large list compact again if it has shrunk to half of what a listpack may be.
+    #[inline]
     pub fn shrink(&mut self, limits: &Limits) {
+        self.make_compact(true, limits);
+    }
+
+    /// Makes a large list compact if a listpack may be as large.
+    pub fn settle(&mut self, limits: &Limits) {
+        self.make_compact(false, limits);
+    }
+
+    fn make_compact(&mut self, half: bool, limits: &Limits) {
         let List::Large(large) = self else { return };
         let Some((run, count)) = large.only_run() else { return };
         let bytes = run.len() + PACK_BYTES;
-        if bytes <= COMPACT_BYTES_MAX && !Fill::new(limits.list_size).exceeds(bytes, count, true) {
+        if bytes <= COMPACT_BYTES_MAX && !Fill::new(limits.list_size).exceeds(bytes, count, half) {
             let mut pack = Listpack::with_capacity(run.len());
             pack.push_run(run, count);
             *self = List::Pack(pack);

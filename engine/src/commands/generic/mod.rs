@@ -11,6 +11,7 @@ mod persist;
 pub(crate) mod randomkey;
 mod rename;
 mod scan;
+pub(crate) mod sort;
 mod touch;
 mod ttl;
 mod r#type;
@@ -47,6 +48,8 @@ pub static SPECS: &[&Spec] = &[
     &rename::RENAME,
     &rename::RENAMENX,
     &scan::SCAN,
+    &sort::SORT,
+    &sort::SORT_RO,
     &touch::TOUCH,
     &ttl::TTL,
     &r#type::TYPE,

@@ -7,7 +7,7 @@
 
 use swell_wire::{Args, Out};
 
-use crate::commands::grammar::{key_arg, keys_at, plain_arg, token, word_arg};
+use crate::commands::grammar::{key_arg, keys_at, token, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
@@ -27,12 +27,14 @@ pub static LCS: Spec = Spec {
     keys: &[keys_at(1, 1, Access::Read, &["RO", "access"])],
     spread: Spread::Gather,
     tips: &[],
-    arguments: &[key_arg("key1", 0),
+    arguments: &[
+        key_arg("key1", 0),
         key_arg("key2", 0),
         ArgDoc { optional: true, ..word_arg("len", "LEN") },
         ArgDoc { optional: true, ..word_arg("idx", "IDX") },
         ArgDoc { optional: true, ..token("MINMATCHLEN", "", "min-match-len", ArgKind::Integer) },
-        ArgDoc { optional: true, ..word_arg("withmatchlen", "WITHMATCHLEN") }],
+        ArgDoc { optional: true, ..word_arg("withmatchlen", "WITHMATCHLEN") },
+    ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Keys(lcs),
