@@ -91,6 +91,6 @@ pub(crate) fn reaches_beyond(args: Args<'_>) -> bool {
 }
 
 const BY_DENIED: &str =
-    "ERR BY option of SORT denied in cluster mode when keys formed by the pattern may be in different slots.";
+    "ERR BY option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots.";
 const GET_DENIED: &str =
-    "ERR GET option of SORT denied in cluster mode when keys formed by the pattern may be in different slots.";
+    "ERR GET option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots.";
