@@ -110,7 +110,8 @@ enum Task {
         #[command(flatten)]
         asked: Asked,
     },
-    /// Show or change how the scaler acts, until it starts anew
+    /// Show or change how the scaler acts; with a data directory a later start knows it, unless `scaling` is changed
+    /// meanwhile
     Scale {
         #[arg(value_enum, default_value_t = How::Status)]
         how: How,

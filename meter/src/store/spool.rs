@@ -12,8 +12,8 @@ use crate::parts::Parts;
 
 /// Minutes that are kept apart while nobody takes charges; then the oldest two become one, and nothing is lost.
 pub const MINUTES_MAX: usize = 180;
-/// Minutes in one charge: what they say of every command has to fit into a link's frame.
-pub const CHARGE_MINUTES_MAX: usize = 16;
+/// Minutes in one charge: what they say of every command and of all names has to fit into a link's frame.
+pub const CHARGE_MINUTES_MAX: usize = 8;
 
 /// A proxy's spool. At most one charge is under way; what comes meanwhile adds up.
 #[derive(Debug)]

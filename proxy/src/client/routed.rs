@@ -10,7 +10,8 @@ use swell_engine::stripe::Ticket;
 use swell_node::link::frame::{CHUNK_BYTES, FRAME_REQUESTS_MAX};
 use swell_wire::Args;
 
-use super::{Client, Hold, LateState, Progress, Stop};
+use super::late::LateState;
+use super::{Client, Hold, Progress, Stop};
 use crate::core::{Core, first_key};
 use crate::plan::{Source, plan, value_bytes};
 use crate::session::{Flow, remote};
