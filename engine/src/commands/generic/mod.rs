@@ -6,11 +6,13 @@ mod dump;
 mod exists;
 mod expire;
 mod keys;
+mod r#move;
 mod object;
 mod persist;
 pub(crate) mod randomkey;
 mod rename;
 mod scan;
+pub(crate) mod sort;
 mod touch;
 mod ttl;
 mod r#type;
@@ -32,6 +34,7 @@ pub static SPECS: &[&Spec] = &[
     &expire::EXPIREAT,
     &ttl::EXPIRETIME,
     &keys::KEYS,
+    &r#move::MOVE,
     &object::OBJECT,
     &object::ENCODING,
     &object::FREQ,
@@ -48,6 +51,8 @@ pub static SPECS: &[&Spec] = &[
     &rename::RENAMENX,
     &dump::RESTORE,
     &scan::SCAN,
+    &sort::SORT,
+    &sort::SORT_RO,
     &touch::TOUCH,
     &ttl::TTL,
     &r#type::TYPE,
