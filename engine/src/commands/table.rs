@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use swell_wire::Args;
 
-use super::{cluster, connection, generic, list, memcached, server, string, transactions};
+use super::{cluster, connection, generic, list, memcached, server, sorted_set, string, transactions};
 use crate::spec::{Body, CommandId, Spec};
 
 /// Longest command name with its subcommand, in bytes.
@@ -47,12 +47,13 @@ pub struct Tables {
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let families: [&[&'static Spec]; 7] = [
+    let families: [&[&'static Spec]; 8] = [
         cluster::SPECS,
         connection::SPECS,
         generic::SPECS,
         list::SPECS,
         server::SPECS,
+        sorted_set::SPECS,
         string::SPECS,
         transactions::SPECS,
     ];
@@ -240,6 +241,7 @@ mod tests {
             generic::SPECS,
             list::SPECS,
             server::SPECS,
+            sorted_set::SPECS,
             string::SPECS,
             transactions::SPECS,
             memcached::SPECS,

@@ -20,8 +20,8 @@ use super::rounded;
 
 pub use claim::{Claim, Claimed, Sweep};
 pub use group::{Consumer, Group, Nack};
-pub use kept::StreamMeta;
 pub use id::{AskedId, ID_TEXT_BYTES_MAX, INVALID_ID, StreamId};
+pub use kept::StreamMeta;
 pub use node::EntryView;
 pub use ordered::Range;
 pub use trim::{Trim, Until};
