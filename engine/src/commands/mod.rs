@@ -9,6 +9,7 @@ pub mod memcached;
 pub mod options;
 pub mod server;
 pub mod sorted_set;
+pub mod stream;
 pub mod string;
 pub mod table;
 pub mod transactions;

@@ -230,13 +230,19 @@ impl<'e> Exec<'e> {
     /// The entry of a key that has not expired; one that has is deleted on the way, where the gate allows it.
     #[inline]
     fn find(&mut self, key: Key<'_>) -> Option<EntryPtr> {
+        self.find_at(key).map(|(_, entry)| entry)
+    }
+
+    /// The same, with its place in the table.
+    #[inline]
+    fn find_at(&mut self, key: Key<'_>) -> Option<(Position, EntryPtr)> {
         let (position, entry) = self.position(key)?;
         match entry.expire_at_ms() {
             Some(at) if at < self.now_ms => {
                 self.expire(key, position, entry);
                 None
             }
-            _ => Some(entry),
+            _ => Some((position, entry)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod copy;
 mod del;
+mod dump;
 mod exists;
 mod expire;
 mod keys;
@@ -25,6 +26,7 @@ use crate::spec::Spec;
 pub static SPECS: &[&Spec] = &[
     &copy::COPY,
     &del::DEL,
+    &dump::DUMP,
     &exists::EXISTS,
     &expire::EXPIRE,
     &expire::EXPIREAT,
@@ -44,6 +46,7 @@ pub static SPECS: &[&Spec] = &[
     &randomkey::RANDOMKEY,
     &rename::RENAME,
     &rename::RENAMENX,
+    &dump::RESTORE,
     &scan::SCAN,
     &touch::TOUCH,
     &ttl::TTL,

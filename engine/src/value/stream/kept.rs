@@ -87,3 +87,37 @@ impl Collection for Stream {
         self.log.is_empty()
     }
 }
+
+/// The same without moving it: what commands edit.
+impl Collection for Box<Stream> {
+    const KIND: Kind = Kind::Stream;
+    const KEEP_EMPTY: bool = true;
+    type Ref<'a> = &'a Stream;
+
+    fn empty() -> Self {
+        Box::default()
+    }
+
+    fn from_kept(kept: Kept) -> Option<Self> {
+        match kept {
+            Kept::Large(LargeBox::Stream(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    fn into_kept(self) -> Kept {
+        Kept::Large(LargeBox::Stream(self))
+    }
+
+    fn read(kept: KeptRef<'_>) -> Option<&Stream> {
+        Stream::read(kept)
+    }
+
+    fn to_owned(from: &Stream) -> Self {
+        Box::new(from.clone())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.log.is_empty()
+    }
+}
