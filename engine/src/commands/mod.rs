@@ -8,6 +8,7 @@ pub mod list;
 pub mod memcached;
 pub mod options;
 pub mod server;
+pub mod sorted_set;
 pub mod stream;
 pub mod string;
 pub mod table;
