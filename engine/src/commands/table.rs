@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use swell_wire::Args;
 
-use super::{cluster, connection, generic, list, memcached, server, sorted_set, stream, string, transactions};
+use super::{cluster, connection, generic, hash, list, memcached, server, set, sorted_set, stream, string, transactions};
 use crate::spec::{Body, CommandId, Spec};
 
 /// Longest command name with its subcommand, in bytes.
@@ -51,8 +51,10 @@ static FAMILIES: &[&[&Spec]] = &[
     cluster::SPECS,
     connection::SPECS,
     generic::SPECS,
+    hash::SPECS,
     list::SPECS,
     server::SPECS,
+    set::SPECS,
     sorted_set::SPECS,
     stream::SPECS,
     string::SPECS,
