@@ -1,9 +1,11 @@
 //! The commands, a file each, by family; and the one table of all of them.
 
+pub mod bitmap;
 pub mod cluster;
 pub mod connection;
 pub mod generic;
 mod grammar;
+pub mod hyperloglog;
 pub mod memcached;
 pub mod options;
 pub mod server;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use swell_wire::Args;
 
-use super::{cluster, connection, generic, memcached, server, stream, string, transactions};
+use super::{bitmap, cluster, connection, generic, hyperloglog, memcached, server, stream, string, transactions};
 use crate::spec::{Body, CommandId, Spec};
 
 /// Longest command name with its subcommand, in bytes.
@@ -47,10 +47,12 @@ pub struct Tables {
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let families: [&[&'static Spec]; 7] = [
+    let families: [&[&'static Spec]; 9] = [
+        bitmap::SPECS,
         cluster::SPECS,
         connection::SPECS,
         generic::SPECS,
+        hyperloglog::SPECS,
         server::SPECS,
         stream::SPECS,
         string::SPECS,
