@@ -305,6 +305,8 @@ pub enum Long {
     At(usize),
     /// Every second argument from this one (MSET).
     EverySecond(usize),
+    /// Every argument from this one (RPUSH).
+    From(usize),
 }
 
 /// What runs when a command is called.

@@ -196,6 +196,13 @@ impl Exec<'_> {
         true
     }
 
+    /// Sets the access clock of a key; an access tells nobody who follows.
+    pub fn set_clock(&mut self, key: Key<'_>, clock: u32) {
+        if let Some(entry) = self.find(key) {
+            entry.set_clock(clock);
+        }
+    }
+
     /// Moves value and fields of `from`, which exists, to `to`, which is overwritten.
     pub fn rename(&mut self, from: Key<'_>, to: Key<'_>) {
         self.copy(from, to);

@@ -73,11 +73,11 @@ impl<'e> Exec<'e> {
         missing: Missing,
         edit: impl FnOnce(&mut C, &Tools) -> Result<(R, Change), Fault>,
     ) -> Result<Option<R>, Fault> {
-        let found = match self.find(key) {
-            Some(entry) => {
+        let found = match self.find_at(key) {
+            Some((position, entry)) => {
                 entry.view().collection::<C>()?;
                 self.touch(entry);
-                self.position(key)
+                Some((position, entry))
             }
             None if missing == Missing::Skip => return Ok(None),
             None => None,

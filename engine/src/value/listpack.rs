@@ -13,6 +13,8 @@ use super::element::{self, Element, Needle};
 #[cfg(test)]
 mod tests;
 
+/// Bytes of header and end.
+pub const PACK_BYTES: usize = HEADER_BYTES + 1;
 const HEADER_BYTES: usize = 6;
 const END: u8 = 0xff;
 /// Stands for any count from here on.
@@ -141,6 +143,12 @@ impl<'a> ListpackRef<'a> {
     /// The elements from a place on, from either end.
     pub fn iter_from(&self, at: usize) -> Elements<'a> {
         Elements { run: self.tail(at) }
+    }
+
+    /// The elements up to and with the one at a place, from either end.
+    pub fn iter_through(&self, at: usize) -> Elements<'a> {
+        let end = at + element::skip(self.tail(at)).unwrap_or(0);
+        Elements { run: self.0.get(HEADER_BYTES..end).unwrap_or_default() }
     }
 
     /// The places of all elements, from either end.

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod dialect;
 pub mod driver;
 pub mod hitratio;
+pub mod hog;
 pub mod isolation;
 pub mod memory;
 pub mod moving;
