@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod connection;
 pub mod generic;
+pub mod geo;
 mod grammar;
 pub mod list;
 pub mod memcached;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use swell_wire::Args;
 
-use super::{cluster, connection, generic, list, memcached, server, sorted_set, stream, string, transactions};
+use super::{cluster, connection, generic, geo, list, memcached, server, sorted_set, stream, string, transactions};
 use crate::spec::{Body, CommandId, Spec};
 
 /// Longest command name with its subcommand, in bytes.
@@ -51,6 +51,7 @@ static FAMILIES: &[&[&Spec]] = &[
     cluster::SPECS,
     connection::SPECS,
     generic::SPECS,
+    geo::SPECS,
     list::SPECS,
     server::SPECS,
     sorted_set::SPECS,
