@@ -124,7 +124,7 @@ macro_rules! resp_files {
     )*};
 }
 
-resp_files! { string generic list connection server transactions bad_input help }
+resp_files! { string generic list stream hyperloglog bitmap connection server transactions bad_input help }
 
 mod auth {
     use super::{Mode, resp};
