@@ -57,7 +57,8 @@ fn read(config: &Config, period: &Period, data_dir: &Path) -> anyhow::Result<Rep
         let book = Book::read(&path, CACHE)?;
         let to_ms = period.to_ms.unwrap_or_else(unix_ms);
         let begins_ms = book.begins_ms()?;
-        Ok((book.used(period.from_ms.unwrap_or(0), to_ms)?, period.from_ms.or(begins_ms).unwrap_or(to_ms), to_ms))
+        let used = book.used(period.from_ms.unwrap_or(0), to_ms, period.by.dimension())?;
+        Ok((used, period.from_ms.or(begins_ms).unwrap_or(to_ms), to_ms))
     };
     let (used, from_ms, to_ms) = open().with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Report::new(CACHE, (from_ms, to_ms), &used, period.by, &prices))
@@ -179,7 +180,7 @@ mod tests {
         let scratch = testing::Scratch::new();
         let usage = Usage { calls: 7, ecpu_milli: 7000, ..Usage::default() };
         let stored = Stored { byte_ms: 0.0, ms: 0 };
-        let minutes = vec![Minute { at: 5, commands: vec![("get".to_owned(), usage)], stored }];
+        let minutes = vec![Minute { at: 5, commands: vec![("get".to_owned(), usage)], parts: vec![], stored }];
         let charge = Charge { proxy: "p".to_owned(), boot: "b".to_owned(), sequence: 1, minutes };
         ledger::open(Some(scratch.path()), CACHE).and_then(|mut book| book.store([&charge], 0)).expect("it is written");
         let all = Period { from_ms: None, to_ms: None, by: By::Command };

@@ -110,7 +110,8 @@ enum Task {
         #[command(flatten)]
         asked: Asked,
     },
-    /// Show or change how the scaler acts, until it starts anew
+    /// Show or change how the scaler acts; with a data directory a later start knows it, unless `scaling` is changed
+    /// meanwhile
     Scale {
         #[arg(value_enum, default_value_t = How::Status)]
         how: How,
@@ -264,7 +265,7 @@ struct OfLedger {
     /// Until when, in the same forms [default: now]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
-    /// What a line stands for: command, family, hour or minute [default: command]
+    /// What a line stands for: command, family, hour, minute, user, client, db or prefix [default: command]
     #[arg(long, value_name = "WHAT")]
     by: Option<String>,
     /// Read the ledger in this data directory, whether a Swell runs there or not

@@ -149,7 +149,7 @@ impl Cluster {
             let host = HostConfig {
                 join: place.link.clone(),
                 secret: secret.clone(),
-                advertise: embedded_address(&place),
+                advertise: node_address(&place, &config.advertise),
                 zone: config.zone.clone(),
                 workers: config.node_workers,
             };
@@ -177,6 +177,11 @@ impl Cluster {
     /// Where the scaler listens.
     pub fn link(&self) -> &Address {
         self.scaler.address()
+    }
+
+    /// Bytes of keys and values that all nodes together hold, as of their last reports.
+    pub fn stored_bytes(&self) -> u64 {
+        self.scaler.stored_bytes()
     }
 
     /// Waits until all nodes that were asked for serve, the embedded one by its first map. `leaves` is asked now and
@@ -238,11 +243,15 @@ fn state(config: &Config) -> CacheState {
     CacheState::default().changed(entries.map(|(name, value)| (name.to_owned(), value)))
 }
 
-/// Where the embedded node's link is: beside the scaler's, or at a free port of its host. The scaler's child processes
-/// count from 1.
-fn embedded_address(place: &Place) -> Address {
+/// Where the link of a node of this process is: beside the scaler's, or at a free port of its host, or of `advertise` if
+/// that is not empty. The scaler's child processes count from 1.
+fn node_address(place: &Place, advertise: &str) -> Address {
     match &place.link {
         Address::Unix(_) => Address::Unix(place.folder.join(format!("node-{}-0.sock", std::process::id()))),
+        Address::Tcp(_) if !advertise.is_empty() => Address::Tcp(match advertise.parse() {
+            Ok(ip) => with_port(ip, 0),
+            Err(_) => format!("{advertise}:0"),
+        }),
         Address::Tcp(link) => {
             let host = link.rsplit_once(':').map_or(link.as_str(), |(host, _)| host);
             let is_any = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
@@ -333,7 +342,7 @@ fn process(config: &Config, place: &Place, lifetime: Lifetime) -> Result<Option<
         binary: std::env::current_exe().map_err(ClusterError::Program)?,
         count,
         run_dir: place.folder.clone(),
-        advertise: (!place.link.is_local()).then(|| embedded_address(place).to_string()),
+        advertise: (!place.link.is_local()).then(|| node_address(place, &config.advertise).to_string()),
         extra_args: extra_args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
         node_cores: node_cores(config),
         node_memory_bytes: config.node_memory,
@@ -360,10 +369,13 @@ mod tests {
     #[test]
     fn the_embedded_nodes_link_is_beside_the_scalers() {
         let pid = std::process::id();
-        assert_eq!(embedded_address(&place("unix:/run/x.sock")).to_string(), format!("unix:/run/node-{pid}-0.sock"));
-        assert_eq!(embedded_address(&place("10.1.2.3:7000")).to_string(), "10.1.2.3:0");
-        assert_eq!(embedded_address(&place("[::1]:7000")).to_string(), "[::1]:0");
-        let any = embedded_address(&place("0.0.0.0:7000")).to_string();
+        let address = |link, advertise| node_address(&place(link), advertise).to_string();
+        assert_eq!(address("unix:/run/x.sock", ""), format!("unix:/run/node-{pid}-0.sock"));
+        assert_eq!(address("10.1.2.3:7000", ""), "10.1.2.3:0");
+        assert_eq!(address("[::1]:7000", ""), "[::1]:0");
+        assert_eq!(address("0.0.0.0:7000", "cache-1.team"), "cache-1.team:0");
+        assert_eq!(address("0.0.0.0:7000", "fd00::5"), "[fd00::5]:0");
+        let any = address("0.0.0.0:7000", "");
         assert!(any.ends_with(":0") && !any.starts_with("0.0.0.0"), "{any}");
     }
 

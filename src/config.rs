@@ -18,7 +18,9 @@ use crate::machine::Machine;
 use error::ConfigError;
 use layers::{Origin, Written};
 use swell_node::link::socket::Address;
-use values::{Bytes, Cores, Count, File, LinkAt, ListenAt, OneOf, PolicyName, Reader, Seconds, Secret, Switch, Word};
+use values::{
+    Bytes, Cores, Count, File, LinkAt, ListenAt, OneOf, PolicyName, Reader, Seconds, Secret, Separator, Switch, Word,
+};
 use values::{FirstNode, Listen, LogFormat, LogLevel, Password, Policy, Profile, Scaling};
 
 /// Smallest limit of a client's buffers, in bytes: below it not even one ordinary request fits.
@@ -157,7 +159,8 @@ options! {
     resp: Listen = ListenAt, "ADDR|off", DefaultValue::Fixed("127.0.0.1:6379");
     /// Address for memcached clients.
     memcached: Listen = ListenAt, "ADDR|off", DefaultValue::Fixed("127.0.0.1:11211");
-    /// Address for `/metrics`, `/usage`, `/healthz` and `/readyz` over HTTP.
+    /// Address for `/metrics`, `/usage`, `/status`, `/events`, `/healthz` and `/readyz` over HTTP. A proxy may be beside
+    /// it, so where nobody says `swell scaler` takes port 9122.
     http: Listen = ListenAt, "ADDR|off", DefaultValue::Fixed("127.0.0.1:9121");
     /// Threads that serve clients.
     workers: usize = Count { min: 1, max: WORKERS_MAX }, "N",
@@ -173,6 +176,13 @@ options! {
         DefaultValue::OfOthers {
             words: "a Unix socket `swell-link.sock` in the data directory; without one, in a folder of this user's under \
                 $XDG_RUNTIME_DIR or the temporary directory that is named after the RESP port",
+            value: |_, _| String::new(),
+        };
+    /// Host name or address of this machine by which proxies and nodes on others reach the nodes that are started here,
+    /// where the link is TCP.
+    advertise: String = Word, "HOST",
+        DefaultValue::OfOthers {
+            words: "the link's host; if that is any address, such as 0.0.0.0, the one that packets to elsewhere leave from",
             value: |_, _| String::new(),
         };
     /// Cluster secret that nodes, proxies and people's commands must give. A command line can be read by other users of
@@ -237,6 +247,9 @@ options! {
     maxmemory_policy: Policy = PolicyName, "POLICY", DefaultValue::Fixed("noeviction");
     /// Count what every command costs.
     metering: bool = Switch, "on|off", DefaultValue::Fixed("on");
+    /// The character that ends the prefix of keys, such as `:`, so that `swell bill --by prefix` tells what each prefix
+    /// cost; `off`: prefixes are not counted.
+    bill_prefixes: Option<u8> = Separator, "CHARACTER|off", DefaultValue::Fixed("off");
     /// Clients that may be connected at once, RESP and memcached together.
     maxclients: usize = Count { min: 1, max: CLIENTS_MAX }, "N", DefaultValue::Fixed("10000");
     /// Seconds after which an idle client is disconnected; 0 is never.
@@ -303,6 +316,12 @@ impl Config {
         match &self.link {
             Some(link) if !link.is_local() && self.token.get().is_none() => {
                 Err(ConfigError::NoToken { link: link.to_string() })
+            }
+            link if !self.advertise.is_empty() && link.as_ref().is_none_or(Address::is_local) => {
+                Err(ConfigError::NothingToAdvertise)
+            }
+            _ if self.advertise.parse::<std::net::SocketAddr>().is_ok() => {
+                Err(ConfigError::AdvertisedPort { advertise: self.advertise.clone() })
             }
             _ => Ok(()),
         }

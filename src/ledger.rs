@@ -11,6 +11,7 @@ use std::task::{Wake, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use swell_meter::Dimension;
 use swell_meter::store::{Book, BookError, Charge, Spool, Used};
 use swell_node::control::Account;
 use swell_proxy::charges::TAKE_EVERY;
@@ -77,6 +78,7 @@ enum Message {
     Ask {
         from_ms: u64,
         to_ms: u64,
+        dimension: Option<Dimension>,
         answer: SyncSender<Answer>,
     },
     Stop,
@@ -163,13 +165,14 @@ impl Keeper {
 
 impl Door {
     /// What was used in a period, Unix milliseconds, and when the ledger begins. What this process has charged so far is
-    /// in it; of other proxies, what was less than a second ago may not be.
+    /// in it; of other proxies, what was less than a second ago may not be. `dimension`: whose names are wanted, too.
     ///
     /// # Errors
     /// The ledger has ended, takes too long, or cannot be read.
-    pub fn used(&self, from_ms: u64, to_ms: u64) -> Answer {
+    pub fn used(&self, from_ms: u64, to_ms: u64, dimension: Option<Dimension>) -> Answer {
         let (answer, answered) = sync_channel(1);
-        self.0.try_send(Message::Ask { from_ms, to_ms, answer }).map_err(|_| LedgerError::NoAnswer)?;
+        let ask = Message::Ask { from_ms, to_ms, dimension, answer };
+        self.0.try_send(ask).map_err(|_| LedgerError::NoAnswer)?;
         answered.recv_timeout(ANSWER_MAX).map_err(|_| LedgerError::NoAnswer)?
     }
 }
@@ -202,10 +205,10 @@ impl Writer {
                     self.others.push((*charge, stored));
                     self.is_due_in(if self.others.len() < BATCH_MAX { TAKE_EVERY } else { Duration::ZERO });
                 }
-                Ok(Message::Ask { from_ms, to_ms, answer }) => {
+                Ok(Message::Ask { from_ms, to_ms, dimension, answer }) => {
                     self.write();
                     // The asker may have stopped waiting.
-                    let _ = answer.send(self.used(from_ms, to_ms));
+                    let _ = answer.send(self.used(from_ms, to_ms, dimension));
                 }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => self.is_due_in(Duration::ZERO),
@@ -236,7 +239,7 @@ impl Writer {
     /// Writes all there is. Whatever comes of it, nothing waits for the disk afterwards but this process's spool.
     fn write(&mut self) {
         self.due = None;
-        self.own.spool.observe(&self.own.ledger.totals(unix_ms()));
+        self.own.spool.observe(self.own.ledger.take(unix_ms()));
         let mut others = std::mem::take(&mut self.others);
         // A spool that has waited for long has more than one charge.
         loop {
@@ -287,9 +290,9 @@ impl Writer {
         self.due = Some(now + RETRY_EVERY);
     }
 
-    fn used(&self, from_ms: u64, to_ms: u64) -> Answer {
+    fn used(&self, from_ms: u64, to_ms: u64, dimension: Option<Dimension>) -> Answer {
         let book = |error: BookError| LedgerError::Book(error.to_string());
-        Ok((self.book.used(from_ms, to_ms).map_err(book)?, self.book.begins_ms().map_err(book)?))
+        Ok((self.book.used(from_ms, to_ms, dimension).map_err(book)?, self.book.begins_ms().map_err(book)?))
     }
 }
 
@@ -327,7 +330,7 @@ mod tests {
     }
 
     fn calls(door: &Door) -> u64 {
-        let (used, _) = door.used(0, unix_ms() + 1).expect("it answers");
+        let (used, _) = door.used(0, unix_ms() + 1, None).expect("it answers");
         used.slices.values().flat_map(|slice| slice.commands.values()).map(|usage| usage.calls).sum()
     }
 
@@ -341,7 +344,7 @@ mod tests {
         assert_eq!(gauges.pending_ecpu_milli.load(Relaxed), 0);
         let door = keeper.door();
         keeper.stop();
-        assert!(matches!(door.used(0, 1), Err(LedgerError::NoAnswer)));
+        assert!(matches!(door.used(0, 1, None), Err(LedgerError::NoAnswer)));
     }
 
     #[test]

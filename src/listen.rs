@@ -84,21 +84,7 @@ impl Listeners {
     /// or nothing at all is left to listen on. Taken default ports are warnings otherwise.
     pub fn open(config: &Config) -> Result<Self, ListenError> {
         let mut warnings = Vec::new();
-        let mut open = |field: &'static str, listen: Listen, count: usize| -> Result<Option<Group>, ListenError> {
-            let Some(address) = listen.address() else {
-                return Ok(None);
-            };
-            match (Group::bind(address, count), config.origin(field)) {
-                (Ok(group), _) => Ok(Some(group)),
-                (Err(error), Origin::Default) if error.kind() == io::ErrorKind::AddrInUse => {
-                    warnings.push(format!("port {} is taken: pass --{field} ADDR or --{field} off", address.port()));
-                    Ok(None)
-                }
-                (Err(error), origin) => {
-                    Err(ListenError::Refused { address, origin: asked(field, origin), why: Why(error) })
-                }
-            }
-        };
+        let mut open = |field, listen, count| open(config, field, listen, count, &mut warnings);
         let resp = open("resp", config.resp, config.workers)?;
         let memcached = open("memcached", config.memcached, config.workers)?;
         let http = open("http", config.http, 1)?;
@@ -106,6 +92,16 @@ impl Listeners {
             return Err(ListenError::NothingLeft(warnings));
         }
         Ok(Listeners { resp, memcached, http, warnings })
+    }
+
+    /// Opens the HTTP listener only, for a process without clients; it may be left without any.
+    ///
+    /// # Errors
+    /// As [`Listeners::open`].
+    pub fn open_http(config: &Config) -> Result<Self, ListenError> {
+        let mut warnings = Vec::new();
+        let http = open(config, "http", config.http, 1, &mut warnings)?;
+        Ok(Listeners { resp: None, memcached: None, http, warnings })
     }
 
     /// Where everything listens.
@@ -117,6 +113,25 @@ impl Listeners {
             http: address(&self.http),
             link: None,
         }
+    }
+}
+
+/// None: it is off, or its default port is taken, which is a warning.
+fn open(
+    config: &Config,
+    field: &'static str,
+    listen: Listen,
+    count: usize,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Group>, ListenError> {
+    let Some(address) = listen.address() else { return Ok(None) };
+    match (Group::bind(address, count), config.origin(field)) {
+        (Ok(group), _) => Ok(Some(group)),
+        (Err(error), Origin::Default) if error.kind() == io::ErrorKind::AddrInUse => {
+            warnings.push(format!("port {} is taken: pass --{field} ADDR or --{field} off", address.port()));
+            Ok(None)
+        }
+        (Err(error), origin) => Err(ListenError::Refused { address, origin: asked(field, origin), why: Why(error) }),
     }
 }
 

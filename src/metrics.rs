@@ -70,6 +70,21 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// The text of `/metrics` of a scaler in a process of its own: `ledger` has what it knows of stored bytes.
+    pub fn render_scaler(&self, ledger: &swell_meter::Ledger, cluster: Option<&Status>) -> String {
+        let mut page = String::with_capacity(32 * 1024);
+        write_all(&mut page, process::METRICS, &Process::now(env!("CARGO_PKG_VERSION"), self.started_at));
+        let totals = ledger.totals(unix_ms());
+        write_all(&mut page, swell_meter::metrics::METRICS, &swell_meter::metrics::Figures::of(&totals));
+        write_all(&mut page, ledger::METRICS, &*self.ledger);
+        if let Some(status) = cluster {
+            write_all(&mut page, cluster::METRICS, status);
+        }
+        page
+    }
+}
+
 /// The text of `docs/metrics.md`.
 pub fn page() -> String {
     let mut text = String::from(

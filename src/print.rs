@@ -96,6 +96,9 @@ pub(crate) mod tests {
             .filter(|line| OPTIONS.iter().any(|row| line.starts_with(&format!("{} = ", row.name))))
             .map(|line| {
                 let line = line.replace("\"N\"", "2").replace("\"SIZE\"", "\"1gb\"");
+                // Of the link's two notations one goes with what is advertised, and needs a token.
+                let line =
+                    line.replace("unix:PATH|HOST:PORT", "10.0.0.1:7000").replace("token = \"\"", "token = \"t\"");
                 line.replace("\"on|off\"", "\"on\"") + "\n"
             })
             .collect();

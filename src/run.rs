@@ -308,10 +308,10 @@ impl Leaving {
 
 /// What was used: where this process sums it up, and where that goes.
 pub struct Accounts {
-    ledger: Arc<Ledger>,
-    gauges: Arc<Gauges>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) gauges: Arc<Gauges>,
     /// The durable ledger, if this process has it.
-    door: Option<Door>,
+    pub(crate) door: Option<Door>,
     /// The way to the ledger of another process.
     charges: Option<Charges>,
 }
@@ -322,6 +322,17 @@ impl Accounts {
         let ledger = Arc::new(Ledger::new(unix_ms(), prices.minimum_stored_bytes));
         Accounts { ledger, gauges: Arc::default(), door: None, charges: None }
     }
+}
+
+/// What the durable ledger says of a period; or why not, for a person.
+pub(crate) fn period_report(door: Option<&Door>, period: &http::Period, prices: &PriceFile) -> Result<Report, String> {
+    let door = door.ok_or(http::NO_LEDGER)?;
+    let to_ms = period.to_ms.unwrap_or_else(unix_ms);
+    let (used, begins_ms) = door
+        .used(period.from_ms.unwrap_or(0), to_ms, period.by.dimension())
+        .map_err(|error: LedgerError| error.to_string())?;
+    let from_ms = period.from_ms.or(begins_ms).unwrap_or(to_ms);
+    Ok(Report::new(CACHE, (from_ms, to_ms), &used, period.by, prices))
 }
 
 /// A Swell that serves; a test may start one in its own process.
@@ -359,6 +370,7 @@ impl Running {
             timeout_seconds: config.timeout_seconds,
             requirepass: config.requirepass.get().map(str::to_owned),
             metering: config.metering,
+            prefix_separator: config.bill_prefixes,
             tariff: Tariff::new(config.price_profile),
             node_id: identity.node_id,
             version: env!("CARGO_PKG_VERSION"),
@@ -456,14 +468,8 @@ impl http::Admin for Admin {
     }
 
     fn period(&self, period: &http::Period) -> Result<serde_json::Value, String> {
-        let door = self.door.as_ref().ok_or(http::NO_LEDGER)?;
         self.shared.collect_reports();
-        let now_ms = unix_ms();
-        let to_ms = period.to_ms.unwrap_or(now_ms);
-        let (used, begins_ms) =
-            door.used(period.from_ms.unwrap_or(0), to_ms).map_err(|error: LedgerError| error.to_string())?;
-        let from_ms = period.from_ms.or(begins_ms).unwrap_or(to_ms);
-        let report = Report::new(CACHE, (from_ms, to_ms), &used, period.by, &self.prices);
+        let report = period_report(self.door.as_ref(), period, &self.prices)?;
         serde_json::to_value(report).map_err(|error| error.to_string())
     }
 

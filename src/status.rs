@@ -94,6 +94,7 @@ pub fn page(status: &Status, bill: &Bill) -> Value {
         "bill_total": bill.cost.total,
         "scaling": {
             "mode": scaling.mode,
+            "configured_mode": scaling.configured_mode,
             "nodes_min": scaling.nodes_min,
             "nodes_max": scaling.nodes_max,
             "limits_enforced": scaling.limits_enforced,

@@ -1,6 +1,7 @@
 //! The process as a whole: command line, listeners, doors, limits, memory, metrics, leaving.
 
 mod apart;
+mod apart_http;
 mod bench;
 mod cli;
 mod doors;
@@ -14,3 +15,4 @@ mod nodes_cli;
 mod pages;
 mod scaling;
 mod several;
+mod silent;

@@ -10,7 +10,7 @@ use crate::engine::{Engine, Local};
 use crate::entry::{Entry, EntryPtr, Fields, NewValue};
 use crate::exec::{Exec, hash_of};
 use crate::gate::Gate;
-use crate::key::{Db, Key, all_dbs};
+use crate::key::{Db, Key, KeyHash, all_dbs};
 use crate::spec::{Body, Group, Spec, Spread};
 use crate::stripe::{Held, STRIPE_SLOTS, stripe_of};
 use crate::table::ScanCursor;
@@ -176,9 +176,9 @@ impl Import<'_> {
     pub fn run(&mut self, key: Key<'_>, args: Args<'_>, fields: Fields) -> Result<(), ImportFault> {
         self.check(key.slot)?;
         self.check_room(args.payload_bytes())?;
-        let flat = effect_args(self.engine, key, args)?;
+        let (flat, only) = effect_args(self.engine, key, args)?;
         let args = flat.as_ref().map_or(args, |flat| flat.as_args());
-        let keys = [self.engine.hasher().key_hash(key.bytes, 1)];
+        let keys = [only];
         let Found::Command(command) = tables().resp.find(args) else { return Err(ImportFault::NoEffect) };
         let Body::Keys(body) = command.spec.body else { return Err(ImportFault::NoEffect) };
         let mut exec = Exec::import(self.engine, self.local, key.db).replay(args, &keys);
@@ -218,8 +218,13 @@ impl Import<'_> {
     }
 }
 
-/// Checks that these arguments are an effect on this key; returns them with long ones in one piece where need be.
-fn effect_args(engine: &Engine, key: Key<'_>, args: Args<'_>) -> Result<Option<swell_wire::OwnedArgs>, ImportFault> {
+/// Checks that these arguments are an effect on this key; returns them with long ones in one piece where need be, and
+/// where the key stands.
+fn effect_args(
+    engine: &Engine,
+    key: Key<'_>,
+    args: Args<'_>,
+) -> Result<(Option<swell_wire::OwnedArgs>, KeyHash), ImportFault> {
     let Found::Command(command) = tables().resp.find(args) else { return Err(ImportFault::NoEffect) };
     if !may_be_effect(command.spec) || !command.spec.arity_fits(args.len()) {
         return Err(ImportFault::NoEffect);
@@ -229,7 +234,7 @@ fn effect_args(engine: &Engine, key: Key<'_>, args: Args<'_>) -> Result<Option<s
     let mut keys = Vec::new();
     command.spec.hash_keys(engine, read, &mut keys);
     match keys.as_slice() {
-        [only] if read.slice(only.arg as usize) == key.bytes => Ok(flat),
+        [only] if read.slice(only.arg as usize) == key.bytes => Ok((flat, *only)),
         _ => Err(ImportFault::NoEffect),
     }
 }

@@ -3,6 +3,7 @@
 pub mod admit;
 pub mod clock;
 pub mod commands;
+pub mod double;
 pub mod effect;
 pub mod engine;
 pub mod entry;

@@ -47,10 +47,19 @@ impl LockSet {
         })
     }
 
-    fn of(keys: &[KeyHash]) -> LockSet {
+    /// What a call with a body for its keys needs.
+    fn of(call: &Call<'_>) -> LockSet {
+        if call.reaches_beyond() {
+            return LockSet::ALL;
+        }
         let mut set = LockSet::default();
-        keys.iter().for_each(|key| set.add(stripe_of(key.slot)));
+        call.keys.iter().for_each(|key| set.add(stripe_of(key.slot)));
         set
+    }
+
+    /// All that is in one or the other.
+    fn and(self, other: LockSet) -> LockSet {
+        LockSet(std::array::from_fn(|word| self.0[word] | other.0[word]))
     }
 
     /// Locks all, or none: then returns the stripe that was taken.
@@ -232,7 +241,9 @@ impl Engine {
             write_fault(call.spec, &fault, out);
             return Outcome::Done { work: 1, failed: true };
         }
-        if let [key] = call.keys {
+        if let [key] = call.keys
+            && !call.reaches_beyond()
+        {
             let index = stripe_of(key.slot);
             if !lock_one(self, index, ticket) {
                 return Outcome::Busy(index);
@@ -246,7 +257,7 @@ impl Engine {
             }
             return run(self, local, call, body, out);
         }
-        self.execute_locked(local, call, LockSet::of(call.keys), body, ticket, out)
+        self.execute_locked(local, call, LockSet::of(call), body, ticket, out)
     }
 
     fn execute_locked(
@@ -282,7 +293,7 @@ impl Engine {
         let mut set = LockSet::default();
         for call in calls {
             match call.spec.body {
-                Body::Keys(_) => call.keys.iter().for_each(|key| set.add(stripe_of(key.slot))),
+                Body::Keys(_) => set = set.and(LockSet::of(call)),
                 _ => set = LockSet::ALL,
             }
         }
@@ -300,6 +311,9 @@ impl Engine {
     fn check_gates(&self, call: &Call<'_>) -> Result<(), (Refusal, usize)> {
         if matches!(call.spec.body, Body::Whole(_) | Body::Walk(_)) {
             return self.check_all_gates(call.spec.is_write());
+        }
+        if call.reaches_beyond() {
+            self.check_all_gates(false)?;
         }
         for key in call.keys {
             let index = stripe_of(key.slot);

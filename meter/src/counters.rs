@@ -5,6 +5,9 @@ use swell_engine::commands::table::tables;
 use swell_engine::spec::CommandId;
 
 use crate::ledger::Ledger;
+use crate::parts::Parts;
+use crate::payers::{Payer, Payers};
+use crate::prefixes::{Prefix, Prefixes};
 use crate::price::Tariff;
 
 /// Usage of one command. All fields only grow between drains.
@@ -24,10 +27,14 @@ pub struct Usage {
     pub work: u64,
 }
 
-/// A worker's own usage, by command.
+/// A worker's own usage, by command, by payer and, where it is wanted, by key prefix.
 #[derive(Debug)]
 pub struct Counters {
     rows: Box<[Usage]>,
+    payers: Payers,
+    prefixes: Option<Prefixes>,
+    /// The prefix of the next command that is charged.
+    prefix: Prefix,
 }
 
 impl Default for Counters {
@@ -47,6 +54,17 @@ impl Usage {
         self.work += more.work;
     }
 
+    /// Adds one call. Between two drains there is no such sum as would not fit.
+    #[inline]
+    fn count(&mut self, call: &Usage) {
+        self.calls += call.calls;
+        self.failed += call.failed;
+        self.ecpu_milli += call.ecpu_milli;
+        self.bytes_in += call.bytes_in;
+        self.bytes_out += call.bytes_out;
+        self.work += call.work;
+    }
+
     /// What was added since it was `before`.
     pub fn since(&self, before: &Usage) -> Usage {
         Usage {
@@ -61,9 +79,36 @@ impl Usage {
 }
 
 impl Counters {
-    /// Nothing charged yet.
+    /// Nothing charged yet; key prefixes are not counted.
     pub fn new() -> Counters {
-        Counters { rows: vec![Usage::default(); tables().len()].into() }
+        let rows = vec![Usage::default(); tables().len()].into();
+        Counters { rows, payers: Payers::new(), prefixes: None, prefix: Prefix::default() }
+    }
+
+    /// As [`Counters::new`]. `separator`: the byte that ends a key's prefix; none: prefixes are not counted.
+    pub fn with_prefixes(separator: Option<u8>) -> Counters {
+        Counters { prefixes: separator.map(Prefixes::new), ..Counters::new() }
+    }
+
+    /// Whoever pays from now on: a call for each batch of a connection, not for each request.
+    #[inline]
+    pub fn set_payer(&mut self, payer: &mut Payer) {
+        self.payers.set(payer);
+    }
+
+    /// The prefix of a command with this first key, for [`Counters::set_prefix`].
+    #[inline]
+    pub fn prefix_of<'k>(&mut self, first_key: impl FnOnce() -> Option<&'k [u8]>) -> Prefix {
+        match &mut self.prefixes {
+            Some(prefixes) => first_key().map(|key| prefixes.find(key)).unwrap_or_default(),
+            None => Prefix::default(),
+        }
+    }
+
+    /// The prefix of the command that is charged next. Without this call it is one without a key.
+    #[inline]
+    pub fn set_prefix(&mut self, prefix: Prefix) {
+        self.prefix = prefix;
     }
 
     /// Charges one client command, once, after its parts' work has been added. Always reached, after an error too: a
@@ -71,7 +116,7 @@ impl Counters {
     /// bytes that cannot be parsed) has no row and costs nothing.
     ///
     /// `bytes_in`: bytes of values sent; `bytes_out`: data bytes of the reply; `work`: what the engine counted. Returns
-    /// the price in thousandths of an ECPU.
+    /// the price in thousandths of an ECPU. Whoever pays now, and the prefix that was set, are charged the same.
     #[inline]
     pub fn charge(
         &mut self,
@@ -84,12 +129,14 @@ impl Counters {
     ) -> u64 {
         let Some(row) = self.rows.get_mut(id.0 as usize) else { return 0 };
         let ecpu_milli = tariff.ecpu_milli(id, bytes_in + bytes_out, work);
-        row.calls += 1;
-        row.failed += u64::from(failed);
-        row.ecpu_milli += ecpu_milli;
-        row.bytes_in += bytes_in;
-        row.bytes_out += bytes_out;
-        row.work += work;
+        let call = Usage { calls: 1, failed: u64::from(failed), ecpu_milli, bytes_in, bytes_out, work };
+        row.count(&call);
+        if let Some(row) = self.payers.row() {
+            row.count(&call);
+        }
+        if let Some(prefixes) = &mut self.prefixes {
+            prefixes.row(std::mem::take(&mut self.prefix)).into_iter().for_each(|row| row.count(&call));
+        }
         ecpu_milli
     }
 
@@ -104,7 +151,11 @@ impl Counters {
         let mut sum = Usage::default();
         if !self.is_empty() {
             self.rows.iter().for_each(|row| sum.add(row));
-            ledger.add(&self.rows);
+            let (payers, prefixes) = (&mut self.payers, &mut self.prefixes);
+            ledger.add(&self.rows, |parts: &mut Parts| {
+                payers.drain_into(parts);
+                prefixes.iter_mut().for_each(|prefixes| prefixes.drain_into(parts));
+            });
             self.rows.fill(Usage::default());
         }
         sum
@@ -116,6 +167,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::parts::{Dimension, Part};
+    use crate::payers::Who;
     use crate::price::Profile;
 
     fn get() -> CommandId {
@@ -145,16 +198,23 @@ mod tests {
         #[test]
         fn the_ledger_is_the_sum_of_the_calls(
             calls in proptest::collection::vec(
-                (0..tables().len() as u16, 0..5000u64, 0..5000u64, 1..200u64, any::<bool>(), 0..3usize, any::<bool>()), 0..200),
+                (0..tables().len() as u16, 0..5000u64, 0..5000u64, 1..200u64, any::<bool>(), 0..3usize, any::<bool>(),
+                 (0..3u8, 0..3u8, "[ab]?:?c")), 0..200),
         ) {
             let tariff = Tariff::new(Profile::Elasticache);
             let ledger = Ledger::new(0, 0);
-            let mut workers = [Counters::new(), Counters::new(), Counters::new()];
+            let mut workers = [(); 3].map(|()| Counters::with_prefixes(Some(b':')));
+            let mut by_db = [0; 3];
             let (mut expected, mut drained) = (Usage::default(), Usage::default());
-            for (id, bytes_in, bytes_out, work, failed, worker, drains) in calls {
+            for (id, bytes_in, bytes_out, work, failed, worker, drains, (client, db, key)) in calls {
                 let id = CommandId(id);
+                let who = Who { user: "default".to_owned(), client: client.to_string() };
+                workers[worker].set_payer(&mut Payer::new(who, db));
+                let prefix = workers[worker].prefix_of(|| Some(key.as_bytes()));
+                workers[worker].set_prefix(prefix);
                 workers[worker].charge(&tariff, id, bytes_in, bytes_out, work, failed);
                 let ecpu_milli = tariff.ecpu_milli(id, bytes_in + bytes_out, work);
+                by_db[usize::from(db)] += ecpu_milli;
                 expected.add(&Usage { calls: 1, failed: u64::from(failed), ecpu_milli, bytes_in, bytes_out, work });
                 if drains {
                     drained.add(&workers[worker].drain_into(&ledger));
@@ -166,6 +226,17 @@ mod tests {
             prop_assert!(workers.iter().all(Counters::is_empty));
             prop_assert_eq!(ledger.totals(0).usage_total(), expected);
             prop_assert_eq!(drained, expected);
+            let parts = ledger.take(0).1.into_dearest_first();
+            let of = |wanted: Dimension| parts.iter().filter(move |part| part.0 == wanted);
+            for dimension in Dimension::ALL {
+                let mut sum = Usage::default();
+                of(dimension).for_each(|part| sum.add(&part.2));
+                prop_assert_eq!(sum, expected, "by {}", dimension.name());
+            }
+            for Part(_, name, usage) in of(Dimension::Db) {
+                prop_assert_eq!(usage.ecpu_milli, by_db[name.parse::<usize>().unwrap()]);
+            }
+            prop_assert!(ledger.take(0).1.is_empty());
         }
     }
 }

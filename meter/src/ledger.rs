@@ -7,6 +7,7 @@ use swell_engine::commands::table::{Command, tables};
 use swell_engine::spec::CommandId;
 
 use crate::counters::Usage;
+use crate::parts::Parts;
 
 /// Bytes in a gigabyte, as clouds bill them.
 pub const GIGABYTE: u64 = 1 << 30;
@@ -39,6 +40,8 @@ pub struct Totals {
 #[derive(Debug)]
 struct State {
     rows: Box<[Usage]>,
+    /// Since they were taken last.
+    parts: Parts,
     stored: Stored,
 }
 
@@ -70,7 +73,11 @@ impl Ledger {
             hour_byte_ms: 0,
             hour_ms: 0,
         };
-        Ledger { state: Mutex::new(State { rows, stored }), started_at_ms: now_ms, waker: OnceLock::new() }
+        Ledger {
+            state: Mutex::new(State { rows, parts: Parts::default(), stored }),
+            started_at_ms: now_ms,
+            waker: OnceLock::new(),
+        }
     }
 
     /// Unix milliseconds from which on usage is counted.
@@ -92,10 +99,23 @@ impl Ledger {
 
     /// A copy of everything up to `now_ms`, Unix milliseconds.
     pub fn totals(&self, now_ms: u64) -> Totals {
-        let (rows, mut stored) = {
+        let (rows, stored) = {
             let state = self.lock();
             (state.rows.clone(), state.stored.clone())
         };
+        self.totals_of(rows, stored, now_ms)
+    }
+
+    /// The same, and what was used since this was called last, by dimension: for the one spool that keeps it.
+    pub fn take(&self, now_ms: u64) -> (Totals, Parts) {
+        let (rows, stored, parts) = {
+            let mut state = self.lock();
+            (state.rows.clone(), state.stored.clone(), std::mem::take(&mut state.parts))
+        };
+        (self.totals_of(rows, stored, now_ms), parts)
+    }
+
+    fn totals_of(&self, rows: Box<[Usage]>, mut stored: Stored, now_ms: u64) -> Totals {
         stored.observe(stored.bytes, now_ms);
         Totals {
             from_ms: self.started_at_ms,
@@ -107,9 +127,12 @@ impl Ledger {
         }
     }
 
-    /// Adds a worker's rows.
-    pub(crate) fn add(&self, rows: &[Usage]) {
-        self.lock().rows.iter_mut().zip(rows).for_each(|(sum, more)| sum.add(more));
+    /// Adds a worker's rows, and what `drain` adds of it by dimension.
+    pub(crate) fn add(&self, rows: &[Usage], drain: impl FnOnce(&mut Parts)) {
+        let mut state = self.lock();
+        state.rows.iter_mut().zip(rows).for_each(|(sum, more)| sum.add(more));
+        drain(&mut state.parts);
+        drop(state);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }

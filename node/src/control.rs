@@ -139,7 +139,7 @@ pub enum Ask {
     },
     /// Everything at a glance: nodes, moves, scaling.
     Status,
-    /// Change how the scaler acts, until it starts anew.
+    /// Change how the scaler acts, also after its next start, until somebody or a changed configuration says otherwise.
     Scale(ScalingMode),
 }
 
@@ -186,7 +186,7 @@ pub struct NodeLine {
     pub address: String,
     pub zone: String,
     pub pid: u32,
-    /// `serving`, `draining`, `empty`, `gone`.
+    /// `serving`, `draining`, `empty`, `gone` (no link), `silent` (a link, and no word over it).
     pub state: String,
     pub slots: u32,
     pub stats: NodeStats,
@@ -281,6 +281,9 @@ pub struct NodeStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScalingStatus {
     pub mode: ScalingMode,
+    /// What `mode` is while nobody asks for another.
+    #[serde(default)]
+    pub configured_mode: ScalingMode,
     pub nodes_min: u32,
     pub nodes_max: u32,
     pub node_memory_bytes: u64,

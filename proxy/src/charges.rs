@@ -58,7 +58,7 @@ impl Charges {
     /// Takes over what workers have reported; the charge that is to be said now, if there is one.
     pub fn next(&self) -> Option<Account> {
         let mut spool = self.lock();
-        spool.observe(&self.ledger.totals(unix_ms()));
+        spool.observe(self.ledger.take(unix_ms()));
         let charge = spool.charge()?;
         Some(Account {
             proxy: charge.proxy.clone(),
@@ -115,5 +115,42 @@ impl Saying {
         }
         self.said = Some((charged.sequence, now));
         Some(FromMember::Account(Box::new(charged)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swell_engine::commands::table::tables;
+    use swell_meter::parts::{NAME_BYTES_MAX, NAMES_MAX};
+    use swell_meter::store::MINUTE_MS;
+    use swell_meter::{Counters, Payer, Profile, Tariff, Who};
+    use swell_node::link::frame::{self, FRAME_BYTES_MAX, Kind};
+
+    use super::*;
+
+    /// More than may be told apart of everything in every minute, with names that JSON makes longer.
+    #[test]
+    fn the_largest_charge_fits_into_a_frame() {
+        let ledger = Arc::new(Ledger::new(0, 0));
+        let (mut spool, mut counters) = (Spool::new("p", "b", true), Counters::with_prefixes(Some(b':')));
+        let tariff = Tariff::new(Profile::Swell);
+        for minute in 0..100 {
+            for number in 0..NAMES_MAX * 2 {
+                let name = format!("{number}{}", "\"".repeat(NAME_BYTES_MAX));
+                let who = Who { user: name[..NAME_BYTES_MAX].to_owned(), client: name[..NAME_BYTES_MAX].to_owned() };
+                counters.set_payer(&mut Payer::new(who, (number % 16) as u8));
+                let key = format!("{}:", &name[..NAME_BYTES_MAX - 1]);
+                let prefix = counters.prefix_of(|| Some(key.as_bytes()));
+                counters.set_prefix(prefix);
+                let command = tables().iter().nth(number % tables().len()).expect("it is there");
+                counters.charge(&tariff, command.id, 1 << 50, 1 << 50, 1 << 30, true);
+            }
+            counters.drain_into(&ledger);
+            spool.observe(ledger.take(minute * MINUTE_MS + 1));
+        }
+        let account = Charges::new(spool, ledger).next().expect("there is a charge");
+        let mut bytes = Vec::new();
+        frame::json(Kind::Control, &FromMember::Account(Box::new(account)), &mut bytes);
+        assert!((FRAME_BYTES_MAX / 4..FRAME_BYTES_MAX * 3 / 4).contains(&bytes.len()), "{} bytes", bytes.len());
     }
 }

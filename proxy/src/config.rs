@@ -27,6 +27,8 @@ pub struct ProxyConfig {
     pub requirepass: Option<String>,
     /// Whether requests are metered.
     pub metering: bool,
+    /// The byte that ends a key's prefix on bills; none: prefixes are not counted.
+    pub prefix_separator: Option<u8>,
     /// What they cost.
     pub tariff: Tariff,
     /// 40 hexadecimal digits: the one virtual node's name in CLUSTER replies.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
-use swell_meter::Counters;
+use swell_meter::{Counters, Prefix};
 use swell_node::Handle;
 use swell_node::link::stats::Counts as FrameCounts;
 use swell_ring::{NodeId, Slot};
 use swell_wire::limits::Limits;
 use swell_wire::requests::Requests;
-use swell_wire::{Out, Proto};
+use swell_wire::{Args, Out, Proto};
 
 use crate::shared::{Shared, random_u64};
 use crate::stats::Counts;
@@ -58,7 +58,7 @@ impl Core {
         let handle = shared.node.handle(random_u64());
         let mut core = Core {
             handle,
-            meter: Counters::new(),
+            meter: Counters::with_prefixes(shared.prefix_separator),
             counts: Counts::default(),
             charged: Vec::new(),
             frames: FrameCounts::default(),
@@ -83,6 +83,27 @@ impl Core {
             true => self.meter.charge(&self.shared.tariff, command.id, bytes_in, bytes_out, work, failed),
             false => 0,
         }
+    }
+
+    /// The same for a command with keys. `prefix`: of its first key, see [`Core::prefix_of`].
+    #[inline]
+    pub fn charge_on(
+        &mut self,
+        prefix: Prefix,
+        command: Command,
+        bytes_in: u64,
+        bytes_out: u64,
+        work: u64,
+        failed: bool,
+    ) -> u64 {
+        self.meter.set_prefix(prefix);
+        self.charge(command, bytes_in, bytes_out, work, failed)
+    }
+
+    /// Under which prefix a command with these keys is charged.
+    #[inline]
+    pub fn prefix_of(&mut self, args: Args<'_>, keys: &[KeyHash]) -> Prefix {
+        self.meter.prefix_of(|| first_key(args, keys))
     }
 
     /// So much of what was charged was for a node's replies: thousandths of an ECPU. A call for each frame, not for each
@@ -128,4 +149,10 @@ impl Core {
         self.shared.charged.add(&mut self.charged);
         self.shared.totals.add(&std::mem::take(&mut self.counts));
     }
+}
+
+/// The first key of a call.
+#[inline]
+pub fn first_key<'a>(args: Args<'a>, keys: &[KeyHash]) -> Option<&'a [u8]> {
+    keys.first().map(|key| args.slice(key.arg as usize))
 }

@@ -38,6 +38,8 @@ pub struct Shared {
     pub charged: Charged,
     pub tariff: Tariff,
     pub metering: bool,
+    /// The byte that ends a key's prefix on bills.
+    pub prefix_separator: Option<u8>,
     pub workers: usize,
     pub version: &'static str,
     /// When the process began to serve.
@@ -124,6 +126,7 @@ impl Shared {
             charged: Charged::default(),
             tariff: config.tariff.clone(),
             metering: config.metering,
+            prefix_separator: config.prefix_separator,
             workers: config.workers,
             version: config.version,
             started: Instant::now(),

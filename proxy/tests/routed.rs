@@ -28,6 +28,7 @@ fn config() -> ProxyConfig {
         timeout_seconds: 0,
         requirepass: None,
         metering: true,
+        prefix_separator: None,
         tariff: Tariff::new(Profile::Elasticache),
         node_id: "0".repeat(40),
         version: "1.2.3",

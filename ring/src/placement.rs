@@ -23,8 +23,8 @@ pub const LOAD_PERCENT_MAX: u64 = 110;
 /// A node that holds less than this many percent of its share, rounded down to whole arcs, is filled up to its share.
 pub const LOAD_PERCENT_MIN: u64 = 90;
 
-/// Slots that one hand-over moves at most.
-pub const MOVE_SLOTS_MAX: usize = 256;
+/// Slots that go in one group, by one hand-over, at most: whoever plans and whoever hands over cut alike.
+pub const GROUP_SLOTS_MAX: usize = 256;
 
 /// A node that may hold slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Candidate {
 /// A group of slots that has to go from one node to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Move {
-    /// At most [`MOVE_SLOTS_MAX`].
+    /// At most [`GROUP_SLOTS_MAX`].
     pub slots: SlotSet,
     /// Nobody: there is nothing to hand over, they begin empty.
     pub from: Option<NodeId>,
@@ -74,7 +74,7 @@ pub fn moves(current: &SlotMap, wanted: &[(SlotSet, NodeId)]) -> Vec<Move> {
             pairs.entry((from, *to)).or_default().push(slot);
         }
     }
-    let groups = pairs.iter().flat_map(|(pair, slots)| slots.chunks(MOVE_SLOTS_MAX).map(move |group| (pair, group)));
+    let groups = pairs.iter().flat_map(|(pair, slots)| slots.chunks(GROUP_SLOTS_MAX).map(move |group| (pair, group)));
     groups.map(|(&(from, to), group)| Move { slots: group.iter().copied().collect(), from, to }).collect()
 }
 

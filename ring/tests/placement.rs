@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use swell_ring::placement::MOVE_SLOTS_MAX;
+use swell_ring::placement::GROUP_SLOTS_MAX;
 use swell_ring::{
     Candidate, Member, Move, NodeId, SLOTS, Slot, SlotArc, SlotMap, SlotSet, all_slots, arc_slots, arcs, moves, place,
 };
@@ -175,7 +175,7 @@ proptest! {
         prop_assert_eq!(plan.iter().map(|group| group.slots.len()).sum::<usize>(), changed(&before, &after).len());
         let mut done = after.clone();
         for Move { slots, from, to } in &plan {
-            prop_assert!((1..=MOVE_SLOTS_MAX).contains(&slots.len()));
+            prop_assert!((1..=GROUP_SLOTS_MAX).contains(&slots.len()));
             prop_assert!(slots.iter().all(|slot| before.owner(slot) == *from && *from != Some(*to)));
             prop_assert!(slots.iter().all(|slot| after.owner(slot) == Some(*to)));
             done = done.assigned(slots, *to);
@@ -184,7 +184,7 @@ proptest! {
         prop_assert!(plan.is_sorted_by_key(|group| group.from.is_some()), "what nobody serves comes first");
         let mut pairs: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         plan.iter().for_each(|group| pairs.entry((group.from, group.to)).or_default().push(group.slots.len()));
-        let full = |groups: &Vec<usize>| groups.iter().rev().skip(1).all(|slots| *slots == MOVE_SLOTS_MAX);
+        let full = |groups: &Vec<usize>| groups.iter().rev().skip(1).all(|slots| *slots == GROUP_SLOTS_MAX);
         prop_assert!(pairs.values().all(full), "groups are full but for a pair's last");
     }
 }

@@ -50,10 +50,10 @@ impl Writer {
             Ask::Move { slots, to } => self.move_slots(asker, &slots, to, now),
             Ask::Drain { node } => self.drain(asker, node, now),
             Ask::Status => self.answer(asker, Answer::Status(Box::new(self.status(now)))),
-            Ask::Scale(mode) => {
-                self.set_mode(mode, now);
-                self.answer(asker, Answer::Status(Box::new(self.status(now))));
-            }
+            Ask::Scale(mode) => match self.set_mode(mode, now) {
+                Ok(()) => self.answer(asker, Answer::Status(Box::new(self.status(now)))),
+                Err(why) => self.answer_refused(asker, format!("TRYAGAIN the change cannot be made durable: {why}")),
+            },
         }
     }
 

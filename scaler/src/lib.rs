@@ -7,6 +7,7 @@ pub mod drive;
 pub mod error;
 pub mod events;
 mod join;
+pub mod lost;
 pub mod members;
 mod nodes;
 pub mod policy;

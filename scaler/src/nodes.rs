@@ -6,6 +6,7 @@ use swell_node::control::{NodeLine, NodeStats};
 use swell_ring::{Epoch, Member, NodeId, SlotMap};
 use tokio::time::Instant;
 
+use crate::lost::Silence;
 use crate::members::{Link, LinkId};
 
 /// Who started a node.
@@ -35,6 +36,7 @@ pub(crate) struct Node {
     pub(crate) lost_since: Instant,
     /// Whether an event says that it is lost.
     pub(crate) is_told_lost: bool,
+    pub(crate) silence: Silence,
     pub(crate) seen: Seen,
     pub(crate) stats: NodeStats,
     pub(crate) is_draining: bool,
@@ -80,6 +82,7 @@ impl Node {
             link: None,
             lost_since: now,
             is_told_lost: false,
+            silence: Silence::default(),
             seen: Seen::default(),
             stats: NodeStats::default(),
             is_draining: false,
@@ -89,7 +92,7 @@ impl Node {
 
     /// Whether slots may be given to it.
     pub(crate) fn may_get_slots(&self) -> bool {
-        self.link.is_some() && !self.is_draining
+        self.link.is_some() && !self.is_draining && !self.silence.is_told()
     }
 
     /// Its line in `swell nodes`.
@@ -97,6 +100,7 @@ impl Node {
         let slots = map.slots_of(self.member.id).len() as u32;
         let state = match (self.link, self.is_draining, slots) {
             (None, _, _) => "gone",
+            (Some(_), _, _) if self.silence.is_told() => "silent",
             (Some(_), true, _) => "draining",
             (Some(_), false, 0) => "empty",
             (Some(_), false, _) => "serving",

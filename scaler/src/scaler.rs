@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc as threads;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -59,6 +60,7 @@ pub struct ScalerConfig {
 pub struct Scaler {
     stop: Option<oneshot::Sender<()>>,
     ready: Arc<Ready>,
+    stored_bytes: Arc<AtomicU64>,
     address: Address,
     thread: Option<JoinHandle<()>>,
 }
@@ -77,20 +79,27 @@ impl Scaler {
         let (stop, stopped) = oneshot::channel();
         let (started, starting) = threads::channel();
         let readiness = ready.clone();
+        let stored_bytes = Arc::new(AtomicU64::new(0));
+        let stored = stored_bytes.clone();
         let thread = std::thread::Builder::new()
             .name("scaler".to_owned())
             .spawn(move || {
-                run(config, stopped, readiness.clone(), &started);
+                run(config, stopped, readiness.clone(), stored, &started);
                 readiness.ended();
             })
             .map_err(ScalerError::Thread)?;
         let address = starting.recv().map_err(|_| ScalerError::Ended)??;
-        Ok(Scaler { stop: Some(stop), ready, address, thread: Some(thread) })
+        Ok(Scaler { stop: Some(stop), ready, stored_bytes, address, thread: Some(thread) })
     }
 
     /// Where it listens: with the port that was chosen.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Bytes of keys and values that all nodes together hold, as of their last reports.
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored_bytes.load(Relaxed)
     }
 
     /// Waits until all nodes that were asked for have joined and serve by the first map. The embedded node is not waited
@@ -137,7 +146,13 @@ pub fn end_children(data_dir: &Path) -> Result<(), ScalerError> {
 type Started = threads::Sender<Result<Address, ScalerError>>;
 
 /// The thread: one runtime, one task that owns everything, one task for each link and child.
-fn run(config: ScalerConfig, stop: oneshot::Receiver<()>, ready: Arc<Ready>, started: &Started) {
+fn run(
+    config: ScalerConfig,
+    stop: oneshot::Receiver<()>,
+    ready: Arc<Ready>,
+    stored_bytes: Arc<AtomicU64>,
+    started: &Started,
+) {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => return answer(started, Err(ScalerError::Thread(why))),
@@ -150,7 +165,8 @@ fn run(config: ScalerConfig, stop: oneshot::Receiver<()>, ready: Arc<Ready>, sta
         let (inputs, inbox) = mpsc::channel(INPUTS_MAX);
         let (address, store) = (listener.address(), store_of(&config));
         match Writer::begin(config, store, listener, inputs, ready) {
-            Ok(writer) => {
+            Ok(mut writer) => {
+                writer.stored_bytes = stored_bytes;
                 answer(started, Ok(address));
                 writer.run(inbox, stop).await;
             }

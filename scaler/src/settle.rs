@@ -17,6 +17,7 @@ impl Writer {
             party.link.close();
         }
         self.scale.observer.forget(id);
+        self.sum_stored();
         let message = format!("Cache node {:04} shutdown", id.0);
         match node.is_leaving {
             true => self.events.of_node(false, "node-left", id, message, format!("node {id} has left: {how}")),
@@ -44,8 +45,7 @@ impl Writer {
         if orphans.is_empty() || self.is_first_spread_due {
             return;
         }
-        let candidates: Vec<Candidate> = self.takers().map(|id| Candidate { id, weight: 1 }).collect();
-        let mut parts = place(&candidates, &self.kept.map);
+        let mut parts = place(&self.candidates(), &self.kept.map);
         parts.iter_mut().for_each(|(slots, _)| slots.intersect(&orphans));
         parts.retain(|(slots, _)| !slots.is_empty());
         if parts.is_empty() {
@@ -70,6 +70,11 @@ impl Writer {
         // The embedded node owns slots from the start, before its link is there.
         let waits = |node: &Node| node.origin == Origin::Embedded && !node.has_joined;
         self.nodes.values().filter(move |node| node.may_get_slots() || waits(node)).map(|node| node.member.id)
+    }
+
+    /// The same with their weights on the ring.
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
+        self.takers().map(|id| Candidate { id, weight: self.scale.ring_weight(id) }).collect()
     }
 
     /// Slots that nobody has, but for those of a hand-over that has not ended: its target may have them.

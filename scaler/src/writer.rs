@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use swell_node::control::{Event, FromMember, ToMember};
 use swell_node::handover::driver::Input as Step;
@@ -19,20 +19,15 @@ use crate::charges::Charges;
 use crate::drive::Drive;
 use crate::error::{ScalerError, StoreError};
 use crate::events::Events;
+use crate::lost::Looks;
 use crate::members::{self, Link, LinkId, encoded};
 use crate::nodes::{Node, Origin, Party, Seen, Who};
-use crate::provider::identity::has_ended;
 use crate::provider::process::{Did, Process};
 use crate::provider::records::{Leftovers, Records};
 use crate::ready::Ready;
 use crate::scale::Scale;
 use crate::scaler::ScalerConfig;
 use crate::store::{Kept, Record, Store};
-
-/// A node without a link for so long is told of as lost.
-pub const LOST_AFTER: Duration = Duration::from_secs(10);
-/// How often what cannot announce itself is looked at, while there is such a thing.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What reaches the writer.
 #[derive(Debug)]
@@ -68,9 +63,10 @@ pub(crate) struct Writer {
     pub(crate) orphans: (Epoch, SlotSet),
     /// Slots wait until all children that were asked for have joined for the first time.
     pub(crate) is_first_spread_due: bool,
-    /// When [`Writer::look_for_lost`] looks again.
-    next_look: Instant,
+    pub(crate) looks: Looks,
     pub(crate) ready: Arc<Ready>,
+    /// What all nodes hold: for whoever meters it.
+    pub(crate) stored_bytes: Arc<AtomicU64>,
     accepting: JoinHandle<()>,
 }
 
@@ -112,8 +108,9 @@ impl Writer {
             events: Events::default(),
             orphans: (Epoch(0), SlotSet::all()),
             is_first_spread_due,
-            next_look: Instant::now(),
+            looks: Looks::new(Instant::now()),
             ready,
+            stored_bytes: Arc::default(),
             accepting,
         };
         writer.take_up(config.state)?;
@@ -201,6 +198,7 @@ impl Writer {
         }
         let mut records = vec![Record::Incarnation(self.kept.incarnation + 1), Record::NextNode(next_node)];
         records.extend(self.state_at_start(configured));
+        records.extend(self.take_up_mode());
         self.keep(&records)?;
         let (incarnation, epoch) = (self.kept.incarnation, self.kept.map.epoch());
         self.events.news(format!("the scaler has started, incarnation {incarnation}, after epoch {epoch}"));
@@ -258,6 +256,9 @@ impl Writer {
 
     fn said(&mut self, id: LinkId, message: FromMember, now: Instant) {
         let Some(who) = self.parties.get(&id).map(|party| party.who) else { return };
+        if let Who::Node(node) = who {
+            self.heard(node);
+        }
         match (message, who) {
             (FromMember::Join(join), Who::Stranger) => self.join(id, join, now),
             (_, Who::Stranger) => self.refuse(id, "the first message must be a join".to_owned()),
@@ -277,6 +278,7 @@ impl Writer {
                 if let Some(node) = self.nodes.get_mut(&node) {
                     node.stats = *stats;
                 }
+                self.sum_stored();
             }
             (FromMember::Charged { ecpu_milli }, Who::Proxy(_)) => self.charged(id, &ecpu_milli, now),
             (FromMember::Source(message), Who::Node(node)) => self.step(Step::Source { node, message }, now),
@@ -286,6 +288,11 @@ impl Writer {
                 self.refuse(id, "only nodes say that".to_owned());
             }
         }
+    }
+
+    /// Nodes have reported, or are gone.
+    pub(crate) fn sum_stored(&self) {
+        self.stored_bytes.store(self.nodes.values().map(|node| node.stats.used_bytes).sum(), Relaxed);
     }
 
     /// A proxy has charged for nodes' replies. Its first report is over a time that nobody knows.
@@ -349,10 +356,9 @@ impl Writer {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let look = self.nodes.values().any(is_unclear).then_some(self.next_look);
         let change = self.changes.iter().map(|change| change.until).min();
         let child = self.provider.as_ref().and_then(Process::next_due);
-        [look, change, child, self.drive.due(), self.scale_due()].into_iter().flatten().min()
+        [self.look_due(), change, child, self.drive.due(), self.scale_due()].into_iter().flatten().min()
     }
 
     fn tick_children(&mut self, now: Instant) {
@@ -394,32 +400,6 @@ impl Writer {
         }
     }
 
-    /// A node without a link keeps its slots, and after a while an event says so. Guests are not ours to reap: those
-    /// whose process is certainly gone are treated as if they were.
-    fn look_for_lost(&mut self, now: Instant) {
-        if now < self.next_look {
-            return;
-        }
-        self.next_look = now + LOOK_EVERY;
-        let mut ended = Vec::new();
-        for node in self.nodes.values_mut().filter(|node| is_unclear(node)) {
-            if node.origin == Origin::Guest && node.is_pid_certain && has_ended(node.pid) {
-                ended.push(node.member.id);
-            } else if now.duration_since(node.lost_since) >= LOST_AFTER {
-                node.is_told_lost = true;
-                let (id, address) = (node.member.id, &node.member.address);
-                let slots = self.kept.map.slots_of(id).len();
-                let text = format!(
-                    "node {id} ({address}) has had no link to the scaler for {LOST_AFTER:?}; it keeps its {slots} slots"
-                );
-                self.events.of_node(true, "node-unreachable", id, String::new(), text);
-            }
-        }
-        for id in ended {
-            self.gone(id, "its process has ended", now);
-        }
-    }
-
     /// What is still missing before the scaler is ready, for a person.
     fn missing(&self) -> String {
         let Some((wanted, joined)) = self.provider.as_ref().map(Process::counts) else { return String::new() };
@@ -432,12 +412,6 @@ impl Writer {
             None => String::new(),
         }
     }
-}
-
-/// A node without a link, of which no event has told yet.
-fn is_unclear(node: &Node) -> bool {
-    let is_waited_for = node.has_joined || node.origin == Origin::Guest;
-    node.link.is_none() && !node.is_told_lost && is_waited_for
 }
 
 /// Slots that have another living owner than before.

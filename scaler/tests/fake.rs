@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use swell_node::control::{Answer, Ask, Event, FromMember, Join, NodeLine, Progress, Role, ToMember, Welcome};
+use swell_node::control::{
+    Answer, Ask, Event, FromMember, Join, NodeLine, NodeStats, Progress, Role, ToMember, Welcome,
+};
 use swell_node::handover::message::{FromSource, FromTarget, HandoverId, SourcePhase, TargetPhase, ToSource, ToTarget};
 use swell_node::link::frame::{self, Frame, Kind};
 use swell_node::link::hello::{self, Hello, Purpose};
@@ -249,6 +251,23 @@ impl Peer {
             }
             assert!(Instant::now() < until, "waited for {what}: {map:?}");
         }
+    }
+
+    /// Says the same of itself again and again, as from a thread of its own, until the link is closed: each report is 200
+    /// ms later by the node's own clock.
+    pub fn report_on(&self, mut stats: impl FnMut(u64) -> NodeStats + Send + 'static) {
+        let mut socket = self.socket.try_clone().unwrap();
+        std::thread::spawn(move || {
+            for at_us in (1..).map(|count| count * 200_000) {
+                let mut bytes = Vec::new();
+                let stats = Box::new(NodeStats { at_us, ..stats(at_us) });
+                frame::json(Kind::Control, &FromMember::Stats(stats), &mut bytes);
+                if socket.write_all(&bytes).is_err() {
+                    return;
+                }
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+        });
     }
 
     /// Whether the scaler has closed the link; what came before is dropped.

@@ -1,8 +1,8 @@
 //! A scaler that starts again: what it knows, what it has to find out.
 
-use swell_node::control::{Answer, Ask, Join};
+use swell_node::control::{Answer, Ask, Join, ScalingMode};
 use swell_ring::{CacheState, Member, NodeId, SlotSet};
-use swell_scaler::{Scaler, ScalerConfig, ScalerError};
+use swell_scaler::{Scaler, ScalerConfig, ScalerError, ScalingConfig};
 
 use crate::fake::{FakeNode, Folder, join, person};
 
@@ -101,4 +101,41 @@ fn a_damaged_store_is_refused() {
     let why = Scaler::start(durable(&folder)).unwrap_err();
     assert!(matches!(why, ScalerError::Store(_)), "{why}");
     assert!(why.to_string().contains("damaged"), "{why}");
+}
+
+#[test]
+fn what_was_asked_of_scaling_holds_until_it_is_configured_anew() {
+    let folder = Folder::new();
+    let start = |mode| {
+        let scaling = ScalingConfig { mode, ..ScalingConfig::off() };
+        Scaler::start(ScalerConfig { scaling, ..durable(&folder) }).unwrap()
+    };
+    let modes = |scaler: &Scaler, ask: Ask| match person(scaler).ask(ask) {
+        Answer::Status(status) => (status.scaling.mode, status.scaling.configured_mode),
+        other => panic!("{other:?}"),
+    };
+    let (on, dry_run, paused) = (ScalingMode::On, ScalingMode::DryRun, ScalingMode::Paused);
+    let scaler = start(on);
+    assert_eq!(modes(&scaler, Ask::Status), (on, on));
+    assert_eq!(modes(&scaler, Ask::Scale(paused)), (paused, on));
+    scaler.stop();
+    for _ in 0..2 {
+        let scaler = start(on);
+        assert_eq!(modes(&scaler, Ask::Status), (paused, on));
+        let event = person(&scaler).event_with("scaling is paused, as somebody has asked of an earlier scaler");
+        assert_eq!(event.kind, "mode");
+        scaler.stop();
+    }
+    let scaler = start(dry_run);
+    assert_eq!(modes(&scaler, Ask::Status), (dry_run, dry_run));
+    person(&scaler)
+        .event_with("scaling is dry-run now, as configured: paused, which somebody has asked for, was over on");
+    scaler.stop();
+    // That was its end.
+    let scaler = start(on);
+    assert_eq!(modes(&scaler, Ask::Status), (on, on));
+    assert_eq!(modes(&scaler, Ask::Scale(dry_run)), (dry_run, on));
+    assert_eq!(modes(&scaler, Ask::Scale(on)), (on, on));
+    scaler.stop();
+    assert_eq!(modes(&start(on), Ask::Status), (on, on));
 }

@@ -132,6 +132,40 @@ fn too_few_nodes_are_filled_up_and_slots_spread() {
 }
 
 #[test]
+fn a_node_that_gave_slots_away_for_their_heat_is_not_filled_up_by_a_drain() {
+    let folder = Folder::new();
+    let off = config(&folder, ScalingMode::On, (3, 3));
+    let tuning = Tuning { heat_ms: 500, ..off.scaling.tuning.clone() };
+    let scaling = ScalingConfig { tuning, ..off.scaling.clone() };
+    let scaler = Scaler::start(ScalerConfig { process: None, scaling, ..off }).unwrap();
+    scaler.wait_ready(BOUND).unwrap();
+    let nodes = ["one", "two", "three"].map(|name| FakeNode::join(&scaler, join(name)));
+    let hot = swell_ring::all_slots().next().unwrap();
+    for node in &nodes {
+        // Node 1 has all it can do, half of it for one slot; the others next to nothing.
+        let is_hot = node.id == NodeId(1);
+        let (busy, heat) = if is_hot { (100, vec![(hot.number(), 500)]) } else { (10, Vec::new()) };
+        node.peer.report_on(move |at_us| NodeStats {
+            cpu_us: at_us * busy / 10_000,
+            work: at_us / 200,
+            heat: heat.clone(),
+            ..NodeStats::default()
+        });
+    }
+    let _nodes = nodes.map(|mut node| spawn(move || node.serve()));
+    let mut asker = person(&scaler);
+    let event = asker.event_with("node 1 is at 125 % of a full node's work");
+    assert_eq!(event.why.unwrap().signal, "heat");
+    let before = asker.map_until("some to be moved", |map| map.slots_of(NodeId(1)).len() < 4000);
+    // Who is hot is not forgotten meanwhile: that is when people drain nodes.
+    status(&mut asker, Ask::Scale(ScalingMode::Paused));
+    let drained = asker.ask(Ask::Drain { node: NodeId(3) });
+    assert!(matches!(&drained, Answer::Done(progress) if progress.slots_done == progress.slots_total), "{drained:?}");
+    let kept = asker.map().slots_of(NodeId(1)).len();
+    assert!(kept < 5500, "it had {}, has {kept}, and half of all are 8192", before.slots_of(NodeId(1)).len());
+}
+
+#[test]
 fn what_proxies_charge_is_the_nodes() {
     let folder = Folder::new();
     let scaler = Scaler::start(config(&folder, ScalingMode::Off, (1, 1))).unwrap();

@@ -32,7 +32,7 @@ pub struct OfServe;
 #[derive(Debug)]
 pub struct OfProxy;
 
-/// `swell scaler`: what concerns nodes and the cache as a whole; nothing of clients.
+/// `swell scaler`: what concerns nodes and the cache as a whole, HTTP and prices; nothing of clients.
 #[derive(Debug)]
 pub struct OfScaler;
 
@@ -54,7 +54,8 @@ impl Chosen for OfServe {
 
 impl Chosen for OfProxy {
     fn takes(field: &str) -> bool {
-        let others = ["data_dir", "link", "first_node", "nodes_min", "nodes_max", "node_workers", "scaling"];
+        let others =
+            ["data_dir", "link", "advertise", "first_node", "nodes_min", "nodes_max", "node_workers", "scaling"];
         let held = ["node_cpus", "node_memory_max", "pin"];
         let planning = ["node_memory", "node_ecpu_per_second", "node_network_bytes_per_second"];
         // These hold for the cache, so the scaler's own process says them.
@@ -65,11 +66,10 @@ impl Chosen for OfProxy {
 
 impl Chosen for OfScaler {
     fn takes(field: &str) -> bool {
-        let clients = ["resp", "memcached", "http", "workers", "requirepass", "maxclients", "timeout_seconds"];
+        let clients = ["resp", "memcached", "workers", "metering", "bill_prefixes", "maxclients", "timeout_seconds"];
         let buffers = ["client_query_buffer_bytes_max", "client_output_buffer_bytes_max"];
-        let prices = ["metering", "price_profile", "price_file"];
         // All its nodes are processes of their own.
-        field != "first_node" && ![&clients[..], &buffers, &prices].concat().contains(&field)
+        field != "first_node" && ![&clients[..], &buffers].concat().contains(&field)
     }
 }
 

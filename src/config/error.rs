@@ -36,4 +36,8 @@ pub enum ConfigError {
         "--link {link} can be reached from elsewhere, so it needs a cluster secret: set SWELL_TOKEN or pass --token"
     )]
     NoToken { link: String },
+    #[error("--advertise is for nodes that other machines reach over TCP: pass --link HOST:PORT as well")]
+    NothingToAdvertise,
+    #[error("--advertise {advertise} has a port: each node takes a free one, so it is a host only")]
+    AdvertisedPort { advertise: String },
 }

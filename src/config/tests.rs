@@ -296,6 +296,15 @@ fn links_are_sockets_or_need_a_token() {
         pass --token";
     assert_eq!(link("10.0.0.1:7000"), Err(words.to_owned()));
     let tcp = resolve(None, &[("SWELL_TOKEN", "geheim")], &[("link", "10.0.0.1:7000")]).expect("there is a token");
+    let advertised = |link: &'static str, host: &'static str| {
+        resolve(None, &[("SWELL_TOKEN", "t")], &[("link", link), ("advertise", host)]).map(|config| config.advertise)
+    };
+    assert_eq!(advertised("0.0.0.0:7000", "cache-1"), Ok("cache-1".to_owned()));
+    let words = "--advertise 10.0.0.1:5 has a port: each node takes a free one, so it is a host only";
+    assert_eq!(advertised("0.0.0.0:7000", "10.0.0.1:5"), Err(words.to_owned()));
+    assert!(
+        advertised("unix:/run/x.sock", "cache-1").is_err_and(|error| error.contains("pass --link HOST:PORT as well"))
+    );
     assert!(!tcp.explain().contains("geheim") && !format!("{tcp:?}").contains("geheim"));
     assert_eq!(link("here"), Err("--link: \"here\" does not fit: it takes unix:PATH or HOST:PORT".to_owned()));
     assert!(

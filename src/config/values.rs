@@ -231,6 +231,25 @@ impl Reader for Switch {
     }
 }
 
+/// Reads the byte that ends a key's prefix: `off`, or one visible ASCII character.
+pub struct Separator;
+
+impl Reader for Separator {
+    type Value = Option<u8>;
+
+    fn read(&self, text: &str) -> Result<Option<u8>, String> {
+        match text.as_bytes() {
+            [byte] if byte.is_ascii_graphic() => Ok(Some(*byte)),
+            _ if text.eq_ignore_ascii_case("off") || text == "false" => Ok(None),
+            _ => Err("one character, such as :, or off".to_owned()),
+        }
+    }
+
+    fn show(&self, value: &Option<u8>) -> String {
+        value.map_or_else(|| "off".to_owned(), |byte| char::from(byte).to_string())
+    }
+}
+
 /// Reads one of the names in a list, in any case.
 pub struct OneOf<T: 'static>(pub &'static [(&'static str, T)]);
 

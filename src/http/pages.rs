@@ -18,7 +18,7 @@ const JSON: &str = "application/json";
 const INDEX: &str = "Swell\n\n\
 /metrics  metrics in Prometheus's text format\n\
 /usage    what was used since the start and what it costs, as JSON (swell bill prints it); of another time, from the\n\
-          ledger: /usage?from=-1h&to=now&by=command (or family, hour, minute)\n\
+          ledger: /usage?from=-1h&to=now&by=command (or family, hour, minute, user, client, db, prefix)\n\
 /status   nodes, moves and scaling at a glance, as JSON\n\
 /events   what happened to nodes and slots, as JSON; /events?after=N: what came after event N\n\
 /healthz  200 while the process runs\n\

@@ -5,7 +5,7 @@ use swell_engine::metric::{Metric, Samples, Unit};
 use swell_node::control::{NodeStatus, ScalingMode, Status};
 
 /// The states of a node that have a series from the start.
-const STATES: [&str; 5] = ["starting", "serving", "draining", "empty", "gone"];
+const STATES: [&str; 6] = ["starting", "serving", "draining", "empty", "gone", "silent"];
 
 /// In the order of the page. Figures of nodes are as of their last reports.
 pub static METRICS: &[Metric<Status>] = &[
@@ -14,7 +14,8 @@ pub static METRICS: &[Metric<Status>] = &[
         kind: Gauge,
         unit: Unit::Count,
         labels: &["state"],
-        help: "Nodes that the scaler knows: starting, serving, draining, empty (without slots), gone (without a link).",
+        help: "Nodes that the scaler knows: starting, serving, draining, empty (without slots), gone (without a link), silent (with one, \
+               and no word over it).",
         read: |status, samples| {
             for state in STATES {
                 let known = status.nodes.iter().filter(|node| node.line.state == state).count() as u32;

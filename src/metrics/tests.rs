@@ -57,6 +57,7 @@ fn idle() -> Arc<Shared> {
         timeout_seconds: 0,
         requirepass: None,
         metering: true,
+        prefix_separator: None,
         tariff: Tariff::new(Profile::Elasticache),
         node_id: "0".repeat(40),
         version: "1.2.3",

@@ -90,9 +90,13 @@ pub fn scaling(status: &Status) -> String {
             millis(node.line.stats.loop_delay_us),
         ]
     });
+    let configured = match scaling.mode == scaling.configured_mode {
+        true => String::new(),
+        false => format!(" (asked for; configured: {})", scaling.configured_mode.name()),
+    };
     let last = scaling.last_decision.as_ref().map_or_else(|| "none\n".to_owned(), event);
     format!(
-        "scaling {}, {} to {} nodes of {}, {} starting, {} slots moving, {} slots and {} keys moved so far\n\
+        "scaling {}{configured}, {} to {} nodes of {}, {} starting, {} slots moving, {} slots and {} keys moved so far\n\
         last decision: {last}{}",
         scaling.mode.name(),
         scaling.nodes_min,

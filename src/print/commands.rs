@@ -110,15 +110,20 @@ fn key_group(keys: &KeySpec) -> String {
     };
     let first = match keys.begin {
         Begin::Index(at) => at.to_string(),
-        Begin::Keyword { word, .. } => format!("after {word}"),
+        Begin::Keyword { word, .. } | Begin::Option { word, .. } => format!("after {word}"),
+        // SORT's patterns.
+        Begin::Unknown => return format!("as the data says {access}"),
     };
     match keys.find {
         Find::Range { last: 0, .. } => format!("{first} {access}"),
         Find::Range { last, step } => format!("{first} to {}{} {access}", last_key(keys.begin, last), every(step)),
+        Find::Part { of: 2, step } => format!("{first}: the first half of the rest{} {access}", every(step)),
+        Find::Part { of, step } => format!("{first}: one of {of} parts of the rest{} {access}", every(step)),
         Find::Count { number, step, .. } => {
             let at = match keys.begin {
                 Begin::Index(at) => format!("argument {}", at + number),
-                Begin::Keyword { word, .. } => format!("the number after {word}"),
+                Begin::Keyword { word, .. } | Begin::Option { word, .. } => format!("the number after {word}"),
+                Begin::Unknown => "the data".to_owned(),
             };
             format!("as many as {at} says{} {access}", every(step))
         }
@@ -131,7 +136,7 @@ fn last_key(begin: Begin, last: isize) -> String {
         (_, -1) => "last".to_owned(),
         (_, ..-1) => format!("{} before last", -last - 1),
         (Begin::Index(at), _) => (at as isize + last).to_string(),
-        (Begin::Keyword { .. }, _) => format!("{last} further"),
+        _ => format!("{last} further"),
     }
 }
 

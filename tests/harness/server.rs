@@ -90,7 +90,7 @@ impl Swell {
     pub fn start_at(role: &str, data: &Path, args: &[&str]) -> Server {
         let mut command = Swell::command();
         command.arg(role).arg("--data-dir").arg(data);
-        let free: &[&str] = if role == "serve" { &LISTENERS } else { &[] };
+        let free: &[&str] = if role == "serve" { &LISTENERS } else { &["--http"] };
         Swell::begin(command, Dir::new("swell"), free, args)
     }
 

@@ -7,13 +7,11 @@ use std::thread::JoinHandle;
 use swell::nodes::asking::{AskError, Asking};
 use swell_node::control::{Answer, Ask, NodeLine};
 use swell_node::link::socket::Address;
+use swell_ring::placement::GROUP_SLOTS_MAX;
 use swell_ring::{NodeId, SLOTS, Slot, SlotSet};
 
 use super::rng::Rng;
 use super::{DEADLINE, Server, Swell, wait_for};
-
-/// Slots of one move.
-const GROUP_SLOTS_MAX: usize = 256;
 
 /// What the moves of every server begin with; the server's process id is added, and both are printed when a test fails.
 const SEED: u64 = 3;

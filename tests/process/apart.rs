@@ -22,10 +22,10 @@ const REQUESTS_WITHOUT: u64 = 4000;
 const GONE_MAX: Duration = Duration::from_secs(2);
 
 /// A data directory whose nodes end with the value.
-struct Data(Dir);
+pub(super) struct Data(Dir);
 
 impl Data {
-    fn new() -> Data {
+    pub(super) fn new() -> Data {
         Data(Dir::new("apart"))
     }
 
@@ -39,9 +39,13 @@ impl Data {
         done.is_ok_and(|output| output.status.success())
     }
 
-    fn scaler(&self) -> Server {
+    pub(super) fn scaler(&self) -> Server {
+        self.scaler_with(&[])
+    }
+
+    pub(super) fn scaler_with(&self, more: &[&str]) -> Server {
         let args = ["--nodes-min", "2", "--nodes-max", "2", "--node-workers", "1"];
-        Swell::start_at("scaler", self.path(), &args)
+        Swell::start_at("scaler", self.path(), &[&args, more].concat())
     }
 }
 
@@ -52,21 +56,27 @@ impl Drop for Data {
     }
 }
 
-fn asking(server: &Server) -> Asking {
+pub(super) fn asking(server: &Server) -> Asking {
     let address: Address = server.link.parse().expect("the ready file tells the link");
     Asking::begin(&address, "").expect("the scaler listens")
 }
 
-fn map(server: &Server) -> SlotMap {
+pub(super) fn map(server: &Server) -> SlotMap {
     match asking(server).ask(Ask::Slots).expect("the scaler answers") {
         Answer::Slots(map) => map,
         other => panic!("not what was asked: {other:?}"),
     }
 }
 
-fn has_event(server: &Server, words: &str) -> bool {
+pub(super) fn has_event(server: &Server, words: &str) -> bool {
+    event_with(server, &[words]).is_some()
+}
+
+/// The first event that has all these words.
+pub(super) fn event_with(server: &Server, words: &[impl AsRef<str>]) -> Option<String> {
+    let is_it = |text: &String| words.iter().all(|words| text.contains(words.as_ref()));
     match asking(server).ask(Ask::Events { after: 0 }).expect("the scaler answers") {
-        Answer::Events(events) => events.iter().any(|event| event.text.contains(words)),
+        Answer::Events(events) => events.into_iter().map(|event| event.text).find(is_it),
         other => panic!("not what was asked: {other:?}"),
     }
 }
@@ -81,12 +91,12 @@ fn by_id(lines: Vec<NodeLine>) -> BTreeMap<NodeId, u32> {
     lines.into_iter().map(|line| (line.id, line.pid)).collect()
 }
 
-fn signal(pid: u32, name: &str) {
+pub(super) fn signal(pid: u32, name: &str) {
     let done = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().expect("sh runs");
     assert!(done.success(), "cannot send SIG{name} to {pid}");
 }
 
-fn has_ended(pid: u32) -> bool {
+pub(super) fn has_ended(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // A process that its new parent has not reaped yet has ended all the same.
     stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z'))

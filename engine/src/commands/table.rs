@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use swell_wire::Args;
 
-use super::{cluster, connection, generic, hash, list, memcached, server, set, string, transactions};
+use super::{bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, server, set, sorted_set, stream, string, transactions};
 use crate::spec::{Body, CommandId, Spec};
 
 /// Longest command name with its subcommand, in bytes.
@@ -46,19 +46,26 @@ pub struct Tables {
     pub memcached: Table,
 }
 
+/// The families of RESP commands.
+static FAMILIES: &[&[&Spec]] = &[
+    bitmap::SPECS,
+    cluster::SPECS,
+    connection::SPECS,
+    generic::SPECS,
+    geo::SPECS,
+    hash::SPECS,
+    hyperloglog::SPECS,
+    list::SPECS,
+    server::SPECS,
+    set::SPECS,
+    sorted_set::SPECS,
+    stream::SPECS,
+    string::SPECS,
+    transactions::SPECS,
+];
+
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let families: [&[&'static Spec]; 9] = [
-        cluster::SPECS,
-        connection::SPECS,
-        generic::SPECS,
-        hash::SPECS,
-        list::SPECS,
-        server::SPECS,
-        set::SPECS,
-        string::SPECS,
-        transactions::SPECS,
-    ];
-    let resp = Table::new(families.concat(), 0, false);
+    let resp = Table::new(FAMILIES.concat(), 0, false);
     let memcached = Table::new(memcached::SPECS.to_vec(), resp.commands.len(), true);
     Tables { resp, memcached }
 });
@@ -236,16 +243,7 @@ mod tests {
 
     #[test]
     fn families_register_in_order() {
-        for family in [
-            cluster::SPECS,
-            connection::SPECS,
-            generic::SPECS,
-            list::SPECS,
-            server::SPECS,
-            string::SPECS,
-            transactions::SPECS,
-            memcached::SPECS,
-        ] {
+        for family in FAMILIES.iter().chain([&memcached::SPECS]) {
             assert!(
                 family.windows(2).all(|pair| pair[0].name < pair[1].name),
                 "{:?}",

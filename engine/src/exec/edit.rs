@@ -40,6 +40,8 @@ pub struct Tools {
     pub limits: Limits,
     /// Unix milliseconds; 0 when an effect is replayed.
     pub now_ms: u64,
+    /// Whether somebody is told of the change: if not, any kind of [`Change`] but none at all is as good as another.
+    pub followed: bool,
 }
 
 /// A value that is out of its entry. Goes back also when the body panics, so that no entry is left without one.
@@ -56,7 +58,8 @@ impl<'e> Exec<'e> {
     /// What edits and other bodies need of the settings.
     #[inline]
     pub fn tools(&self) -> Tools {
-        Tools { hasher: *self.engine.hasher(), limits: self.engine.settings().limits(), now_ms: self.now_ms }
+        let limits = self.engine.settings().limits();
+        Tools { hasher: *self.engine.hasher(), limits, now_ms: self.now_ms, followed: true }
     }
 
     /// Changes a collection. Looks the key up, gives its value to `edit`, puts it back; a value that is left empty
@@ -70,16 +73,16 @@ impl<'e> Exec<'e> {
         missing: Missing,
         edit: impl FnOnce(&mut C, &Tools) -> Result<(R, Change), Fault>,
     ) -> Result<Option<R>, Fault> {
-        let found = match self.find(key) {
-            Some(entry) => {
+        let found = match self.find_at(key) {
+            Some((position, entry)) => {
                 entry.view().collection::<C>()?;
                 self.touch(entry);
-                self.position(key)
+                Some((position, entry))
             }
             None if missing == Missing::Skip => return Ok(None),
             None => None,
         };
-        let tools = self.tools();
+        let tools = Tools { followed: self.stripe_data(key.slot).observer.is_some(), ..self.tools() };
         self.before(key, found.map(|(_, entry)| entry));
         let mut taken = Taken::<C>::take(self, key, found);
         let Some(value) = &mut taken.value else { return Err(Fault::WrongType) };

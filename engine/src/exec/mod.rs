@@ -7,13 +7,14 @@ use swell_ring::Slot;
 use swell_wire::{Args, Out, Proto};
 
 use crate::clock;
+use crate::commands::generic::sort;
 use crate::commands::memcached::stat::McStat;
 use crate::effect::Effect;
 use crate::engine::{Arrays, Engine, Local, rounded};
 use crate::entry::{EntryPtr, Fields, Outside, Stored};
 use crate::error::Fault;
 use crate::key::{Db, Key, KeyHash};
-use crate::spec::Spec;
+use crate::spec::{Begin, Flags, Spec};
 use crate::stripe::{STRIPE_SLOTS, StripeData, stripe_of};
 use crate::table::{Position, Table};
 
@@ -63,6 +64,14 @@ impl<'a> Call<'a> {
     /// Its arguments, the name first.
     pub fn args(&self) -> Args<'a> {
         self.args
+    }
+
+    /// Whether it looks at keys that it does not name, in slots that may be any: every stripe must be locked.
+    #[inline]
+    pub(crate) fn reaches_beyond(&self) -> bool {
+        self.spec.flags.has(Flags::MOVABLEKEYS)
+            && self.spec.keys.iter().any(|keys| keys.begin == Begin::Unknown)
+            && sort::reaches_beyond(self.args)
     }
 }
 
@@ -230,13 +239,19 @@ impl<'e> Exec<'e> {
     /// The entry of a key that has not expired; one that has is deleted on the way, where the gate allows it.
     #[inline]
     fn find(&mut self, key: Key<'_>) -> Option<EntryPtr> {
+        self.find_at(key).map(|(_, entry)| entry)
+    }
+
+    /// The same, with its place in the table.
+    #[inline]
+    fn find_at(&mut self, key: Key<'_>) -> Option<(Position, EntryPtr)> {
         let (position, entry) = self.position(key)?;
         match entry.expire_at_ms() {
             Some(at) if at < self.now_ms => {
                 self.expire(key, position, entry);
                 None
             }
-            _ => Some(entry),
+            _ => Some((position, entry)),
         }
     }
 

@@ -32,9 +32,7 @@ impl Exec<'_> {
         self.find(key).map(EntryPtr::view)
     }
 
-    /// Looks a key up without a trace and without removing what has expired, so that several values can be read side by
-    /// side.
-    #[inline]
+    /// Looks a key up without a trace, beside others: one that has expired is missing, and stays for others to delete.
     pub fn look(&self, key: Key<'_>) -> Option<Entry<'_>> {
         let (_, entry) = self.position(key)?;
         entry.expire_at_ms().is_none_or(|at| at >= self.now_ms).then(|| entry.view())

@@ -64,7 +64,9 @@ mod tests {
         assert_eq!(unpack(&[2, b'a', b'b', b'c'], 3).unwrap(), b"abc");
         // "a", then 9 + 2 bytes from one back.
         assert_eq!(unpack(&[0, b'a', 0xe0, 2, 0], 12).unwrap(), [b'a'; 12]);
-        for (packed, len) in [(&[2, b'a'][..], 3), (&[0x20, 0], 3), (&[0, b'a'], 2), (&[0, b'a', 0x20, 9], 4), (&[0, b'a'], 0)] {
+        for (packed, len) in
+            [(&[2, b'a'][..], 3), (&[0x20, 0], 3), (&[0, b'a'], 2), (&[0, b'a', 0x20, 9], 4), (&[0, b'a'], 0)]
+        {
             assert!(unpack(packed, len).is_err(), "{packed:?}");
         }
     }

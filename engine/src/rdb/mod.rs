@@ -100,7 +100,8 @@ fn checked(payload: &[u8]) -> Result<&[u8], BadPayload> {
     let (body, version) = summed.split_last_chunk().ok_or(BadPayload::Footer)?;
     debug_assert_eq!(body.len(), body_len);
     let version = u16::from_le_bytes(*version);
-    if version > VERSION || FOREIGN_VERSIONS.contains(&version) || crc64::crc64(summed) != u64::from_le_bytes(*checksum) {
+    if version > VERSION || FOREIGN_VERSIONS.contains(&version) || crc64::crc64(summed) != u64::from_le_bytes(*checksum)
+    {
         return Err(BadPayload::Footer);
     }
     Ok(body)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use swell_wire::{Arg, Segments};
 
 use super::read::Reader;
-use super::ziplist::{zipmap, ziplist};
+use super::ziplist::{ziplist, zipmap};
 use super::{BadPayload, Restored, kinds, stream};
 use crate::key::Hasher;
 use crate::number::{parse_f64, parse_i64};
@@ -100,7 +100,9 @@ fn text_double(reader: &mut Reader<'_>) -> Result<f64, BadPayload> {
 fn pack(form: Form, bytes: &[u8]) -> Result<Vec<Bytes<'static>>, BadPayload> {
     let is_sound = match form {
         // Order and distinctness are looked at when the value is built.
-        Form::ZSetPack | Form::HashPack | Form::SetPack => ListpackRef::validate(bytes).is_ok_and(|pack| !pack.is_empty()),
+        Form::ZSetPack | Form::HashPack | Form::SetPack => {
+            ListpackRef::validate(bytes).is_ok_and(|pack| !pack.is_empty())
+        }
         _ => false,
     };
     if !is_sound {
@@ -166,7 +168,11 @@ fn ints(bytes: &[u8], hasher: &Hasher, limits: &Limits) -> Result<Kept, BadPaylo
 
 fn set(members: Vec<Bytes<'_>>, hasher: &Hasher, limits: &Limits) -> Result<Kept, BadPayload> {
     if let Some(ints) = int_set(&members, limits) {
-        return if ints.view().len() == members.len() { Ok(Kept::Compact(Form::SetInts, ints.into_bytes())) } else { Err(BadPayload::Format) };
+        return if ints.view().len() == members.len() {
+            Ok(Kept::Compact(Form::SetInts, ints.into_bytes()))
+        } else {
+            Err(BadPayload::Format)
+        };
     }
     let mut pages = PageMap::new();
     for member in &members {
@@ -215,7 +221,9 @@ fn hash(
 }
 
 fn zset(mut members: Vec<(Bytes<'_>, f64)>, hasher: &Hasher, limits: &Limits) -> Result<Kept, BadPayload> {
-    members.sort_by(|(one, first), (other, second)| first.partial_cmp(second).unwrap_or(std::cmp::Ordering::Equal).then_with(|| one.cmp(other)));
+    members.sort_by(|(one, first), (other, second)| {
+        first.partial_cmp(second).unwrap_or(std::cmp::Ordering::Equal).then_with(|| one.cmp(other))
+    });
     let ranked = Ranked::from_sorted(members.iter().map(|(member, score)| (&**member, *score)), hasher);
     let mut seen = PageMap::new();
     if members.is_empty() || !members.iter().all(|(member, _)| seen.add(hasher, member)) {

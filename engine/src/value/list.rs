@@ -121,12 +121,27 @@ impl List {
         }
     }
 
+    /// From elements one after the other, of whatever size; [`List::settle`] comes last.
+    pub fn large() -> Self {
+        List::Large(Box::default())
+    }
+
     /// Makes a large list compact again if it has shrunk to half of what a listpack may be.
+    #[inline]
     pub fn shrink(&mut self, limits: &Limits) {
+        self.make_compact(true, limits);
+    }
+
+    /// Makes a large list compact if a listpack may be as large.
+    pub fn settle(&mut self, limits: &Limits) {
+        self.make_compact(false, limits);
+    }
+
+    fn make_compact(&mut self, half: bool, limits: &Limits) {
         let List::Large(large) = self else { return };
         let Some((run, count)) = large.only_run() else { return };
         let bytes = run.len() + PACK_BYTES;
-        if bytes <= COMPACT_BYTES_MAX && !Fill::new(limits.list_size).exceeds(bytes, count, true) {
+        if bytes <= COMPACT_BYTES_MAX && !Fill::new(limits.list_size).exceeds(bytes, count, half) {
             let mut pack = Listpack::with_capacity(run.len());
             pack.push_run(run, count);
             *self = List::Pack(pack);
@@ -292,4 +307,79 @@ impl<'a> Iterator for ListItems<'a> {
 /// Whether bytes from elsewhere are a listpack with elements.
 pub fn is_list(bytes: &[u8]) -> bool {
     ListpackRef::validate(bytes).is_ok_and(|pack| !pack.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pushed(list: &mut List, value: &[u8], limits: &Limits) {
+        let item = Item::from(value);
+        list.make_room(std::iter::once(item), limits);
+        list.push(End::Back, item, limits);
+    }
+
+    fn is_compact(list: &List) -> bool {
+        matches!(list, List::Pack(_))
+    }
+
+    /// As valkey-server 9.1 does it with `list-max-listpack-size -2`: `RPUSH l x…` of 4000 bytes, twice, then of 200.
+    #[test]
+    fn bytes_decide() {
+        let (mut list, limits) = (List::empty(), Limits::default());
+        pushed(&mut list, &[b'x'; 4000], &limits);
+        pushed(&mut list, &[b'x'; 4000], &limits);
+        assert!(is_compact(&list));
+        pushed(&mut list, &[b'x'; 200], &limits);
+        assert!(!is_compact(&list));
+        list.pop(End::Front, 1);
+        list.shrink(&limits);
+        assert!(!is_compact(&list), "4,217 bytes are more than the half");
+        list.set(0, Item::from(&b"y"[..]), &limits);
+        list.shrink(&limits);
+        assert!(is_compact(&list));
+        assert_eq!(list.view().len(), 2);
+    }
+
+    #[test]
+    fn numbers_decide() {
+        let (mut list, limits) = (List::empty(), Limits { list_size: 4, ..Limits::default() });
+        (0..4).for_each(|_| pushed(&mut list, b"x", &limits));
+        assert!(is_compact(&list));
+        pushed(&mut list, b"x", &limits);
+        assert!(!is_compact(&list));
+        list.pop(End::Back, 2);
+        list.shrink(&limits);
+        assert!(!is_compact(&list), "three are more than the half");
+        list.pop(End::Back, 1);
+        list.shrink(&limits);
+        assert!(is_compact(&list));
+    }
+
+    /// Valkey's rule would let these into a listpack of any size.
+    #[test]
+    fn many_empty_elements_do_not_burst_an_entry() {
+        let (mut list, limits) = (List::empty(), Limits::default());
+        let items = || std::iter::repeat_n(Item::from(&b""[..]), 200_000);
+        list.make_room(items(), &limits);
+        items().for_each(|item| list.push(End::Back, item, &limits));
+        assert!(!is_compact(&list));
+        assert_eq!(list.view().len(), 200_000);
+    }
+
+    #[test]
+    fn indices_of_clients() {
+        let (mut list, limits) = (List::empty(), Limits::default());
+        (0..5).for_each(|number: i64| list.push(End::Back, Element::Int(number).into(), &limits));
+        let view = list.view();
+        assert_eq!((view.index(0), view.index(4), view.index(5)), (Some(0), Some(4), None));
+        assert_eq!((view.index(-1), view.index(-5), view.index(-6)), (Some(4), Some(0), None));
+        assert_eq!((view.index(i64::MIN), view.index(i64::MAX)), (None, None));
+        for (start, end, expected) in [(0, -1, 0..5), (-2, 9, 3..5), (3, 1, 0..0), (-9, -6, 0..0), (5, 9, 0..0)] {
+            assert_eq!(view.range(start, end), expected, "{start} {end}");
+        }
+        assert_eq!(view.range(i64::MIN, i64::MAX), 0..5);
+        let back: Vec<Vec<u8>> = view.items(2, true).map(|item| item.to_vec()).collect();
+        assert_eq!(back, [b"2", b"1", b"0"]);
+    }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Bench;
 use super::cluster;
+use super::hog::{hog, shares};
 use super::memory;
 use super::moving::open_plan;
 use super::neighbours::{self, Neighbours, Paused};
@@ -18,7 +19,7 @@ use super::proc::Machine;
 use super::replies::Counts;
 use super::report::{Bar, Report};
 use super::stats::median;
-use super::sys::{self, Core};
+use super::sys;
 
 /// How many times their p99 alone other sessions may see, unless an equal use of the CPU does as much.
 pub const RATIO_MAX: f64 = 2.0;
@@ -31,8 +32,6 @@ const NODES_MIN: usize = 2;
 const WARMUP: Duration = Duration::from_millis(300);
 /// A phase in which the huge value was not written and read once yet goes on for so many times its length at most.
 const LONGER_MAX: u32 = 8;
-/// A hog works and rests once in so long.
-const HOG_PERIOD: Duration = Duration::from_millis(20);
 
 /// One phase of a round: the same even load, each time beside something else.
 #[derive(Debug, Clone, Serialize)]
@@ -179,28 +178,9 @@ fn run_hogs(bench: &Bench<'_>, hogs: Hogs, stop: &AtomicBool) -> Result<()> {
     let places = [(bench.args.server_cpu, hogs.beside_server), (bench.args.load_cpu, hogs.beside_load)];
     thread::scope(|scope| {
         let shares = places.into_iter().flat_map(|(core, cores)| shares(cores).map(move |share| (core, share)));
-        let running: Vec<_> = shares.map(|(core, share)| scope.spawn(move || hog(core, share, stop))).collect();
-        running.into_iter().try_for_each(|hog| hog.join().map_err(|_| anyhow!("a hog failed"))?)
+        let running: Vec<_> = shares.map(|(core, share)| scope.spawn(move || hog(core, || share, stop))).collect();
+        running.into_iter().try_for_each(|hog| hog.join().map_err(|_| anyhow!("a hog failed"))?.map(drop))
     })
-}
-
-/// So many cores' work as equal shares of one core each.
-fn shares(cores: f64) -> impl Iterator<Item = f64> {
-    let count = cores.ceil().max(0.0) as usize;
-    std::iter::repeat_n(cores / count.max(1) as f64, count)
-}
-
-/// Uses this share of a core until it is told to stop.
-fn hog(core: Core, share: f64, stop: &AtomicBool) -> Result<()> {
-    sys::pin_current_thread(core).context("cannot pin a hog")?;
-    while !stop.load(Ordering::Relaxed) {
-        let (began, cpu) = (Instant::now(), sys::thread_cpu()?);
-        while sys::thread_cpu()? - cpu < HOG_PERIOD.mul_f64(share) && !stop.load(Ordering::Relaxed) {
-            std::hint::spin_loop();
-        }
-        thread::sleep(HOG_PERIOD.saturating_sub(began.elapsed()));
-    }
-    Ok(())
 }
 
 fn bars(row: &IsolationRow) -> Vec<Bar> {
@@ -249,25 +229,5 @@ mod tests {
         let rounds = [[100.0, 150.0, 100.0], [100.0, 900.0, 100.0], [100.0, 190.0, 100.0]];
         let bars = bars(&row(&rounds, 0));
         assert!((bars[0].value - 1.9).abs() < 1e-9, "the median of the rounds: {bars:?}");
-    }
-
-    #[test]
-    fn hogs_share_what_one_core_cannot_give() {
-        assert_eq!(shares(0.0).count(), 0);
-        assert_eq!(shares(0.7).collect::<Vec<_>>(), [0.7]);
-        assert_eq!(shares(1.5).collect::<Vec<_>>(), [0.75, 0.75]);
-    }
-
-    #[test]
-    fn a_hog_uses_its_share_at_most() {
-        let (stop, began) = (AtomicBool::new(false), Instant::now());
-        let used = thread::scope(|scope| {
-            let hog = scope.spawn(|| hog(Core::Any, 0.5, &stop).and_then(|()| Ok(sys::thread_cpu()?)));
-            thread::sleep(Duration::from_millis(200));
-            stop.store(true, Ordering::Relaxed);
-            hog.join().expect("no panic").expect("it may run anywhere")
-        });
-        let most = began.elapsed().mul_f64(0.5) + HOG_PERIOD;
-        assert!(Duration::ZERO < used && used <= most, "{used:?} of {:?}", began.elapsed());
     }
 }

@@ -73,6 +73,13 @@ pub fn core_wait(pid: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds.unwrap_or(0)))
 }
 
+/// CPU time of the whole machine since it started, in the kernel's ticks: used for anything, or taken by the machine
+/// that this one runs on; and all there was.
+pub fn machine_ticks() -> Result<(u64, u64)> {
+    let text = fs::read_to_string("/proc/stat").context("cannot read the machine's CPU time")?;
+    ticks(&text).context("/proc/stat has no line of all cores")
+}
+
 /// The first port number that the kernel gives to outgoing connections.
 pub fn ephemeral_ports_start() -> u16 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -88,6 +95,16 @@ fn sum_over_threads(pid: u32, file: &str, number: impl Fn(&str) -> Option<u64>) 
         sum += number(&text).ok_or_else(|| anyhow!("/proc/{pid}/task/*/{file} has no such field"))?;
     }
     Ok(sum)
+}
+
+/// Used and all of the first line's user, nice, system, idle, waiting for disks, interrupts (two), stolen. What guests
+/// use is in the first two already.
+fn ticks(stat: &str) -> Option<(u64, u64)> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<u64> = line.split_whitespace().take(8).map_while(|ticks| ticks.parse().ok()).collect();
+    let [_, _, _, idle, ..] = ticks[..] else { return None };
+    let all: u64 = ticks.iter().sum();
+    Some((all - idle - ticks.get(4).copied().unwrap_or(0), all))
 }
 
 /// The parent's number in `/proc/PID/stat`; the name before it may hold anything, parentheses too.
@@ -154,6 +171,16 @@ mod tests {
         // The background shell reads nothing from /dev/null or the pipe that ends here.
         drop(child.stdin.take());
         assert!(child.wait().expect("it is ours").success());
+    }
+
+    #[test]
+    fn a_machine_is_busy_with_all_but_idling_and_waiting() {
+        assert_eq!(ticks("cpu  10 1 20 400 50 2 3 4 9 0\ncpu0 5 0 9 200 30 1 1 2 0 0\n"), Some((40, 490)));
+        assert_eq!(ticks("cpu 1 2 3 4\n"), Some((6, 10)));
+        assert_eq!(ticks("cpu 1 2 3\n"), None);
+        assert_eq!(ticks("intr 1\n"), None);
+        let (used, all) = machine_ticks().expect("/proc is there");
+        assert!(used <= all && all > 0);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct ScenarioArgs {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
     pub keys_peak: Option<u64>,
 
-    /// Bytes of a value, or sizes with weights such as 100:0.7,4000:0.3 [default: 1000; for scale-network 16000]
+    /// Bytes of a value, or sizes with weights such as 100:0.7,4000:0.3 [default: 1000; for scale-network 4000]
     #[arg(long, value_parser = Choice::sizes)]
     pub value_bytes: Option<Choice>,
 

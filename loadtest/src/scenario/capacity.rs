@@ -1,29 +1,29 @@
-//! `scale-cpu`: nodes held to a tenth of a core each, a step to three times what one can do, and what several can do.
+//! `scale-cpu`: nodes held to a tenth of a core each, a step to three times what one can do; then what several can do.
 
 use anyhow::Result;
 
-use super::args::ScenarioArgs;
 use super::report::{Bar, Phase};
 use super::run::Run;
-use super::shapes;
-use super::target::Target;
 use super::watch::{Look, Seen};
+use super::{linear, shapes};
 use crate::verified::control::Pace;
-use crate::verified::mix::Draw;
 
 /// Cores that a node may use.
 pub const NODE_CPUS: f64 = 0.1;
+/// One that used less than this part of them was not at its end: others have the machine's cores.
+const FULL_PART: f64 = 0.9;
 /// A node that used less than this many times its cores while it was asked for all it can do was held to them.
 const HELD_FACTOR: f64 = 1.6;
-/// The step, in capacities of one node.
+/// The step, in capacities of one node, and the load before and after it. A request that comes alone costs a node several
+/// times what it costs among others that are read at once, so this little is already a third of its CPU time.
 const STEP: f64 = 3.0;
+const QUIET: f64 = 0.02;
+/// So long it is quiet before the scaler looks: no rate reaches back to the time of the measurement.
+const QUIET_S: f64 = 2.0;
 /// Detected, serving, balanced: at most so many seconds after the step.
 const DETECTED_S_MAX: f64 = 1.0;
 const SERVING_S_MAX: f64 = 3.0;
 const BALANCED_S_MAX: f64 = 15.0;
-/// Throughput of several nodes over that of one times their number.
-const LINEAR_MIN: f64 = 0.9;
-const NODE_COUNTS: [usize; 3] = [2, 4, 8];
 /// Requests under way while a capacity is measured, and for how long.
 const UNDER_WAY: usize = 64;
 const MEASURE_S: f64 = 4.0;
@@ -39,31 +39,64 @@ pub fn scale_cpu(run: &mut Run<'_>) -> Result<()> {
     // Else there are several after a second.
     scaling(run, "pause")?;
     let (one, busy) = capacity(run)?;
-    run.stage("before", Phase::Before, 1.0);
-    run.control.set_pace(Pace::Open((one * 0.4).max(1.0)));
-    run.hold(run.args.seconds)?;
+    let quiet = Pace::Open((one * QUIET).max(1.0));
+    run.control.set_pace(quiet);
+    run.hold(QUIET_S)?;
     scaling(run, "resume")?;
-    if !run.target.is_own() || busy > NODE_CPUS * HELD_FACTOR || busy == 0.0 {
+    run.stage("before", Phase::Before, QUIET);
+    run.control.set_pace(quiet);
+    let first = run.seen(|seen| seen.last().cloned());
+    run.hold(run.args.seconds)?;
+    let last = run.seen(|seen| seen.last().cloned());
+    let before = busiest(first.as_ref(), last.as_ref()) / NODE_CPUS;
+    if !is_held(run.target.is_own(), busy) {
         let why = format!("nodes are not held to {NODE_CPUS} of a core here: one used {busy:.2} of one");
-        for (what, bound) in STEP_BARS.into_iter().chain([("throughput of 2, 4, 8 nodes over linear", "≥ 0.9")]) {
-            run.bars.push(Bar::not_measured(what, bound, &why));
-        }
+        no_step_bars(run, &why);
+        linear::not_measured(run, &why);
         return shapes::end(run);
     }
     run.stage("three times that", Phase::During, STEP);
     run.control.set_pace(Pace::Open(one * STEP));
     let step_s = run.at_s();
+    let nodes = run.seen(|seen| seen.last().map_or(0, Look::nodes_up));
     run.until_cache(|look| look.owners() >= 3 && look.slots_moving == 0)?;
     run.hold(run.args.seconds.max(BALANCED_S_MAX))?;
-    step_bars(run, step_s);
-    run.stage("falls again", Phase::During, 0.4);
-    run.control.set_pace(Pace::Open((one * 0.4).max(1.0)));
+    let note = format!(
+        "from {:.0} % of one node's CPU time at {:.0} requests/s to {:.0}",
+        before * 100.0,
+        one * QUIET,
+        one * STEP
+    );
+    match no_step(busy, nodes) {
+        None => step_bars(run, step_s, &note),
+        Some(why) => no_step_bars(run, &why),
+    }
+    run.stage("falls again", Phase::During, QUIET);
+    run.control.set_pace(quiet);
     run.until_cache(|look| look.nodes_up() <= 1)?;
-    several(run, one)?;
-    run.stage("after", Phase::After, 0.4);
-    run.control.set_pace(Pace::Open((one * 0.4).max(1.0)));
+    linear::measure(run)?;
+    run.stage("after", Phase::After, QUIET);
+    run.control.set_pace(quiet);
     run.hold(run.args.seconds)?;
     run.settle()
+}
+
+/// Whether nodes have the cores that they are meant to have and no more: one used `busy` of a core when asked for all.
+fn is_held(is_own: bool, busy: f64) -> bool {
+    is_own && busy > 0.0 && busy <= NODE_CPUS * HELD_FACTOR
+}
+
+/// Why what followed was no step to three times what one node can do.
+fn no_step(busy: f64, nodes: usize) -> Option<String> {
+    if busy < NODE_CPUS * FULL_PART {
+        let why = "what one can do is not known: it used only";
+        return Some(format!("{why} {busy:.3} of its {NODE_CPUS} cores, others have the machine's"));
+    }
+    (nodes != 1).then(|| format!("there were {nodes} nodes before the step"))
+}
+
+fn no_step_bars(run: &mut Run<'_>, why: &str) {
+    run.bars.extend(STEP_BARS.map(|(what, bound)| Bar::not_measured(what, bound, why)));
 }
 
 /// Has the scaler decide nothing, or again. Of a cache that somebody else has started nothing is changed.
@@ -84,7 +117,10 @@ const STEP_BARS: [(&str, &str); 3] = [
 fn capacity(run: &mut Run<'_>) -> Result<(f64, f64)> {
     run.control.set_pace(Pace::Closed(UNDER_WAY));
     run.hold(1.0)?;
-    let count = |run: &Run<'_>| (run.at_s(), run.control.done().tally.requests, run.seen(|seen| seen.last().cloned()));
+    let count = |run: &Run<'_>| {
+        let done = run.control.done();
+        (done.at_s, done.tally.requests, run.seen(|seen| seen.last().cloned()))
+    };
     let (from_s, from, first) = count(run);
     run.hold(MEASURE_S)?;
     let (to_s, to, last) = count(run);
@@ -101,12 +137,12 @@ fn busiest(first: Option<&Look>, last: Option<&Look>) -> f64 {
     used.fold(0.0, f64::max)
 }
 
-fn step_bars(run: &mut Run<'_>, step_s: f64) {
+fn step_bars(run: &mut Run<'_>, step_s: f64, note: &str) {
     let [detected, serving, balanced] = run.seen(|seen| times_after(seen, step_s));
     let most = [DETECTED_S_MAX, SERVING_S_MAX, BALANCED_S_MAX];
     for (((what, bound), seconds), most) in STEP_BARS.into_iter().zip([detected, serving, balanced]).zip(most) {
         run.bars.push(match seconds {
-            Some(seconds) => Bar::at_most(what, seconds, most, " s"),
+            Some(seconds) => Bar::at_most(what, seconds, most, " s").with_note(note),
             None => Bar::at_most(what, f64::INFINITY, most, " s").with_note(&format!("it did not happen: {bound}")),
         });
     }
@@ -134,39 +170,6 @@ fn times_after(seen: &Seen, step_s: f64) -> [Option<f64>; 3] {
     [detected.map(|event| since(event.at_s)), serving, balanced]
 }
 
-/// What two, four and eight such nodes can do, each in a cache of its own that does not scale.
-fn several(run: &mut Run<'_>, one: f64) -> Result<()> {
-    run.stage("what several can do", Phase::Apart, 1.0);
-    run.control.set_pace(Pace::Rest);
-    run.hold(0.5)?;
-    for nodes in NODE_COUNTS {
-        let many = capacity_of(run.args, nodes)?;
-        let what = format!("throughput of {nodes} nodes over {nodes} × one");
-        run.bars.push(
-            Bar::at_least(&what, many / (one * nodes as f64), LINEAR_MIN, "×")
-                .with_note(&format!("{many:.0} requests/s; one: {one:.0}")),
-        );
-    }
-    Ok(())
-}
-
-fn capacity_of(args: &ScenarioArgs, nodes: usize) -> Result<f64> {
-    let mut options = vec![format!("--nodes-min={nodes}"), format!("--nodes-max={nodes}"), "--scaling=off".to_owned()];
-    options.extend([format!("--node-cpus={NODE_CPUS}"), "--first-node=process".to_owned()]);
-    options.extend(["--workers=1".to_owned(), "--node-workers=1".to_owned()]);
-    options.extend(args.serve.iter().cloned());
-    let args = ScenarioArgs { seconds: 1.0, ..args.clone() };
-    let sizes = crate::verified::mix::Choice::only(1_000);
-    let target = Target::start(&options)?;
-    let mut run = Run::start("capacity", &args, target, sizes, Draw::Uniform, 2)?;
-    run.until_cache(|look| look.owners() == nodes)?;
-    run.stage("the first keys", Phase::Apart, 1.0);
-    run.bring_keys(KEYS, 1.0)?;
-    run.stage(&format!("what {nodes} can do"), Phase::Apart, 1.0);
-    run.control.set_pace(Pace::Closed(UNDER_WAY * nodes));
-    Ok(capacity(&mut run)?.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::watch::{Event, NodeLook};
@@ -192,6 +195,15 @@ mod tests {
         let times = times_after(&Seen { looks, events }, 10.0).map(|time| time.map(|time| (time * 10.0).round()));
         assert_eq!(times, [Some(7.0), Some(25.0), Some(40.0)]);
         assert_eq!(times_after(&Seen::default(), 0.0), [None; 3]);
+    }
+
+    #[test]
+    fn a_step_needs_one_node_that_was_at_its_end() {
+        assert!(is_held(true, 0.1) && is_held(true, 0.05));
+        assert!(!is_held(false, 0.1) && !is_held(true, 0.0) && !is_held(true, 0.7));
+        assert_eq!(no_step(0.099, 1), None);
+        assert!(no_step(0.05, 1).is_some_and(|why| why.contains("only 0.050 of its 0.1 cores")));
+        assert!(no_step(0.1, 2).is_some_and(|why| why.contains("2 nodes before")));
     }
 
     #[test]

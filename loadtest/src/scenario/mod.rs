@@ -3,7 +3,9 @@
 pub mod args;
 pub mod capacity;
 pub mod chart;
+pub mod control;
 pub mod demo;
+pub mod linear;
 pub mod page;
 pub mod report;
 pub mod run;
@@ -27,6 +29,10 @@ use crate::verified::mix::{Choice, Draw};
 
 /// Open files beside the connections.
 const OPEN_FILES_SPARE: u64 = 100;
+
+/// Bytes of a value where bytes are what makes the cache grow: at four times the base rate still no more than two cores can
+/// carry from the load through the proxy to nodes and back.
+const NETWORK_VALUE_BYTES: u32 = 4_000;
 
 /// What is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +99,7 @@ fn play(scenario: Scenario, args: &ScenarioArgs) -> Result<Report> {
         None => Target::start(&serve_options(scenario, args))?,
     };
     let sizes = args.value_bytes.clone().unwrap_or(Choice::only(match scenario {
-        Scenario::ScaleNetwork => 16_000,
+        Scenario::ScaleNetwork => NETWORK_VALUE_BYTES,
         _ => 1_000,
     }));
     let draw = args.draw.unwrap_or(match scenario {
@@ -117,7 +123,9 @@ fn play(scenario: Scenario, args: &ScenarioArgs) -> Result<Report> {
     let mut report = run.finish()?;
     let cores = Machine::read().cores;
     let note = format!("load, cache and all nodes share {cores} cores");
-    shapes::common_bars(&mut report, scenario.scales(), scenario != Scenario::KillNode, &note);
+    // scale-cpu has rates of its own, and a killed node's requests wait.
+    let compares_p99 = !matches!(scenario, Scenario::KillNode | Scenario::ScaleCpu);
+    shapes::common_bars(&mut report, scenario.scales(), compares_p99, &note);
     Ok(report)
 }
 
@@ -126,6 +134,7 @@ fn serve_options(scenario: Scenario, args: &ScenarioArgs) -> Vec<String> {
     let nodes_max = args.nodes_max;
     let (start, is_scaling) = match scenario {
         Scenario::Drain | Scenario::KillNode => (4.min(nodes_max), false),
+        Scenario::HotKey => (4.min(nodes_max), true),
         _ => (1, true),
     };
     let mut options = vec![
@@ -142,9 +151,11 @@ fn serve_options(scenario: Scenario, args: &ScenarioArgs) -> Vec<String> {
         // One node serves the base rate with room, and not the peak.
         Scenario::Scale | Scenario::FlashCrowd => options.push(format!("--node-ecpu-per-second={:.0}", rate * 1.5)),
         Scenario::ScaleNetwork => {
-            let value = args.value_bytes.as_ref().map_or(16_000.0, Choice::mean);
+            let value = args.value_bytes.as_ref().map_or(f64::from(NETWORK_VALUE_BYTES), Choice::mean);
             options.push(format!("--node-network-bytes-per-second={:.0}", rate * value * 1.5));
         }
+        // Four nodes serve the base rate at two fifths of what they are planned for; the one with the hot key is near it.
+        Scenario::HotKey => options.push(format!("--node-ecpu-per-second={:.0}", rate * 0.6)),
         Scenario::ScaleCpu => options.push(format!("--node-cpus={}", capacity::NODE_CPUS)),
         _ => {}
     }
@@ -175,7 +186,7 @@ impl Scenario {
     /// For the progress bar.
     fn stages(self) -> usize {
         match self {
-            Scenario::Scale => 10,
+            Scenario::Scale => 11,
             Scenario::ScaleMemory => 6,
             Scenario::ScaleCpu => 6,
             Scenario::ScaleNetwork | Scenario::FlashCrowd | Scenario::HotKey => 5,

@@ -112,6 +112,9 @@ fn write_cards(out: &mut String, report: &Report) -> std::fmt::Result {
         ("p99 during, base rate", ms(report.p99_ms_during_base_rate), ""),
         ("p99 after", ms(report.p99_ms_after), ""),
     ];
+    if report.p99_ms_control > 0.0 {
+        cards.push(("p99 beside an equal hog", ms(report.p99_ms_control), ""));
+    }
     if report.nodes_peak > 0 {
         cards.push(("nodes, peak → end", format!("{} → {}", report.nodes_peak, report.nodes_end), ""));
         cards.push(("slots moved", thousands(report.slots_moved), ""));
@@ -383,10 +386,12 @@ mod tests {
             p99_ms_during: 2.0,
             p99_ms_after: 1.0,
             p99_ms_during_base_rate: 1.5,
+            p99_ms_control: 1.75,
             slots_moved: 8_192,
             keys_moved: 100,
             ecpu_total: 40.0,
             bill_total: 4e-5,
+            control_run: None,
             tally: Tally { examples: vec!["<img src=x>".into()], ..Tally::default() },
             bars: vec![Bar::at_most("p99", 1.5, 2.0, "×"), Bar::not_measured("linear", "≥ 0.9", "no cgroups")],
             stages: vec![stage],
@@ -414,6 +419,7 @@ mod tests {
             assert!(text.contains("prefers-color-scheme:dark") && !text.contains("NaN"));
         }
         assert!(page.contains("&lt;script src=//x&gt;") && page.contains("not measured"));
+        assert!(page.contains("<b class=''>1.75 ms</b><span>p99 beside an equal hog</span>"));
         assert_eq!(page.matches("<svg").count(), 6);
         assert!(picture.starts_with("<svg") && picture.contains("Throughput") && picture.contains("with slots"));
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::{Serialize, Serializer};
 
+use super::control::ControlRun;
 use super::watch::{Event, Look};
 use crate::bench::proc::Machine;
 use crate::verified::record::{Latency, Second, Tally};
@@ -17,6 +18,8 @@ pub enum Phase {
     Before,
     During,
     After,
+    /// Beside something that only uses as much CPU as scaling did.
+    Control,
 }
 
 /// One part of a scenario.
@@ -75,11 +78,15 @@ pub struct Report {
     /// Of the time during, what was at the base rate: this is what compares with before.
     #[serde(serialize_with = "measured")]
     pub p99_ms_during_base_rate: f64,
+    /// At the base rate beside a hog that used the CPU time that scaling had used.
+    #[serde(serialize_with = "measured")]
+    pub p99_ms_control: f64,
     pub slots_moved: u64,
     pub keys_moved: u64,
     pub ecpu_total: f64,
     pub bill_total: f64,
     pub tally: Tally,
+    pub control_run: Option<ControlRun>,
     pub bars: Vec<Bar>,
     pub stages: Vec<Stage>,
     pub timeline: Vec<Second>,
@@ -158,11 +165,16 @@ impl Report {
             (
                 "p99",
                 format!(
-                    "{} before, {} during ({} of it at the base rate), {} after",
+                    "{} before, {} during ({} of it at the base rate), {} after{}",
                     p99(self.p99_ms_before),
                     p99(self.p99_ms_during),
                     p99(self.p99_ms_during_base_rate),
-                    p99(self.p99_ms_after)
+                    p99(self.p99_ms_after),
+                    if self.p99_ms_control > 0.0 {
+                        format!(", {} beside a hog", p99(self.p99_ms_control))
+                    } else {
+                        String::new()
+                    }
                 ),
             ),
             ("used", format!("{} ECPUs, ${:.6}", thousands(self.ecpu_total as u64), self.bill_total)),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::args::ScenarioArgs;
+use super::control::ControlRun;
 use super::report::{Bar, Phase, Report, Stage};
 use super::target::Target;
 use super::view::{Shown, View};
@@ -31,6 +32,7 @@ pub struct Run<'a> {
     pub target: Target,
     pub control: Arc<Control>,
     pub bars: Vec<Bar>,
+    pub control_run: Option<ControlRun>,
     pub draw: Draw,
     pub sizes: Choice,
     name: &'static str,
@@ -68,7 +70,7 @@ impl<'a> Run<'a> {
         let began = Instant::now();
         let aim = Aim { keys: 0, fill_share: 1.0, read_share: args.reads, draw };
         let control = Arc::new(Control::new(Pace::Rest, aim));
-        let watch = Watch::start(target.http, began);
+        let watch = Watch::start(target.http, target.pid(), began);
         let steered = Arc::clone(&control);
         let loading = Some(thread::spawn(move || client::run(plan, steered, began)));
         Ok(Run {
@@ -76,6 +78,7 @@ impl<'a> Run<'a> {
             target,
             control,
             bars: Vec::new(),
+            control_run: None,
             draw,
             sizes,
             name,
@@ -118,6 +121,11 @@ impl<'a> Run<'a> {
             Pace::Closed(many) => Pace::Closed(((many as f64 * rate_factor) as usize).max(1)),
             Pace::Rest => Pace::Rest,
         });
+    }
+
+    /// Those until now; the last one goes on.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
     }
 
     /// Seconds since the load began.
@@ -232,12 +240,14 @@ impl<'a> Run<'a> {
             p99_ms_before: p99(&of(Phase::Before)),
             p99_ms_during: p99(&of(Phase::During)),
             p99_ms_after: p99(&of(Phase::After)),
+            p99_ms_control: p99(&of(Phase::Control)),
             p99_ms_during_base_rate: p99(&|stage| stage.phase == Phase::During && stage.is_base_rate),
             slots_moved: last.slots_moved.saturating_sub(first.slots_moved),
             keys_moved: last.keys_moved.saturating_sub(first.keys_moved),
             ecpu_total: (last.ecpu_total - first.ecpu_total).max(0.0),
             bill_total: (last.bill_total - first.bill_total).max(0.0),
             tally,
+            control_run: self.control_run,
             bars: std::mem::take(&mut self.bars),
             stages,
             timeline: done.seconds,

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use super::control;
 use super::report::{Bar, Phase, Report};
 use super::run::Run;
 use super::watch::Look;
@@ -31,7 +32,8 @@ pub fn scale(run: &mut Run<'_>) -> Result<()> {
     begin(run)?;
     memory(run)?;
     load(run)?;
-    end(run)
+    end(run)?;
+    control::beside_hogs(run)
 }
 
 /// Memory grows and shrinks, at a constant rate.
@@ -70,8 +72,15 @@ pub fn hot_key(run: &mut Run<'_>) -> Result<()> {
     run.control.set_draw(crate::verified::mix::Draw::Uniform);
     begin(run)?;
     run.control.set_draw(hot);
+    let moved = |run: &Run<'_>| run.seen(|seen| seen.last().map(|look| look.slots_moved));
     run.stage("one key is hot", Phase::During, 1.0);
+    let before = moved(run);
     run.hold(2.0 * run.args.seconds)?;
+    let what = "slots moved off the node with the hot key";
+    run.bars.push(match (before, moved(run)) {
+        (Some(before), Some(after)) => Bar::at_least(what, after.saturating_sub(before) as f64, 1.0, ""),
+        _ => Bar::not_measured(what, "≥ 1", "the cache does not tell what it moves"),
+    });
     run.stage("and the load doubles", Phase::During, 2.0);
     run.hold(2.0 * run.args.seconds)?;
     run.control.set_draw(crate::verified::mix::Draw::Uniform);
@@ -152,6 +161,9 @@ pub fn common_bars(report: &mut Report, scales: bool, compares_p99: bool, factor
             true => Bar::at_most(what, during / before, P99_FACTOR_MAX, "×").with_note(factor_note),
             false => Bar::not_measured(what, "≤ 2×", "no requests at the base rate in one of them"),
         });
+    }
+    if let Some(control) = &report.control_run {
+        bars.push(control::bar(control, during, report.p99_ms_control));
     }
     bars.append(&mut report.bars);
     report.bars = bars;

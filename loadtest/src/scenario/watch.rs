@@ -2,6 +2,7 @@
 //!
 //! Fields that are not there count as zero, so that a test against another version still shows what there is.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::bench::sys;
 
 /// Between two looks.
 pub const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -48,6 +51,9 @@ pub struct Look {
     pub slots_moving: u64,
     pub ecpu_total: f64,
     pub bill_total: f64,
+    /// CPU time that all processes of the cache have used, microseconds, also of those that have ended; 0 for one that
+    /// somebody else has started.
+    pub cpu_us: u64,
 }
 
 /// Something that the scaler has said, with when it was said, in seconds since the load began.
@@ -85,6 +91,11 @@ impl Look {
         self.nodes.iter().filter(|node| node.is_up()).count()
     }
 
+    /// The cores that the cache has used since an earlier look.
+    pub fn cores_since(&self, before: &Look) -> f64 {
+        self.cpu_us.saturating_sub(before.cpu_us) as f64 / 1e6 / (self.at_s - before.at_s).max(0.001)
+    }
+
     /// Nodes that own slots.
     pub fn owners(&self) -> usize {
         self.nodes.iter().filter(|node| node.slots > 0).count()
@@ -98,12 +109,12 @@ impl Seen {
 }
 
 impl Watch {
-    /// Begins to look. `began` is the zero of all times.
-    pub fn start(http: Option<SocketAddr>, began: Instant) -> Watch {
+    /// Begins to look. `pid`: the cache's first process, if it is our own. `began` is the zero of all times.
+    pub fn start(http: Option<SocketAddr>, pid: Option<u32>, began: Instant) -> Watch {
         let (seen, ends) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
         let thread = http.map(|http| {
             let (seen, ends) = (Arc::clone(&seen), Arc::clone(&ends));
-            thread::spawn(move || watch(http, began, &seen, &ends))
+            thread::spawn(move || watch(http, pid, began, &seen, &ends))
         });
         Watch { seen, ends, thread }
     }
@@ -146,10 +157,10 @@ pub fn get(http: SocketAddr, path: &str) -> Result<String> {
     }
 }
 
-fn watch(http: SocketAddr, began: Instant, seen: &Mutex<Seen>, ends: &AtomicBool) {
+fn watch(http: SocketAddr, pid: Option<u32>, began: Instant, seen: &Mutex<Seen>, ends: &AtomicBool) {
     let page = |path: &str| -> Option<Value> { serde_json::from_str(&get(http, path).ok()?).ok() };
     let clock_ms = unix_ms().saturating_sub(began.elapsed().as_millis() as u64);
-    let (mut after, mut usage) = (0, Value::Null);
+    let (mut after, mut usage, mut cpu) = (0, Value::Null, CpuTimes::default());
     let mut round = 0_u64;
     while !ends.load(Ordering::Relaxed) {
         // The bill changes slowly and costs more to make.
@@ -157,7 +168,10 @@ fn watch(http: SocketAddr, began: Instant, seen: &Mutex<Seen>, ends: &AtomicBool
             usage = page("/usage").unwrap_or(usage);
         }
         round += 1;
-        let look = page("/status").map(|status| look(&status, &usage, began.elapsed().as_secs_f64()));
+        let mut look = page("/status").map(|status| look(&status, &usage, began.elapsed().as_secs_f64()));
+        if let (Some(look), Some(pid)) = (&mut look, pid) {
+            look.cpu_us = cpu.add(pid, &look.nodes);
+        }
         let events = page(&format!("/events?after={after}")).map(|page| events(&page, clock_ms)).unwrap_or_default();
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.looks.len() < KEPT_MAX {
@@ -175,6 +189,23 @@ fn watch(http: SocketAddr, began: Instant, seen: &Mutex<Seen>, ends: &AtomicBool
     }
 }
 
+/// What each process of the cache had used when it was last looked at.
+#[derive(Default)]
+struct CpuTimes(BTreeMap<u32, u64>);
+
+impl CpuTimes {
+    /// Looks again; microseconds of all together.
+    fn add(&mut self, first: u32, nodes: &[NodeLook]) -> u64 {
+        for pid in nodes.iter().map(|node| node.pid).filter(|pid| *pid != 0).chain([first]) {
+            // One that has ended keeps what it had.
+            if let Ok(used) = sys::process_cpu(pid) {
+                self.0.insert(pid, used.as_micros() as u64);
+            }
+        }
+        self.0.values().sum()
+    }
+}
+
 fn look(status: &Value, usage: &Value, at_s: f64) -> Look {
     let nodes = status["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let or = |first: f64, second: f64| if first > 0.0 { first } else { second };
@@ -186,6 +217,7 @@ fn look(status: &Value, usage: &Value, at_s: f64) -> Look {
         slots_moving: number(&status["slots_moving"]) as u64,
         ecpu_total: or(number(&status["ecpu_total"]), number(&usage["ecpu_milli_total"]) / 1e3),
         bill_total: or(number(&status["bill_total"]), number(&usage["cost"]["total"])),
+        cpu_us: 0,
     }
 }
 
@@ -248,6 +280,17 @@ mod tests {
         assert_eq!((seen.nodes[0].used_bytes, seen.nodes[1].used_bytes, seen.nodes[1].pid), (7, 3, 12));
         assert_eq!((seen.slots_moved, seen.ecpu_total, seen.bill_total, seen.at_s), (5, 12.5, 0.25, 1.5));
         assert_eq!(look(&Value::Null, &Value::Null, 0.0), Look::default());
+    }
+
+    #[test]
+    fn what_an_ended_process_has_used_stays_counted() {
+        let mut cpu = CpuTimes(BTreeMap::from([(u32::MAX - 1, 5_000_000)]));
+        let gone = NodeLook { pid: u32::MAX - 1, ..NodeLook::default() };
+        let first = cpu.add(std::process::id(), &[gone]);
+        assert!(first > 5_000_000, "{first}");
+        assert!(cpu.add(std::process::id(), &[]) >= first);
+        let look = |at_s, cpu_us| Look { at_s, cpu_us, ..Look::default() };
+        assert_eq!(look(3.0, 900_000).cores_since(&look(1.0, 400_000)), 0.25);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use super::control::{Control, Orders, Pace};
 use super::mix::{Choice, Kind, Mix, Op};
 use super::model::{Model, Verdict, Written, slot_of};
+use super::outbox::Outbox;
 use super::record::Record;
 use super::value::{Damage, Values, key, version_of};
 use super::wire::{Answer, Step, append, step};
@@ -25,7 +26,9 @@ use crate::bench::sys::{self, Epoll, Event, Ticker};
 
 /// Requests without a reply on one connection; what comes beyond that fails as an error of the client's.
 pub const UNDER_WAY_MAX: usize = 100_000;
-/// A request that has no reply for so long breaks its connection.
+/// Bytes that wait for one connection to take them; what comes beyond that fails in the same way.
+pub const UNSENT_BYTES_MAX: usize = 64 << 20;
+/// A request that has no reply for so long breaks its connection, unless earlier ones were answered meanwhile.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// After the end of a load its last replies may take so long.
 pub const LAST_REPLIES: Duration = Duration::from_secs(10);
@@ -73,7 +76,7 @@ struct Asked {
 struct Line {
     stream: Option<TcpStream>,
     asked: VecDeque<Asked>,
-    unsent: Vec<u8>,
+    unsent: Outbox,
     /// Bytes given to the kernel, and bytes ever queued; the rest is `unsent`.
     sent: u64,
     queued: u64,
@@ -81,6 +84,8 @@ struct Line {
     watches_room: bool,
     retry_at: Instant,
     pause: Duration,
+    /// The last time at which it was opened, or answered.
+    alive_at: Instant,
 }
 
 struct Load {
@@ -147,13 +152,14 @@ impl Load {
         let line = || Line {
             stream: None,
             asked: VecDeque::new(),
-            unsent: Vec::new(),
+            unsent: Outbox::default(),
             sent: 0,
             queued: 0,
             received: Vec::new(),
             watches_room: false,
             retry_at: now,
             pause: RECONNECT_FIRST,
+            alive_at: now,
         };
         let orders = Orders { pace: Pace::Rest, ..control.orders() };
         Ok(Load {
@@ -198,8 +204,7 @@ impl Load {
             if self.lines[at].stream.is_none() && now >= self.lines[at].retry_at {
                 self.connect(at);
             }
-            let oldest = self.lines[at].asked.front();
-            if oldest.is_some_and(|asked| now.saturating_duration_since(asked.due) > PATIENCE) {
+            if self.lines[at].is_stuck(now) {
                 self.break_line(at, "no reply in time");
             }
         }
@@ -231,7 +236,7 @@ impl Load {
         let op = self.mix.next(&self.orders.aim, u64::from(now_ms));
         let at = (op.id % self.lines.len() as u64) as usize;
         let line = &mut self.lines[at];
-        if line.asked.len() >= UNDER_WAY_MAX {
+        if line.asked.len() >= UNDER_WAY_MAX || line.unsent.rest().len() >= UNSENT_BYTES_MAX {
             self.record.error("too many requests without a reply");
             return;
         }
@@ -242,10 +247,9 @@ impl Load {
             }
             Kind::Read | Kind::Delete => 0,
         };
-        let before = line.unsent.len();
-        append(self.plan.protocol, &op, version, &self.values, &mut line.unsent);
         let start = line.queued;
-        line.queued += (line.unsent.len() - before) as u64;
+        let (protocol, values) = (self.plan.protocol, &self.values);
+        line.queued += line.unsent.append(|out| append(protocol, &op, version, values, out)) as u64;
         let end = line.queued;
         line.asked.push_back(Asked { op, version, due, sent_ms: now_ms, stage: self.orders.stage, start, end });
         self.under_way += 1;
@@ -255,7 +259,7 @@ impl Load {
     /// Gives what is queued to the kernel.
     fn flush(&mut self) {
         for at in 0..self.lines.len() {
-            if !self.lines[at].unsent.is_empty() && !self.lines[at].watches_room {
+            if !self.lines[at].unsent.rest().is_empty() && !self.lines[at].watches_room {
                 self.send(at);
             }
         }
@@ -264,11 +268,11 @@ impl Load {
     fn send(&mut self, at: usize) {
         let line = &mut self.lines[at];
         let Some(stream) = &mut line.stream else { return };
-        match write_some(stream, &line.unsent) {
+        match write_some(stream, line.unsent.rest()) {
             Ok(sent) => {
-                line.unsent.drain(..sent);
+                line.unsent.skip(sent);
                 line.sent += sent as u64;
-                let wants_room = !line.unsent.is_empty();
+                let wants_room = !line.unsent.rest().is_empty();
                 if wants_room != line.watches_room {
                     line.watches_room = wants_room;
                     // It cannot fail for a descriptor that is in the set.
@@ -324,6 +328,7 @@ impl Load {
                 Step::Reply(answer, length) => {
                     if let Some(asked) = self.lines[at].asked.pop_front() {
                         self.under_way -= 1;
+                        self.lines[at].alive_at = now;
                         self.record.answered(asked.stage, now.saturating_duration_since(asked.due));
                         self.judge(&asked, &answer, rest, now);
                     }
@@ -404,6 +409,7 @@ impl Load {
             Ok(stream) => {
                 line.stream = Some(stream);
                 line.watches_room = false;
+                line.alive_at = Instant::now();
             }
             Err(_) => line.back_off(),
         }
@@ -422,7 +428,7 @@ impl Load {
         if let Some(last) = unknown.last() {
             // The rest of a request that had gone out in part must not be sent.
             let cut = last.end.saturating_sub(line.sent) as usize;
-            line.unsent.drain(..cut.min(line.unsent.len()));
+            line.unsent.skip(cut);
             line.sent = line.sent.max(last.end);
         }
         self.under_way -= unknown.len();
@@ -465,6 +471,7 @@ impl Load {
             done.seconds.extend(second);
             done.tally.clone_from(&self.record.tally);
             (done.keys, done.under_way) = (self.mix.keys(), self.under_way);
+            done.at_s = self.began.elapsed().as_secs_f64();
         });
     }
 
@@ -475,6 +482,13 @@ impl Load {
 }
 
 impl Line {
+    /// What has gone out is not answered, and nothing else has been for as long. What has not gone out waits: it would be
+    /// no younger on another connection.
+    fn is_stuck(&self, now: Instant) -> bool {
+        let oldest = self.asked.front().filter(|asked| asked.start < self.sent);
+        oldest.is_some_and(|asked| now.saturating_duration_since(asked.due.max(self.alive_at)) > PATIENCE)
+    }
+
     fn back_off(&mut self) {
         self.retry_at = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(RECONNECT_MAX);

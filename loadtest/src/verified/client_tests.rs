@@ -194,3 +194,29 @@ fn error_replies_are_counted_with_their_text() {
     assert_eq!(tally.errors.get("SERVER_ERROR out of luck"), Some(&tally.client_errors), "{tally:?}");
     assert_eq!((tally.wrong_reads, tally.unknown_outcomes), (0, 0), "{tally:?}");
 }
+
+#[test]
+fn only_what_has_gone_out_can_be_stuck() {
+    let long_ago = Instant::now();
+    let now = long_ago + PATIENCE + Duration::from_secs(1);
+    let op = Op { id: 1, kind: Kind::Read };
+    let asked = Asked { op, version: 0, due: long_ago, sent_ms: 0, stage: 0, start: 10, end: 20 };
+    let mut line = Line {
+        stream: None,
+        asked: VecDeque::from([asked]),
+        unsent: Outbox::default(),
+        sent: 10,
+        queued: 20,
+        received: Vec::new(),
+        watches_room: false,
+        retry_at: now,
+        pause: RECONNECT_FIRST,
+        alive_at: long_ago,
+    };
+    // It waits for its turn: another connection would not take it sooner.
+    assert!(!line.is_stuck(now));
+    line.sent = 11;
+    assert!(line.is_stuck(now));
+    line.alive_at = now - Duration::from_secs(1);
+    assert!(!line.is_stuck(now), "earlier ones are being answered");
+}

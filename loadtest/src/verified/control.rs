@@ -34,6 +34,8 @@ pub struct Done {
     pub tally: Tally,
     pub keys: u64,
     pub under_way: usize,
+    /// Until when, in seconds since the load began.
+    pub at_s: f64,
 }
 
 /// Shared by the load and whoever steers it.

@@ -8,6 +8,7 @@ pub mod client;
 pub mod control;
 pub mod mix;
 pub mod model;
+pub mod outbox;
 pub mod record;
 pub mod value;
 pub mod wire;

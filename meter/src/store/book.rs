@@ -8,9 +8,12 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, param
 
 use super::{Charge, HOUR_MS, MINUTE_MS, Minute, Stored};
 use crate::counters::Usage;
+use crate::parts::{Dimension, OTHER, Part, clean_name, has_room};
 
 /// Which tables there are. A book with a higher number is of a later Swell.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// Books of this version know no users, clients, databases and prefixes.
+const WITHOUT_PARTS: i64 = 1;
 /// Minutes are kept for so many hours: a week.
 pub const MINUTES_KEPT_HOURS: u64 = 7 * 24;
 /// Hours are kept for so many hours: five years.
@@ -42,7 +45,19 @@ const TABLES: &str = "
         PRIMARY KEY (cache, at)) WITHOUT ROWID;
     CREATE TABLE pruned (hours INTEGER NOT NULL);
     INSERT INTO pruned VALUES (0);
-    PRAGMA user_version = 1;
+";
+
+/// What came with version 2.
+const PART_TABLES: &str = "
+    CREATE TABLE part_minute (
+        cache TEXT NOT NULL, at INTEGER NOT NULL, dimension TEXT NOT NULL, name TEXT NOT NULL, calls INTEGER NOT NULL,
+        failed INTEGER NOT NULL, ecpu_milli INTEGER NOT NULL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL,
+        work INTEGER NOT NULL, PRIMARY KEY (cache, at, dimension, name)) WITHOUT ROWID;
+    CREATE TABLE part_hour (
+        cache TEXT NOT NULL, at INTEGER NOT NULL, dimension TEXT NOT NULL, name TEXT NOT NULL, calls INTEGER NOT NULL,
+        failed INTEGER NOT NULL, ecpu_milli INTEGER NOT NULL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL,
+        work INTEGER NOT NULL, PRIMARY KEY (cache, at, dimension, name)) WITHOUT ROWID;
+    PRAGMA user_version = 2;
 ";
 
 /// The ledger's file, open.
@@ -50,6 +65,7 @@ const TABLES: &str = "
 pub struct Book {
     connection: Connection,
     cache: String,
+    has_parts: bool,
 }
 
 /// Why the ledger's file cannot be used.
@@ -66,6 +82,8 @@ pub enum BookError {
 pub struct Used {
     /// By the Unix millisecond at which a minute (or an hour, where the minutes are gone) begins.
     pub slices: BTreeMap<u64, Slice>,
+    /// The whole period's, by name in the dimension that was asked for.
+    pub parts: BTreeMap<String, Usage>,
 }
 
 /// What was used in a minute or an hour.
@@ -102,7 +120,9 @@ impl Book {
         connection.busy_timeout(LOCK_WAIT)?;
         match version(&connection)? {
             0 => Err(BookError::Sqlite(rusqlite::Error::QueryReturnedNoRows)),
-            VERSION => Ok(Book { connection, cache: cache.to_owned() }),
+            known @ WITHOUT_PARTS..=VERSION => {
+                Ok(Book { connection, cache: cache.to_owned(), has_parts: known > WITHOUT_PARTS })
+            }
             later => Err(BookError::Later(later)),
         }
     }
@@ -115,12 +135,13 @@ impl Book {
         connection.pragma_update(None, "cache_size", -PAGES_KIB)?;
         let transaction = connection.transaction()?;
         match version(&transaction)? {
-            0 => transaction.execute_batch(TABLES)?,
+            0 => transaction.execute_batch(&[TABLES, PART_TABLES].concat())?,
+            WITHOUT_PARTS => transaction.execute_batch(PART_TABLES)?,
             VERSION => {}
             later => return Err(BookError::Later(later)),
         }
         transaction.commit()?;
-        Ok(Book { connection, cache: cache.to_owned() })
+        Ok(Book { connection, cache: cache.to_owned(), has_parts: true })
     }
 
     /// Stores charges durably, all or none. Those whose number is stored already change nothing; returns how many of
@@ -158,8 +179,10 @@ impl Book {
         transaction.execute("UPDATE pruned SET hours = max(hours, ?1)", [minutes_from_hour])?;
         for (table, from) in [
             ("minute", minutes_from_hour * 60),
+            ("part_minute", minutes_from_hour * 60),
             ("stored_minute", minutes_from_hour * 60),
             ("hour", hours_from),
+            ("part_hour", hours_from),
             ("stored_hour", hours_from),
         ] {
             transaction.execute(&format!("DELETE FROM {table} WHERE at < ?1"), [from])?;
@@ -171,18 +194,26 @@ impl Book {
     }
 
     /// What was used from `from_ms` to `to_ms`, Unix milliseconds: in whole minutes, and in whole hours where the
-    /// minutes are not kept any more. A minute or an hour that has begun belongs to the period.
+    /// minutes are not kept any more. A minute or an hour that has begun belongs to the period. `dimension`: whose names
+    /// are wanted, too.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn used(&self, from_ms: u64, to_ms: u64) -> Result<Used, BookError> {
+    pub fn used(&self, from_ms: u64, to_ms: u64, dimension: Option<Dimension>) -> Result<Used, BookError> {
         let pruned = self.connection.query_row("SELECT hours FROM pruned", [], |row| row.get::<_, i64>(0))?;
         let minutes_from_ms = unsigned(pruned) * HOUR_MS;
         let mut used = Used::default();
-        if from_ms < minutes_from_ms {
-            self.read_slices("hour", HOUR_MS, from_ms, to_ms.min(minutes_from_ms), &mut used)?;
+        let dimension = dimension.filter(|_| self.has_parts);
+        let periods = [
+            ("hour", HOUR_MS, from_ms, to_ms.min(minutes_from_ms)),
+            ("minute", MINUTE_MS, from_ms.max(minutes_from_ms), to_ms),
+        ];
+        for (table, slice_ms, from_ms, to_ms) in periods.into_iter().filter(|(.., from_ms, to_ms)| from_ms < to_ms) {
+            self.read_slices(table, slice_ms, from_ms, to_ms, &mut used)?;
+            if let Some(dimension) = dimension {
+                self.read_parts(table, dimension, (from_ms / slice_ms, to_ms.div_ceil(slice_ms)), &mut used)?;
+            }
         }
-        self.read_slices("minute", MINUTE_MS, from_ms.max(minutes_from_ms), to_ms, &mut used)?;
         Ok(used)
     }
 
@@ -220,7 +251,7 @@ impl Book {
         let mut rows = select.query(params![self.cache, from, to])?;
         while let Some(row) = rows.next()? {
             let slice = used.slices.entry(unsigned(row.get(0)?) * slice_ms).or_default();
-            slice.commands.entry(row.get(1)?).or_default().add(&usage(row)?);
+            slice.commands.entry(row.get(1)?).or_default().add(&usage(row, 2)?);
         }
         let select = format!("SELECT at, byte_ms, ms FROM stored_{table} WHERE cache = ?1 AND at >= ?2 AND at < ?3");
         let mut select = self.connection.prepare(&select)?;
@@ -228,6 +259,25 @@ impl Book {
         while let Some(row) = rows.next()? {
             let slice = used.slices.entry(unsigned(row.get(0)?) * slice_ms).or_default();
             slice.stored.add(&Stored { byte_ms: row.get(1)?, ms: unsigned(row.get(2)?) });
+        }
+        Ok(())
+    }
+
+    fn read_parts(
+        &self,
+        table: &str,
+        dimension: Dimension,
+        (from, to): (u64, u64),
+        used: &mut Used,
+    ) -> Result<(), BookError> {
+        let select = format!(
+            "SELECT name, calls, failed, ecpu_milli, bytes_in, bytes_out, work FROM part_{table}
+             WHERE cache = ?1 AND at >= ?2 AND at < ?3 AND dimension = ?4"
+        );
+        let mut select = self.connection.prepare(&select)?;
+        let mut rows = select.query(params![self.cache, signed(from), signed(to), dimension.name()])?;
+        while let Some(row) = rows.next()? {
+            used.parts.entry(row.get(0)?).or_default().add(&usage(row, 1)?);
         }
         Ok(())
     }
@@ -266,11 +316,11 @@ fn add(transaction: &Transaction<'_>, cache: &str, minute: &Minute) -> Result<()
         );
         let mut insert = transaction.prepare(&insert)?;
         for (command, usage) in &minute.commands {
-            let [calls, failed, ecpu_milli, bytes_in, bytes_out, work] =
-                [usage.calls, usage.failed, usage.ecpu_milli, usage.bytes_in, usage.bytes_out, usage.work].map(signed);
+            let [calls, failed, ecpu_milli, bytes_in, bytes_out, work] = columns(usage);
             let at = signed(at);
             insert.execute(params![cache, at, command, calls, failed, ecpu_milli, bytes_in, bytes_out, work])?;
         }
+        add_parts(transaction, table, (cache, at), &minute.parts)?;
         if minute.stored.ms > 0 {
             let insert = format!(
                 "INSERT INTO stored_{table} VALUES (?1, ?2, ?3, ?4)
@@ -283,15 +333,62 @@ fn add(transaction: &Transaction<'_>, cache: &str, minute: &Minute) -> Result<()
     Ok(())
 }
 
-fn usage(row: &Row<'_>) -> Result<Usage, rusqlite::Error> {
-    let number = |column| row.get(column).map(unsigned);
+/// Adds to names that are there; makes new ones as long as there is room, and then adds to what is for all others.
+fn add_parts(
+    transaction: &Transaction<'_>,
+    table: &str,
+    (cache, at): (&str, u64),
+    parts: &[Part],
+) -> Result<(), rusqlite::Error> {
+    let mut update = transaction.prepare(&format!(
+        "UPDATE part_{table} SET calls = calls + ?5, failed = failed + ?6, ecpu_milli = ecpu_milli + ?7,
+         bytes_in = bytes_in + ?8, bytes_out = bytes_out + ?9, work = work + ?10
+         WHERE cache = ?1 AND at = ?2 AND dimension = ?3 AND name = ?4"
+    ))?;
+    let mut insert =
+        transaction.prepare(&format!("INSERT INTO part_{table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"))?;
+    let mut count = transaction.prepare(&format!(
+        "SELECT count(*), count(nullif(name <> '{OTHER}', 1)) FROM part_{table}
+         WHERE cache = ?1 AND at = ?2 AND dimension = ?3"
+    ))?;
+    let at = signed(at);
+    for Part(dimension, name, usage) in parts {
+        let dimension = dimension.name();
+        let [calls, failed, ecpu_milli, bytes_in, bytes_out, work] = columns(usage);
+        // Another process's word is no longer than this one's own would be.
+        let cleaned = clean_name(name.as_bytes());
+        if update.execute((cache, at, dimension, &*cleaned, calls, failed, ecpu_milli, bytes_in, bytes_out, work))? > 0
+        {
+            continue;
+        }
+        let (names, others): (i64, i64) =
+            count.query_row(params![cache, at, dimension], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if has_room(unsigned(names) as usize, others > 0) {
+            insert.execute((cache, at, dimension, &*cleaned, calls, failed, ecpu_milli, bytes_in, bytes_out, work))?;
+        } else if update.execute((cache, at, dimension, OTHER, calls, failed, ecpu_milli, bytes_in, bytes_out, work))?
+            == 0
+        {
+            insert.execute((cache, at, dimension, OTHER, calls, failed, ecpu_milli, bytes_in, bytes_out, work))?;
+        }
+    }
+    Ok(())
+}
+
+/// As they stand in a row.
+fn columns(usage: &Usage) -> [i64; 6] {
+    [usage.calls, usage.failed, usage.ecpu_milli, usage.bytes_in, usage.bytes_out, usage.work].map(signed)
+}
+
+/// `first`: the column of the calls.
+fn usage(row: &Row<'_>, first: usize) -> Result<Usage, rusqlite::Error> {
+    let number = |column: usize| row.get(first + column).map(unsigned);
     Ok(Usage {
-        calls: number(2)?,
-        failed: number(3)?,
-        ecpu_milli: number(4)?,
-        bytes_in: number(5)?,
-        bytes_out: number(6)?,
-        work: number(7)?,
+        calls: number(0)?,
+        failed: number(1)?,
+        ecpu_milli: number(2)?,
+        bytes_in: number(3)?,
+        bytes_out: number(4)?,
+        work: number(5)?,
     })
 }
 
@@ -307,16 +404,18 @@ fn unsigned(number: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::NAMES_MAX;
 
     fn charge(proxy: &str, sequence: u64, at: u64, calls: u64) -> Charge {
         let usage = Usage { calls, ecpu_milli: calls * 1000, work: calls, ..Usage::default() };
         let stored = Stored { byte_ms: 5.0, ms: 1 };
-        let minutes = vec![Minute { at, commands: vec![("get".to_owned(), usage)], stored }];
+        let parts = vec![Part(Dimension::Client, proxy.to_owned(), usage)];
+        let minutes = vec![Minute { at, commands: vec![("get".to_owned(), usage)], parts, stored }];
         Charge { proxy: proxy.to_owned(), boot: "b".to_owned(), sequence, minutes }
     }
 
     fn calls(book: &Book, from_ms: u64, to_ms: u64) -> u64 {
-        let used = book.used(from_ms, to_ms).unwrap();
+        let used = book.used(from_ms, to_ms, None).unwrap();
         used.slices.values().flat_map(|slice| slice.commands.values()).map(|usage| usage.calls).sum()
     }
 
@@ -356,6 +455,55 @@ mod tests {
         assert_eq!(reader.begins_ms().unwrap(), Some(0));
     }
 
+    /// Names, with calls and thousandths of an ECPU.
+    fn names(book: &Book, to_ms: u64, dimension: Dimension) -> Vec<(String, u64)> {
+        let used = book.used(0, to_ms, Some(dimension)).unwrap();
+        used.parts.into_iter().map(|(name, usage)| (name, usage.calls)).collect()
+    }
+
+    #[test]
+    fn names_are_kept_by_minute_and_by_hour_and_are_bounded() {
+        let mut book = Book::in_memory("default").unwrap();
+        book.store([&charge("a", 1, 10, 3), &charge("b", 1, 11, 4), &charge("a", 2, 12, 5), &charge("a", 2, 12, 5)], 0)
+            .unwrap();
+        let expected = [("a".to_owned(), 8), ("b".to_owned(), 4)];
+        assert_eq!(names(&book, HOUR_MS, Dimension::Client), expected);
+        assert_eq!(names(&book, 11 * MINUTE_MS, Dimension::Client), [("a".to_owned(), 3)]);
+        assert!(names(&book, HOUR_MS, Dimension::User).is_empty());
+        book.prune((MINUTES_KEPT_HOURS + 1) * HOUR_MS).unwrap();
+        assert_eq!(names(&book, HOUR_MS, Dimension::Client), expected);
+        // More names than there is room for, in two minutes of an hour.
+        for number in 0..NAMES_MAX as u64 * 2 {
+            let at = MINUTES_KEPT_HOURS * 600 + number % 2;
+            book.store([&charge(&format!("p{number}"), 1, at, 1), &charge("p0", number + 2, at, 1)], 0).unwrap();
+        }
+        for table in ["part_minute", "part_hour"] {
+            let most = format!("SELECT max(n) FROM (SELECT count(*) AS n FROM {table} GROUP BY at, dimension)");
+            let most: i64 = book.connection.query_row(&most, [], |row| row.get(0)).unwrap();
+            assert_eq!(most, NAMES_MAX as i64 + 1, "{table}");
+        }
+        let all = names(&book, u64::MAX / 2, Dimension::Client);
+        assert_eq!(all.iter().map(|(_, calls)| calls).sum::<u64>(), 12 + NAMES_MAX as u64 * 4);
+    }
+
+    #[test]
+    fn a_book_of_the_first_version_is_read_and_goes_on() {
+        let folder = Folder::new("older");
+        let path = folder.0.join("ledger.db");
+        let mut book = Book::open(&path, "default").unwrap();
+        book.store([&charge("p", 1, 10, 3)], 0).unwrap();
+        let back = "DROP TABLE part_minute; DROP TABLE part_hour; PRAGMA user_version = 1;";
+        book.connection.execute_batch(back).unwrap();
+        drop(book);
+        let reader = Book::read(&path, "default").unwrap();
+        assert!(names(&reader, HOUR_MS, Dimension::Client).is_empty());
+        assert_eq!(calls(&reader, 0, HOUR_MS), 3);
+        let mut book = Book::open(&path, "default").unwrap();
+        book.store([&charge("p", 2, 10, 4)], 0).unwrap();
+        assert_eq!(names(&book, HOUR_MS, Dimension::Client), [("p".to_owned(), 4)]);
+        assert_eq!(calls(&book, 0, HOUR_MS), 7);
+    }
+
     #[test]
     fn a_full_disk_changes_nothing_and_room_lets_it_go_on() {
         let folder = Folder::new("full");
@@ -382,7 +530,7 @@ mod tests {
         let all = now_hour * HOUR_MS;
         book.prune(all).unwrap();
         assert_eq!(calls(&book, 0, all), now_hour);
-        let used = book.used(0, all).unwrap();
+        let used = book.used(0, all, None).unwrap();
         assert_eq!(used.slices.keys().filter(|at| *at % HOUR_MS == 0).count(), 100);
         assert_eq!(used.slices.values().map(|slice| slice.stored.ms).sum::<u64>(), now_hour);
         // Across the border, by the hour before it and by the minute behind it.

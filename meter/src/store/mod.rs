@@ -15,6 +15,7 @@ pub use spool::Spool;
 use serde::{Deserialize, Serialize};
 
 use crate::counters::Usage;
+use crate::parts::Part;
 
 /// Milliseconds of a minute.
 pub const MINUTE_MS: u64 = 60_000;
@@ -40,6 +41,9 @@ pub struct Minute {
     pub at: u64,
     /// By command, as [`crate::label`] names it.
     pub commands: Vec<(String, Usage)>,
+    /// The same by user, client, database and key prefix. Proxies of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
     pub stored: Stored,
 }
 

@@ -11,6 +11,7 @@ use crate::counters::Usage;
 use crate::family::Family;
 use crate::label;
 use crate::ledger::GIGABYTE;
+use crate::parts::Dimension;
 use crate::prices::PriceFile;
 
 /// What a line of a report stands for.
@@ -22,7 +23,14 @@ pub enum By {
     Family,
     Hour,
     Minute,
+    User,
+    Client,
+    Db,
+    Prefix,
 }
+
+/// What no user, client, database or prefix is known for.
+pub const NOT_COUNTED: &str = "(not counted)";
 
 /// A period's usage and its price, in lines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,7 +63,7 @@ pub struct Report {
 /// A part of a report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
-    /// The command or family.
+    /// The command, family, user, client, database or key prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// When the hour or minute begins, Unix milliseconds.
@@ -72,12 +80,31 @@ pub struct Line {
 
 impl By {
     /// All, as they are typed.
-    pub const NAMES: [(&'static str, By); 4] =
-        [("command", By::Command), ("family", By::Family), ("hour", By::Hour), ("minute", By::Minute)];
+    pub const NAMES: [(&'static str, By); 8] = [
+        ("command", By::Command),
+        ("family", By::Family),
+        ("hour", By::Hour),
+        ("minute", By::Minute),
+        ("user", By::User),
+        ("client", By::Client),
+        ("db", By::Db),
+        ("prefix", By::Prefix),
+    ];
 
     /// As it is typed.
     pub fn name(self) -> &'static str {
         By::NAMES.iter().find(|(_, by)| *by == self).map_or("command", |(name, _)| name)
+    }
+
+    /// Whose names the ledger has to be asked for.
+    pub fn dimension(self) -> Option<Dimension> {
+        match self {
+            By::User => Some(Dimension::User),
+            By::Client => Some(Dimension::Client),
+            By::Db => Some(Dimension::Db),
+            By::Prefix => Some(Dimension::Prefix),
+            By::Command | By::Family | By::Hour | By::Minute => None,
+        }
     }
 }
 
@@ -132,6 +159,9 @@ impl Report {
         if self.by == By::Family {
             text += "\nFamilies overlap: a command counts in each that it belongs to.\n";
         }
+        if self.by == By::Prefix && self.lines.iter().any(|line| line.name.as_deref() == Some(NOT_COUNTED)) {
+            text += "\nKey prefixes are counted while --bill-prefixes is not off.\n";
+        }
         text
     }
 }
@@ -157,6 +187,7 @@ fn lines(used: &Used, by: By, prices: &PriceFile) -> Vec<Line> {
         By::Family => named(by_family(used), prices),
         By::Hour => timed(used, HOUR_MS, prices),
         By::Minute => timed(used, MINUTE_MS, prices),
+        By::User | By::Client | By::Db | By::Prefix => named(by_name(used), prices),
     }
 }
 
@@ -166,6 +197,17 @@ fn by_command(used: &Used) -> BTreeMap<String, Usage> {
         commands.entry(name.clone()).or_default().add(usage);
     }
     commands
+}
+
+/// With a line for what is known of the commands alone, so that lines always add up to the total.
+fn by_name(used: &Used) -> BTreeMap<String, Usage> {
+    let mut parts = used.parts.clone();
+    let total = sum(used.slices.values().flat_map(|slice| slice.commands.values()));
+    let rest = total.since(&sum(parts.values()));
+    if rest != Usage::default() {
+        parts.insert(NOT_COUNTED.to_owned(), rest);
+    }
+    parts
 }
 
 /// Commands that this Swell does not know are in no family.
@@ -238,7 +280,8 @@ mod tests {
             (MINUTE_MS, slice(&[("get", 1)], 0)),
             (HOUR_MS, slice(&[("memcached:get", 4), ("gone", 1)], 0)),
         ];
-        Used { slices: slices.into() }
+        let parts = [("a".to_owned(), usage(3)), ("b".to_owned(), usage(9))];
+        Used { slices: slices.into(), parts: parts.into() }
     }
 
     fn report(by: By) -> Report {
@@ -257,6 +300,7 @@ mod tests {
         assert_eq!(lines(By::Command), owned(&[("set", 5), ("memcached:get", 4), ("get", 3), ("gone", 1)]));
         let families = [("StringBasedCmds", 8), ("SetTypeCmds", 5), ("CmdGet", 4), ("GetTypeCmds", 3)];
         assert_eq!(lines(By::Family), owned(&families));
+        assert_eq!(lines(By::Client), owned(&[("b", 9), ("a", 3), (NOT_COUNTED, 1)]));
         assert_eq!(lines(By::Hour), owned(&[("0", 8), ("3600000", 5)]));
         assert_eq!(lines(By::Minute), owned(&[("0", 7), ("60000", 1), ("3600000", 5)]));
     }

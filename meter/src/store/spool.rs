@@ -8,11 +8,12 @@ use super::{Charge, MINUTE_MS, Minute, Stored};
 use crate::counters::Usage;
 use crate::label;
 use crate::ledger::Totals;
+use crate::parts::Parts;
 
 /// Minutes that are kept apart while nobody takes charges; then the oldest two become one, and nothing is lost.
 pub const MINUTES_MAX: usize = 180;
-/// Minutes in one charge: what they say of every command has to fit into a link's frame.
-pub const CHARGE_MINUTES_MAX: usize = 16;
+/// Minutes in one charge: what they say of every command and of all names has to fit into a link's frame.
+pub const CHARGE_MINUTES_MAX: usize = 8;
 
 /// A proxy's spool. At most one charge is under way; what comes meanwhile adds up.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct Spool {
 #[derive(Debug, Default)]
 struct Waiting {
     commands: BTreeMap<usize, Usage>,
+    parts: Parts,
     stored: Stored,
 }
 
@@ -52,9 +54,9 @@ impl Spool {
         }
     }
 
-    /// Takes over what was used since the last observation; `totals` are always those of the same ledger.
-    pub fn observe(&mut self, totals: &Totals) {
-        let mut more = Waiting::default();
+    /// Takes over what was used since the last observation: what the same [`crate::Ledger::take`] has given each time.
+    pub fn observe(&mut self, (totals, parts): (Totals, Parts)) {
+        let mut more = Waiting { parts, ..Waiting::default() };
         for (command, usage) in totals.commands() {
             let Some(seen) = self.seen.get_mut(command.id.0 as usize) else { continue };
             let since = usage.since(seen);
@@ -120,12 +122,14 @@ impl Waiting {
         for (command, usage) in &more.commands {
             self.commands.entry(*command).or_default().add(usage);
         }
+        self.parts.merge(&more.parts);
         self.stored.add(&more.stored);
     }
 
     fn named(self, at: u64, names: &[String]) -> Minute {
         let commands = self.commands.into_iter().filter_map(|(id, usage)| Some((names.get(id)?.clone(), usage)));
-        Minute { at, commands: commands.collect(), stored: self.stored }
+        let parts = self.parts.into_dearest_first();
+        Minute { at, commands: commands.collect(), parts, stored: self.stored }
     }
 }
 
@@ -152,11 +156,11 @@ mod tests {
         let (ledger, mut spool) = (Ledger::new(0, 0), Spool::new("p", "b", false));
         assert!(spool.charge().is_none() && spool.is_empty());
         get(&ledger, 3);
-        spool.observe(&ledger.totals(10));
+        spool.observe(ledger.take(10));
         let first = spool.charge().unwrap().clone();
         assert_eq!((first.sequence, calls(&first)), (1, 3));
         get(&ledger, 4);
-        spool.observe(&ledger.totals(20));
+        spool.observe(ledger.take(20));
         assert_eq!(spool.charge(), Some(&first));
         assert_eq!(spool.ecpu_milli(), 7000);
         spool.confirmed("another", 1);
@@ -176,7 +180,7 @@ mod tests {
         let minutes = MINUTES_MAX as u64 * 3;
         for minute in 0..minutes {
             get(&ledger, 1);
-            spool.observe(&ledger.totals(minute * MINUTE_MS + 1));
+            spool.observe(ledger.take(minute * MINUTE_MS + 1));
         }
         assert_eq!(spool.waiting.len(), MINUTES_MAX);
         let (mut sum, mut stored) = (0, Stored::default());

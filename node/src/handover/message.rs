@@ -4,8 +4,6 @@
 use serde::{Deserialize, Serialize};
 use swell_ring::{Epoch, NodeId, SlotSet};
 
-/// Slots in one group at most.
-pub const GROUP_SLOTS_MAX: usize = 256;
 /// How long a source keeps a group sealed before it serves it again by itself, milliseconds.
 pub const SEALED_MS_MAX: u64 = 20;
 

@@ -274,16 +274,19 @@ fn hottest(heat: &[u64]) -> Vec<(u16, u64)> {
 mod process {
     use std::fs::read_to_string;
 
-    /// Linux reports CPU time in hundredths of a second, on every architecture.
-    const TICK_US: u64 = 10_000;
-
-    /// CPU time so far, microseconds; 0 where the system does not say.
+    /// CPU time so far, microseconds; 0 where the system does not say. Not from `/proc/self/stat`, which counts in
+    /// hundredths of a second: of a node that is held to a tenth of a core that is a sixth of what it uses in half a
+    /// second, and whoever divides by it sees a busy node idle.
     pub(super) fn cpu_us() -> u64 {
-        let stat = read_to_string("/proc/self/stat").unwrap_or_default();
-        // The name, in brackets, may hold anything; user and system time are the 12th and 13th field after it.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>()
-            * TICK_US
+        // SAFETY: an rusage is plain numbers, for which zeroes are a value.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: `usage` is a valid rusage that the call fills; if it fails, zeroes stay.
+        unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) };
+        micros(usage.ru_utime) + micros(usage.ru_stime)
+    }
+
+    fn micros(time: libc::timeval) -> u64 {
+        time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64
     }
 
     /// Resident memory in bytes; 0 where the system does not say.

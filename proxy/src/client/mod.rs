@@ -1,39 +1,35 @@
-//! One client's connection: read once, decode all there is, answer all, flush once. The one loop to read first.
+//! One client's connection: read once, decode all there is, answer all, flush once. The one loop to read first. A batch
+//! runs here (`batch`) or at its nodes (`routed`), what cannot be answered yet is `late`, and replies go out in `send`.
 
+mod batch;
+mod late;
 mod routed;
+mod send;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use swell_engine::commands::table::Found;
-use swell_engine::run::Outcome;
-use swell_engine::stripe::Ticket;
-use swell_engine::walk::Step;
 use swell_wire::requests::{Kind, Requests};
-use swell_wire::{Args, Out, OwnedArgs, memcached, resp};
+use swell_wire::{Args, OwnedArgs, memcached, resp};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+use self::late::{LateAnswer, LateState};
+use self::send::Unsent;
 use crate::clients::Door;
-use crate::core::{Core, GROUP, READ_BYTES};
-use crate::error::ProxyError;
-use crate::plan::{InPlace, Source, plan, value_bytes};
-use crate::replies::{Place, Replies};
-use crate::session::{self, Flow, Late, Session};
-use crate::upstream::flights::{Flights, WAIT_MAX};
-use crate::upstream::job;
+use crate::core::{Core, READ_BYTES};
+use crate::plan::{InPlace, Source};
+use crate::replies::Replies;
+use crate::session::{Late, Session};
+use crate::upstream::flights::Flights;
 use crate::worker::Worker;
 
-/// Unsent replies are freed in pieces of about this size.
-const UNSENT_PIECE_BYTES: usize = 256 * 1024;
-/// Pieces handed to one `writev` (Linux: `IOV_MAX` is 1024).
-const WRITE_PIECES: usize = 256;
 /// Reads from a client that sends without end before others get their turn: some hundred KiB.
 const READS_PER_TURN: u32 = 8;
 
@@ -68,69 +64,11 @@ enum Decoder {
     Memcached(memcached::Decoder),
 }
 
-/// Replies that the socket did not take yet, in pieces, so that what is sent is freed.
-#[derive(Default)]
-struct Unsent {
-    queue: VecDeque<Out>,
-    /// Bytes of the first one that are sent.
-    sent: usize,
-    /// Bytes of all, sent or not.
-    bytes: usize,
-}
-
-impl Unsent {
-    /// Moves the replies of `out` to the end.
-    fn push(&mut self, out: &mut Out) {
-        self.bytes += out.len();
-        match self.queue.back_mut() {
-            Some(last) if last.len() < UNSENT_PIECE_BYTES => last.append(out),
-            _ => {
-                let proto = out.proto();
-                self.queue.push_back(std::mem::replace(out, Out::new(proto)));
-            }
-        }
-    }
-
-    /// The first one is sent.
-    fn pop(&mut self) {
-        let first = self.queue.pop_front();
-        self.bytes -= first.map_or(0, |out| out.len());
-        self.sent = 0;
-    }
-}
-
 /// A request that has to wait; its bytes are its own.
 struct Waiting {
     args: Option<OwnedArgs>,
     kind: Kind,
     noreply: bool,
-}
-
-struct LateAnswer {
-    place: Place,
-    state: LateState,
-}
-
-enum LateState {
-    /// Holding (or about to draw) a ticket of a stripe.
-    Stripe(usize, Option<Ticket>),
-    Gate(usize, Pin<Box<tokio::time::Sleep>>),
-    /// The step says what it waits for; `Closed` until the deadline.
-    Walk(Box<session::walk::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
-    Sleep(Pin<Box<tokio::time::Sleep>>, Out),
-    Remote(job::Running, session::remote::Finish),
-}
-
-impl LateState {
-    fn of(late: Late, client: &mut Client) -> LateState {
-        match late {
-            Late::Remote(remote) => client.begin_job(*remote),
-            Late::Stripe(stripe) => LateState::Stripe(stripe, None),
-            Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(WAIT_MAX))),
-            Late::Walk(walking, step) => LateState::Walk(walking, step, None),
-            Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
-        }
-    }
 }
 
 /// How far a batch came.
@@ -357,365 +295,6 @@ impl Client {
         self.send(core);
         worker.end_batch(core, started);
         if self.session.closing { bytes.len() } else { consumed }
-    }
-
-    /// Runs the requests of a batch from `from` on, in order, until one has to wait.
-    fn run_batch(&mut self, core: &mut Core, source: &impl Source, from: usize, ticket: Option<Ticket>) -> Progress {
-        if !core.shared.route.is_direct() || self.flights.as_ref().is_some_and(|flights| !flights.borrow().is_empty()) {
-            return self.run_routed(core, source, from, ticket);
-        }
-        let mut ticket = ticket;
-        let mut index = from;
-        while index < source.count() && !self.session.closing {
-            core.planned.clear();
-            core.keys.clear();
-            let mut end = index;
-            while end < source.count() && end - index < GROUP && plan(core, &self.session, source, end) {
-                end += 1;
-            }
-            if core.planned.len() > 1 {
-                core.handle.prefetch(self.session.db, &core.keys);
-            }
-            if let Some((at, late)) = self.run_planned(core, source, index, ticket) {
-                return Progress { late: Some((at, Stop::Late(late))) };
-            }
-            ticket = if end > index { None } else { ticket };
-            index = end;
-            if index < source.count() && core.planned.len() < GROUP {
-                if let Flow::Late(late) = self.run_cut(core, source, index, ticket.take()) {
-                    return Progress { late: Some((index, Stop::Late(late))) };
-                }
-                index += 1;
-                if !core.shared.route.is_direct() {
-                    return self.run_routed(core, source, index, None);
-                }
-            }
-        }
-        Progress { late: None }
-    }
-
-    /// Runs what was planned, beginning with request `from`.
-    #[inline]
-    fn run_planned(
-        &mut self,
-        core: &mut Core,
-        source: &impl Source,
-        from: usize,
-        mut ticket: Option<Ticket>,
-    ) -> Option<(usize, Late)> {
-        for at in 0..core.planned.len() {
-            let planned = core.planned[at];
-            let Some(args) = source.args(from + at) else { continue };
-            let keys = &core.keys[planned.keys_from as usize..planned.keys_to as usize];
-            // Planned, hence admitted; this makes the proof that the engine asks for.
-            let Ok(call) = self.session.call(planned.command, args, keys, core.now_ms) else { continue };
-            let (mark, data_before) = (core.out.mark(), core.out.data_bytes());
-            match core.handle.execute(&call, ticket.take(), &mut core.out) {
-                Outcome::Done { work, failed } => {
-                    let bytes_out = core.out.data_bytes() - data_before;
-                    core.charge(planned.command, value_bytes(planned.command.spec, args), bytes_out, work, failed);
-                    core.counts.commands += 1;
-                    if failed {
-                        let out = std::mem::take(&mut core.out);
-                        session::count_error_at(core, &out, mark.at());
-                        core.out = out;
-                    }
-                    if source.noreply(from + at) {
-                        core.out.truncate(mark);
-                    }
-                }
-                Outcome::Busy(stripe) => return Some((from + at, Late::Stripe(stripe))),
-                Outcome::NotExecuted(_, stripe) => return Some((from + at, Late::Gate(stripe))),
-                Outcome::Walk => return None,
-            }
-        }
-        None
-    }
-
-    /// Runs one request that cannot run beside its neighbours.
-    fn run_cut(&mut self, core: &mut Core, source: &impl Source, index: usize, ticket: Option<Ticket>) -> Flow {
-        let mut out = std::mem::take(&mut core.out);
-        out.set_proto(self.session.proto);
-        let mark = out.mark();
-        let flow = session::run(core, &mut self.session, source.args(index), source.kind(index), ticket, &mut out);
-        if source.noreply(index) && matches!(flow, Flow::Done) {
-            out.truncate(mark);
-        }
-        core.out = out;
-        core.counts.commands += u64::from(matches!(flow, Flow::Done));
-        flow
-    }
-
-    /// Keeps request `at` and all behind it until the answer of the first is there.
-    fn put_off(&mut self, requests: &mut Requests, buf: &[u8], at: usize, stop: Stop) {
-        for index in at..requests.len() {
-            let item = *requests.item(index);
-            let args = match requests.take_owned(index) {
-                Some(owned) => Some(owned),
-                None => requests.get(index, buf).map(|args| args.to_owned(false)),
-            };
-            self.backlog.push_back(Waiting { args, kind: item.kind, noreply: item.noreply });
-        }
-        self.wait_for(stop);
-    }
-
-    fn wait_for(&mut self, stop: Stop) {
-        match stop {
-            Stop::Hold(hold) => self.hold = Some(hold),
-            Stop::Late(late) => {
-                let place = self.replies.reserve(self.session.proto);
-                let state = LateState::of(late, self);
-                self.late = Some(Box::new(LateAnswer { place, state }));
-            }
-        }
-    }
-
-    /// Looks whether the late answer has come, and writes it.
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(late) = self.late.take() else { return Poll::Ready(()) };
-        let LateAnswer { place, state } = *late;
-        let worker = self.worker.clone();
-        let engine = worker.shared.node.engine();
-        let flow = match state {
-            LateState::Stripe(stripe, None) => {
-                worker.core.borrow_mut().counts.parked += 1;
-                let ticket = engine.stripe(stripe).draw(stripe, cx.waker());
-                return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
-            }
-            LateState::Stripe(stripe, Some(ticket)) => match self.retry(Some(ticket)) {
-                // Woken too early: the ticket is still good, and its turn will come.
-                Flow::Late(Late::Stripe(taken)) if taken == stripe => {
-                    return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
-                }
-                flow => {
-                    // Used up if the request has run; if it waits for something else, the turn passes on.
-                    engine.stripe(stripe).cancel(ticket);
-                    flow
-                }
-            },
-            LateState::Gate(stripe, mut deadline) => {
-                engine.stripe(stripe).wait_for_gate(cx.waker());
-                let session = self.take_seat().borrow().session();
-                worker.upstreams.wait_for_change(session, cx.waker());
-                match self.retry(None) {
-                    Flow::Late(Late::Gate(_)) if deadline.as_mut().poll(cx).is_ready() => self.give_up(),
-                    Flow::Late(Late::Gate(closed)) => {
-                        if closed != stripe {
-                            cx.waker().wake_by_ref();
-                        }
-                        return self.stay(place, LateState::Gate(closed, deadline));
-                    }
-                    flow => flow,
-                }
-            }
-            LateState::Walk(mut walking, step, deadline) => {
-                if let Step::Busy(stripe) = step
-                    && walking.state.ticket.is_none()
-                {
-                    walking.state.ticket = Some(engine.stripe(stripe).draw(stripe, cx.waker()));
-                    return self.stay(place, LateState::Walk(walking, step, None));
-                }
-                if let Step::Closed(stripe) = step {
-                    engine.stripe(stripe).wait_for_gate(cx.waker());
-                }
-                match self.walk_on(walking) {
-                    // The waker was registered before it was tried again: the gate's next change wakes this client.
-                    Flow::Late(Late::Walk(walking, Step::Closed(stripe))) if step == Step::Closed(stripe) => {
-                        let mut deadline = deadline.unwrap_or_else(|| Box::pin(tokio::time::sleep(WAIT_MAX)));
-                        if deadline.as_mut().poll(cx).is_pending() {
-                            return self.stay(place, LateState::Walk(walking, step, Some(deadline)));
-                        }
-                        self.give_up()
-                    }
-                    // Woken too early: the ticket is still good.
-                    Flow::Late(Late::Walk(walking, step @ Step::Busy(_))) if walking.state.ticket.is_some() => {
-                        return self.stay(place, LateState::Walk(walking, step, None));
-                    }
-                    flow => flow,
-                }
-            }
-            LateState::Remote(mut running, finish) => {
-                let Poll::Ready(answer) = running.as_mut().poll(cx) else {
-                    return self.stay(place, LateState::Remote(running, finish));
-                };
-                self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| finish(core, session, answer, out))
-            }
-            LateState::Sleep(mut sleep, mut answer) => {
-                if sleep.as_mut().poll(cx).is_pending() {
-                    return self.stay(place, LateState::Sleep(sleep, answer));
-                }
-                self.finish_late(&mut worker.core.borrow_mut(), |_, _, out| {
-                    out.append(&mut answer);
-                    Flow::Done
-                })
-            }
-        };
-        match flow {
-            Flow::Done => self.settle(place),
-            Flow::Late(late) => {
-                cx.waker().wake_by_ref();
-                let state = LateState::of(late, self);
-                self.stay(place, state)
-            }
-        }
-    }
-
-    fn stay(&mut self, place: Place, state: LateState) -> Poll<()> {
-        self.late = Some(Box::new(LateAnswer { place, state }));
-        Poll::Pending
-    }
-
-    /// The late request has run: its answer takes its place.
-    fn settle(&mut self, place: Place) -> Poll<()> {
-        let worker = self.worker.clone();
-        let mut core = worker.core.borrow_mut();
-        let answer = std::mem::replace(&mut core.out, Out::new(self.session.proto));
-        core.counts.late += 1;
-        let mut ready = Out::new(self.session.proto);
-        self.replies.fill(place, answer, &mut ready);
-        core.out = ready;
-        self.backlog.pop_front();
-        self.send(&mut core);
-        Poll::Ready(())
-    }
-
-    /// Runs the first request of the backlog again.
-    fn retry(&mut self, ticket: Option<Ticket>) -> Flow {
-        let worker = self.worker.clone();
-        let mut core = worker.core.borrow_mut();
-        let started = worker.begin_batch(&mut core);
-        let backlog = std::mem::take(&mut self.backlog);
-        let flow = self.run_cut(&mut core, &backlog, 0, ticket);
-        self.backlog = backlog;
-        worker.end_batch(&mut core, started);
-        flow
-    }
-
-    fn walk_on(&mut self, walking: Box<session::walk::Walking>) -> Flow {
-        let worker = self.worker.clone();
-        let mut core = worker.core.borrow_mut();
-        let started = worker.begin_batch(&mut core);
-        let flow = self.finish_late(&mut core, |core, session, out| session::walk::go_on(core, session, walking, out));
-        worker.end_batch(&mut core, started);
-        flow
-    }
-
-    /// Runs what may be the end of the first request of the backlog, whose client may want no reply.
-    fn finish_late(&mut self, core: &mut Core, end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow) -> Flow {
-        let mut out = std::mem::take(&mut core.out);
-        out.set_proto(self.session.proto);
-        let mark = out.mark();
-        let flow = end(core, &mut self.session, &mut out);
-        if matches!(flow, Flow::Done) {
-            core.counts.commands += 1;
-            self.session.settle_reply(mark, &mut out);
-            if self.backlog.front().is_some_and(|request| request.noreply) {
-                out.truncate(mark);
-            }
-        }
-        core.out = out;
-        flow
-    }
-
-    fn give_up(&mut self) -> Flow {
-        let worker = self.worker.clone();
-        self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| {
-            match session.info.door {
-                Door::Resp => out.error(&ProxyError::GateTimeout.to_string()),
-                Door::Memcached => out.raw(b"SERVER_ERROR the slot was not served in time\r\n"),
-            }
-            core.counts.error(b"TRYAGAIN");
-            // A transaction that could not run is over.
-            session.multi = None;
-            session.show();
-            Flow::Done
-        })
-    }
-
-    /// Serves the requests that stood behind a late answer.
-    fn serve_backlog(&mut self) {
-        let worker = self.worker.clone();
-        let mut core = worker.core.borrow_mut();
-        let started = worker.begin_batch(&mut core);
-        core.out.set_proto(self.session.proto);
-        let mut backlog = std::mem::take(&mut self.backlog);
-        let progress = self.run_batch(&mut core, &backlog, 0, None);
-        match progress.late {
-            None => backlog.clear(),
-            Some((at, late)) => {
-                backlog.drain(..at);
-                self.wait_for(late);
-            }
-        }
-        self.backlog = backlog;
-        self.send(&mut core);
-        worker.end_batch(&mut core, started);
-    }
-
-    /// Writes what is in the worker's buffer; what the socket does not take is kept.
-    fn send(&mut self, core: &mut Core) {
-        let out = &mut core.out;
-        if out.is_empty() {
-            return;
-        }
-        core.counts.bytes_out += out.len() as u64;
-        self.session.info.bytes_out.fetch_add(out.len() as u64, Relaxed);
-        if let Some(unsent) = &mut self.unsent {
-            return unsent.push(out);
-        }
-        let sent = match out.as_contiguous() {
-            Some(bytes) => self.stream.try_write(bytes),
-            None => {
-                let mut pieces: Vec<IoSlice<'_>> = Vec::new();
-                out.io_slices(0, WRITE_PIECES, &mut pieces);
-                self.stream.try_write_vectored(&pieces)
-            }
-        };
-        // An error other than "would block" shows again when the rest is written.
-        let sent = sent.unwrap_or(0);
-        if sent < out.len() {
-            let mut unsent = Box::<Unsent>::default();
-            unsent.push(out);
-            unsent.sent = sent;
-            self.unsent = Some(unsent);
-        } else {
-            out.clear();
-        }
-    }
-
-    /// Goes on writing; on `Ok` either everything is sent or the waker is registered.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
-        while let Some(unsent) = &mut self.unsent {
-            let Some(first) = unsent.queue.front() else { break };
-            match self.stream.poll_write_ready(cx) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(ready) => ready?,
-            }
-            let mut pieces: Vec<IoSlice<'_>> = Vec::with_capacity(16);
-            first.io_slices(unsent.sent, WRITE_PIECES, &mut pieces);
-            match self.stream.try_write_vectored(&pieces) {
-                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-                Ok(more) => unsent.sent += more,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error),
-            }
-            if unsent.sent == first.len() {
-                unsent.pop();
-            }
-            if unsent.queue.is_empty() {
-                self.unsent = None;
-            }
-        }
-        self.session.info.output_bytes.store(0, Relaxed);
-        Ok(())
-    }
-
-    fn unsent_bytes(&self) -> u64 {
-        let bytes = self.unsent.as_ref().map_or(0, |unsent| (unsent.bytes - unsent.sent) as u64);
-        if bytes > 0 {
-            self.session.info.output_bytes.store(bytes, Relaxed);
-        }
-        bytes
     }
 
     /// Closes a client whose unfinished request is over the limit (Redis does the same).

@@ -10,12 +10,13 @@ use swell_engine::stripe::Ticket;
 use swell_node::link::frame::{CHUNK_BYTES, FRAME_REQUESTS_MAX};
 use swell_wire::Args;
 
-use super::{Client, Hold, LateState, Progress, Stop};
-use crate::core::Core;
+use super::late::LateState;
+use super::{Client, Hold, Progress, Stop};
+use crate::core::{Core, first_key};
 use crate::plan::{Source, plan, value_bytes};
 use crate::session::{Flow, remote};
 use crate::upstream::encode;
-use crate::upstream::flights::{Flights, Framing, WAIT_MAX};
+use crate::upstream::flights::{Bill, Flights, Framing, WAIT_MAX};
 use crate::upstream::job;
 
 /// While a client has more unsent than this, its nodes send no more of a long reply.
@@ -37,6 +38,8 @@ impl Client {
         let lines = self.worker.lines();
         let mut index = from;
         let mut stop = None;
+        self.session.pays(core);
+        flights.borrow_mut().set_payer(self.session.payer());
         while index < source.count() && !self.session.closing {
             if !flights.borrow().has_room() {
                 stop = Some((index, Stop::Hold(Hold::Room)));
@@ -63,6 +66,8 @@ impl Client {
                 stop = Some((index, Stop::Late(late)));
                 break;
             }
+            self.session.pays(core);
+            flights.borrow_mut().set_payer(self.session.payer());
             index += 1;
         }
         flights.borrow_mut().close_frames(&lines);
@@ -94,17 +99,18 @@ impl Client {
         }
         let framing = self.framing(core, lines);
         let noreply = source.noreply(index);
-        let bytes_in = value_bytes(command.spec, args);
+        let prefix = core.meter.prefix_of(|| first_key(args, keys));
+        let bill = Bill { value_bytes: value_bytes(command.spec, args), prefix };
         let mut flights = flights.borrow_mut();
         if is_one || !remote::is_split(command.spec) {
-            flights.submit(lines, &framing, command, bytes_in, noreply, first.slot, |out| match verbatim {
+            flights.submit(lines, &framing, command, bill, noreply, first.slot, |out| match verbatim {
                 Some(bytes) => out.extend_from_slice(bytes),
                 None => encode::args(args, out),
             });
             return true;
         }
         flights.set_proto(self.session.proto);
-        flights.submit_join(command, bytes_in, noreply, keys.len(), first.slot);
+        flights.submit_join(command, bill, noreply, keys.len(), first.slot);
         for key in keys {
             flights.submit_part(lines, &framing, command, key.slot, |out| remote::part(args, keys, key, out));
         }

@@ -17,6 +17,8 @@ use swell_engine::spec::{Body, Flags, Group};
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::Step;
 use swell_engine::{Call, Context, Db};
+use swell_meter::parts::clean_name;
+use swell_meter::{Payer, Prefix, Who};
 use swell_wire::error::Reject;
 use swell_wire::out::Mark;
 use swell_wire::requests::Kind;
@@ -27,6 +29,7 @@ use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
+use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::walk::Walk;
 
 /// Which replies a client wants (CLIENT REPLY).
@@ -58,6 +61,8 @@ pub struct Session {
     pub closing: bool,
     /// Requests queued since MULTI.
     pub multi: Option<Box<multi::Queue>>,
+    /// Who is charged: under the name that it gave itself, else its address.
+    payer: Payer,
 }
 
 /// What a request that cut the batch leads to.
@@ -85,9 +90,12 @@ pub enum Late {
 impl Session {
     /// A new client's.
     pub fn new(info: Arc<ClientInfo>, authenticated: bool) -> Session {
+        let db = Db::default();
+        let payer = Payer::new(who(&info), db.number());
         Session {
             info,
-            db: Db::default(),
+            payer,
+            db,
             proto: Proto::Resp2,
             authenticated,
             reply: ReplyMode::On,
@@ -159,7 +167,35 @@ impl Session {
         self.multi = None;
         self.info.no_evict.store(false, Relaxed);
         self.info.names().name.clear();
+        self.renamed();
         self.show();
+    }
+
+    /// Charges this client from now on, in the database that it uses: at the beginning of what runs for it, and after
+    /// every request that may have changed either.
+    #[inline]
+    pub fn pays(&mut self, core: &mut Core) {
+        self.pays_in(core, self.db);
+    }
+
+    /// The same in another database than the session's.
+    #[inline]
+    pub fn pays_in(&mut self, core: &mut Core, db: Db) {
+        if self.payer.db() != db.number() {
+            self.payer = self.payer.in_db(db.number());
+        }
+        core.meter.set_payer(&mut self.payer);
+    }
+
+    /// Who is charged, as of the last [`Session::pays`].
+    #[inline]
+    pub fn payer(&self) -> &Payer {
+        &self.payer
+    }
+
+    /// Its client has another name now.
+    pub fn renamed(&mut self) {
+        self.payer = Payer::new(who(&self.info), self.db.number());
     }
 
     /// Takes back what was written since `mark` if the client does not want it (CLIENT REPLY). Once for each request.
@@ -181,6 +217,13 @@ impl Session {
         self.info.no_touch.store(self.no_touch, Relaxed);
         self.info.multi.store(self.multi.as_ref().map_or(-1, |queue| queue.len() as i64), Relaxed);
     }
+}
+
+/// There is one user so far. A client that gives itself no name is called by its address, without the port.
+fn who(info: &ClientInfo) -> Who {
+    let name = info.names().name.clone();
+    let client = if name.is_empty() { info.addr.ip().to_canonical().to_string() } else { clean_name(name.as_bytes()) };
+    Who { user: DEFAULT_USER.to_owned(), client }
 }
 
 /// What a session command's body works with.
@@ -323,9 +366,19 @@ pub fn run_session(
             core.counts.error(code);
         }
         let bytes_out = out.data_bytes() - data_before;
-        core.charge(command, value_bytes(command.spec, args), bytes_out, 1, has_counted || error.is_some());
+        let prefix = prefix_of(core, command, args);
+        let failed = has_counted || error.is_some();
+        core.charge_on(prefix, command, value_bytes(command.spec, args), bytes_out, 1, failed);
     }
     flow
+}
+
+/// The key prefix of a command that the proxy runs: some look at a key.
+fn prefix_of(core: &mut Core, command: Command, args: Args<'_>) -> Prefix {
+    let mut first = None;
+    // Arguments that make no sense as keys name none.
+    let _ = command.spec.each_key(args, |arg| first = first.or(Some(arg)));
+    core.meter.prefix_of(|| first.map(|arg| args.slice(arg)))
 }
 
 /// The code of the reply written at this offset, if that is an error.
@@ -360,7 +413,8 @@ pub fn run_engine(
         Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
     };
     if remote::crosses(core, command.spec, &keys) {
-        core.charge(command, value_bytes(command.spec, args), 0, 1, true);
+        let prefix = core.prefix_of(args, &keys);
+        core.charge_on(prefix, command, value_bytes(command.spec, args), 0, 1, true);
         remote::refuse_crossing(core, command.spec, out);
         return Flow::Done;
     }
@@ -374,7 +428,8 @@ pub fn run_engine(
     match core.handle.execute(&call, ticket, out) {
         Outcome::Done { work, failed } => {
             let bytes_out = out.data_bytes() - data_before;
-            core.charge(command, value_bytes(command.spec, args), bytes_out, work, failed);
+            let prefix = core.prefix_of(args, &keys);
+            core.charge_on(prefix, command, value_bytes(command.spec, args), bytes_out, work, failed);
             if failed {
                 count_error_at(core, out, at);
             }

@@ -147,6 +147,7 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
     match run_queue(core, session, &queue, ticket, &mut answer) {
         Ok(sleep) => {
             session.show();
+            session.pays(core);
             core.charge(command, 0, 0, 1, false);
             if !sleep.is_zero() {
                 return Flow::Late(Late::Sleep(sleep, answer));
@@ -251,6 +252,8 @@ fn finish_remote(
     whole.array(prepared.len());
     for request in &prepared {
         let (at, bytes_in) = (whole.len(), value_bytes(request.command.spec, request.args));
+        let prefix = core.prefix_of(request.args, hashes.get(request.keys.clone()).unwrap_or_default());
+        session.pays_in(core, request.db);
         if request.runs_on_node() {
             if request.db != at_db {
                 // The node was told to change the database.
@@ -259,7 +262,8 @@ fn finish_remote(
             }
             let Some((entry, bytes)) = replies.next() else { break };
             whole.raw(bytes);
-            let charged = core.charge(request.command, bytes_in, entry.data_bytes, entry.work, entry.failed);
+            let (data_bytes, work) = (entry.data_bytes, entry.work);
+            let charged = core.charge_on(prefix, request.command, bytes_in, data_bytes, work, entry.failed);
             if let Some(key) = hashes.get(request.keys.clone()).and_then(<[_]>::first) {
                 core.charged_for_slot(key.slot, charged);
             }
@@ -275,6 +279,7 @@ fn finish_remote(
         }
     }
     session.show();
+    session.pays(core);
     core.charge(command, 0, 0, 1, false);
     if !sleep.is_zero() {
         return Flow::Late(Late::Sleep(sleep, whole));
@@ -329,11 +334,13 @@ fn run_queue(
     for request in &prepared {
         let (data_before, at) = (out.data_bytes(), out.len());
         let bytes_in = value_bytes(request.command.spec, request.args);
+        let prefix = core.prefix_of(request.args, hashes.get(request.keys.clone()).unwrap_or_default());
+        session.pays_in(core, request.db);
         if request.runs_on_node() {
             let Some(call) = calls.next() else { break };
             let (work, failed) = core.handle.run_in_unit(&unit, call, out);
             let bytes_out = out.data_bytes() - data_before;
-            core.charge(request.command, bytes_in, bytes_out, work, failed);
+            core.charge_on(prefix, request.command, bytes_in, bytes_out, work, failed);
             if failed {
                 count_error_at(core, out, at);
             }

@@ -17,7 +17,7 @@ use crate::plan::value_bytes;
 use crate::session::walk::Walk;
 use crate::session::{Flow, Late, Session, SessionCx, count_error_at, run_session};
 use crate::upstream::encode;
-use crate::upstream::flights::Framing;
+use crate::upstream::flights::{Bill, Framing};
 use crate::upstream::job::{Job, JobAnswer};
 use crate::upstream::merge;
 use crate::upstream::shot::{Payload, Shot, ShotAnswer, Target};
@@ -86,13 +86,13 @@ pub fn run(core: &mut Core, session: &mut Session, command: Command, args: Args<
         (Body::Walk(_), _) | (Body::Whole(_), Spread::EveryNode(_)) => {
             walk(Walk::of(command), args, wanted(command.spec, args), 1)
         }
-        (_, Spread::Split(merge)) if !one_slot(keys) => in_parts(command, args, keys, merge),
+        (_, Spread::Split(merge)) if !one_slot(keys) => in_parts(core, command, args, keys, merge),
         _ => one(core, session, command, args, keys),
     }
 }
 
 /// One frame to the owner of the keys' slot; to any node if there are no keys.
-fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
+fn one(core: &mut Core, session: &Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
     let owned = args.to_owned(false);
     let repeatable = command.spec.flags.has(SpecFlags::READONLY);
     let payload = if owned.as_args().has_long() {
@@ -102,7 +102,7 @@ fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &
         encode::args(owned.as_args(), &mut bytes);
         Payload::Bytes(bytes)
     };
-    let value_bytes = value_bytes(command.spec, args);
+    let bill = Bill { value_bytes: value_bytes(command.spec, args), prefix: core.prefix_of(args, keys) };
     let target = keys.first().map_or_else(|| anywhere(core), |key| Target::Slot(key.slot));
     let (spec, slot) = (command.spec, keys.first().map(|key| key.slot));
     debug_assert!(session.info.door == Door::Resp || spec.group == Group::Memcached);
@@ -114,14 +114,16 @@ fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &
                     for (entry, bytes) in answers.iter().flat_map(ShotAnswer::replies) {
                         let at = out.len();
                         out.raw(bytes);
-                        let charged = core.charge(command, value_bytes, entry.data_bytes, entry.work, entry.failed);
+                        let Bill { value_bytes, prefix } = bill;
+                        let (data_bytes, work) = (entry.data_bytes, entry.work);
+                        let charged = core.charge_on(prefix, command, value_bytes, data_bytes, work, entry.failed);
                         slot.into_iter().for_each(|slot| core.charged_for_slot(slot, charged));
                         if entry.failed {
                             count_error_at(core, out, at);
                         }
                     }
                 }
-                other => give_up(core, command, value_bytes, other.err(), out),
+                other => give_up(core, command, bill, other.err(), out),
             }
             Flow::Done
         }),
@@ -129,7 +131,7 @@ fn one(core: &Core, session: &Session, command: Command, args: Args<'_>, keys: &
 }
 
 /// One frame for each key.
-fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> Flow {
+fn in_parts(core: &mut Core, command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> Flow {
     let repeatable = command.spec.flags.has(SpecFlags::READONLY);
     let shots = keys.iter().map(|key| {
         let mut bytes = Vec::new();
@@ -138,6 +140,7 @@ fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> F
     });
     let shots: Vec<Shot> = shots.collect();
     let slots: Vec<_> = keys.iter().map(|key| key.slot).collect();
+    let bill = Bill { value_bytes: 0, prefix: core.prefix_of(args, keys) };
     Remote::late(
         Job::Shots(shots),
         Box::new(move |core, session, answer, out| {
@@ -149,7 +152,8 @@ fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> F
                         merge::parts(how, parts.iter().map(|(entry, bytes)| (*bytes, entry.failed)), &mut merged);
                     let data_bytes = parts.iter().map(|(entry, _)| entry.data_bytes).sum();
                     let work = parts.iter().map(|(entry, _)| entry.work).sum();
-                    let share = core.charge(command, 0, data_bytes, work, failed) / slots.len().max(1) as u64;
+                    let charged = core.charge_on(bill.prefix, command, 0, data_bytes, work, failed);
+                    let share = charged / slots.len().max(1) as u64;
                     slots.iter().for_each(|slot| core.charged_for_slot(*slot, share));
                     let at = out.len();
                     out.raw(&merged.to_vec());
@@ -157,7 +161,7 @@ fn in_parts(command: Command, args: Args<'_>, keys: &[KeyHash], how: Merge) -> F
                         count_error_at(core, out, at);
                     }
                 }
-                other => give_up(core, command, 0, other.err(), out),
+                other => give_up(core, command, bill, other.err(), out),
             }
             Flow::Done
         }),
@@ -178,10 +182,10 @@ fn anywhere(core: &Core) -> Target {
 }
 
 /// The error of a request that did not get anywhere, and its price.
-fn give_up(core: &mut Core, command: Command, value_bytes: u64, error: Option<ProxyError>, out: &mut Out) {
+fn give_up(core: &mut Core, command: Command, bill: Bill, error: Option<ProxyError>, out: &mut Out) {
     let at = out.len();
     error.unwrap_or(ProxyError::Internal).write(command.spec, out);
-    core.charge(command, value_bytes, 0, 1, true);
+    core.charge_on(bill.prefix, command, bill.value_bytes, 0, 1, true);
     count_error_at(core, out, at);
 }
 
@@ -236,7 +240,7 @@ fn finish_walk(
                 count_error_at(core, out, at);
             }
         }
-        other => give_up(core, walk.called, 0, other.err(), out),
+        other => give_up(core, walk.called, Bill::default(), other.err(), out),
     }
     Flow::Done
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use swell_node::control::{Answer, Event, Progress, ToMember};
 use swell_node::handover::driver::Input as Step;
-use swell_ring::{Candidate, NodeId, SlotSet, place};
+use swell_ring::{NodeId, SlotSet, place};
 use tokio::time::Instant;
 
 use crate::ask::Asker;
+use crate::lost::LOST_AFTER;
 use crate::nodes::Origin;
 use crate::scale::Totals;
-use crate::writer::{LOST_AFTER, Writer};
+use crate::writer::Writer;
 
 /// Between two reports to the same asker.
 pub const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -66,7 +67,7 @@ impl Writer {
         if node.is_draining {
             return self.answer_refused(asker, format!("node {id} is being drained already"));
         }
-        if node.link.is_none() {
+        if node.link.is_none() || node.silence.is_told() {
             return self.drain_lost(asker, id, now);
         }
         self.begin_drain(asker, id, now);
@@ -75,8 +76,8 @@ impl Writer {
     /// The same of a node that is there, and may be marked as draining already.
     pub(crate) fn begin_drain(&mut self, asker: Asker, id: NodeId, now: Instant) {
         let slots = self.kept.map.slots_of(id);
-        let others: Vec<Candidate> =
-            self.takers().filter(|other| *other != id).map(|id| Candidate { id, weight: 1 }).collect();
+        let mut others = self.candidates();
+        others.retain(|other| other.id != id);
         if others.is_empty() {
             self.set_draining(id, false);
             return self.answer_refused(asker, format!("there is no other node for the slots of node {id}"));
@@ -179,9 +180,12 @@ impl Writer {
     fn drain_lost(&mut self, asker: Asker, id: NodeId, now: Instant) {
         let Some(node) = self.nodes.get(&id) else { return };
         let lost = now.duration_since(node.lost_since);
-        if node.origin != Origin::Guest || lost < LOST_AFTER {
-            let why = format!("node {id} has had no link to the scaler for {} ms: try again later", lost.as_millis());
-            return self.answer_refused(asker, why);
+        if node.origin != Origin::Guest || !node.silence.is_told() && lost < LOST_AFTER {
+            let why = match node.link {
+                None => format!("has had no link to the scaler for {} ms", lost.as_millis()),
+                Some(_) => "does not answer".to_owned(),
+            };
+            return self.answer_refused(asker, format!("node {id} {why}: try again later"));
         }
         let slots = self.kept.map.slots_of(id).len() as u32;
         self.gone(id, "it was lost, and somebody drained it", now);

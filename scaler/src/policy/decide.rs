@@ -62,11 +62,19 @@ impl Decider {
         let most_enough = self.window.note(now, enough, tuning.stable_ms);
         let wanted = out.nodes.max(bounds.nodes_min);
         if wanted > there {
-            let why = match out.nodes > there {
-                true => out.why(seen, there, tuning),
+            let why = |wanted: &Wanted| match wanted.nodes > there {
+                true => wanted.why(seen, there, tuning),
                 false => too_few(there, bounds),
             };
-            return self.add(now, there, wanted, why, bounds, snapshot.free, held, tuning);
+            let mut wishes = vec![(wanted, why(&out))];
+            // Without free cores one more node is of no use to the CPU, and it is to memory and the network.
+            let needs_no_cores = |signal| matches!(signal, Signal::Memory | Signal::Network);
+            let other = most_wanted_of(seen, tuning, 1.0, needs_no_cores);
+            let wanted = other.nodes.max(bounds.nodes_min);
+            if out.signal == Signal::Cpu && wanted > there {
+                wishes.push((wanted, why(&other)));
+            }
+            return self.add(now, there, wishes, bounds, snapshot.free, held, tuning);
         }
         let is_busy = count.draining > 0 || count.starting > 0 || there > count.serving || !snapshot.moving.is_empty();
         if is_busy || !seen.is_complete || count.serving <= 1 {
@@ -117,27 +125,30 @@ impl Decider {
         &mut self,
         now: u64,
         there: u32,
-        wanted: u32,
-        why: Why,
+        wishes: Vec<(u32, Why)>,
         bounds: &Bounds,
         free: Free,
         held: &mut Vec<Held>,
         tuning: &Tuning,
     ) -> Option<Wish> {
         let by_bounds = bounds.nodes_max.saturating_sub(there);
-        let (by_machine, reason) = fits(why.signal, bounds, free);
-        let wanted = wanted - there;
-        let count = wanted.min(by_bounds).min(by_machine);
-        if count < wanted {
-            let reason = match by_bounds <= by_machine {
-                true => format!("at the maximum of {} nodes", bounds.nodes_max),
-                false => reason.to_string(),
-            };
-            held.push(Held { why: why.clone(), reason });
+        let mut most: Option<(u32, Why)> = None;
+        for (wanted, why) in wishes {
+            let (by_machine, reason) = fits(why.signal, bounds, free);
+            let wanted = wanted - there;
+            let count = wanted.min(by_bounds).min(by_machine);
+            if count < wanted {
+                let reason = match by_bounds <= by_machine {
+                    true => format!("at the maximum of {} nodes", bounds.nodes_max),
+                    false => reason.to_string(),
+                };
+                held.push(Held { why: why.clone(), reason });
+            }
+            if count > most.as_ref().map_or(0, |(count, _)| *count) {
+                most = Some((count, why));
+            }
         }
-        if count == 0 {
-            return None;
-        }
+        let (count, why) = most?;
         self.patience.added(now, there, count, tuning);
         self.asked = Some((there + count, now + 2 * tuning.ready_ms));
         self.changed_ms = now;
@@ -259,11 +270,19 @@ impl Wanted {
 
 /// The signal that wants the most nodes, each filled to `part` of the level at which more are added.
 fn most_wanted(seen: &Seen, tuning: &Tuning, part: f64) -> Wanted {
+    most_wanted_of(seen, tuning, part, |_| true)
+}
+
+/// The same of some signals.
+fn most_wanted_of(seen: &Seen, tuning: &Tuning, part: f64, is_meant: impl Fn(Signal) -> bool) -> Wanted {
     let mut most = Wanted { nodes: 1, signal: Signal::Memory, total: seen.totals[0] };
-    for (signal, total) in COUNTED.into_iter().zip(&seen.totals).filter(|(_, total)| total.is_known) {
-        let used = (total.level.max(total.forecast) + total.margin) * total.uneven;
-        let nodes =
-            (used / (part * tuning.full_share(signal)) - ROUNDING).ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
+    let known = COUNTED.into_iter().zip(&seen.totals).filter(|(signal, total)| total.is_known && is_meant(*signal));
+    for (signal, total) in known {
+        let used = total.level.max(total.forecast) + total.margin;
+        let full = part * tuning.full_share(signal);
+        // How uneven several are is nothing to one that has it all.
+        let used = if used <= full { used } else { used * total.uneven };
+        let nodes = (used / full - ROUNDING).ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
         if nodes > most.nodes {
             most = Wanted { nodes, signal, total: *total };
         }

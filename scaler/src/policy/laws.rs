@@ -467,3 +467,42 @@ fn a_node_with_too_much_memory_gives_slots_away_and_keeps_them_away() {
     assert!(full(&world) <= 1.05, "{:.2} after {moves:?}", full(&world));
     assert!(moves.len() <= 6 && moves.last().is_none_or(|at| *at < 1_000), "{moves:?}");
 }
+
+#[test]
+fn without_cores_memory_gets_its_nodes_though_cpu_wants_more() {
+    let mut world = World::new(bounds(1, 8));
+    world.free.cores = 0.05;
+    world.run(20, steady(0.2, 0.2));
+    let load = Load { work: 5.0, memory: 2.2, hot: None };
+    let steps: Vec<Step> = (0..200).map(|_| world.tick(&load)).collect();
+    assert_eq!(world.nodes.len(), 3, "as many as memory wants, and no more");
+    let decisions: Vec<_> = steps.iter().flat_map(|step| &step.decisions).collect();
+    let is_add = |action: &Action| matches!(action, Action::AddNodes { .. });
+    let mut adds = decisions.iter().filter(|decision| is_add(&decision.action));
+    assert!(adds.all(|decision| decision.why.signal == Signal::Memory), "{decisions:?}");
+    let mut held = steps.iter().flat_map(|step| &step.held);
+    assert!(held.any(|held| held.reason.contains("cores")), "and CPU's wish is told of");
+    // Too few nodes are too few, cores or not.
+    let mut world = World::new(bounds(3, 8));
+    world.free.cores = 0.0;
+    world.run(30, steady(5.0, 0.2));
+    assert_eq!(world.nodes.len(), 3);
+}
+
+#[test]
+fn the_last_of_few_nodes_leaves_soon_after_the_others() {
+    for grows_s in [15, 40, 200] {
+        let mut world = World::new(bounds(1, 4));
+        world.run(30, steady(0.1, 0.1));
+        world.run(grows_s, |at| {
+            let load = 0.1 + 2.9 * (1.5 * at / grows_s as f64).min(1.0);
+            Load { work: load, memory: load, hot: None }
+        });
+        assert_eq!(world.nodes.len(), 4);
+        // What was learnt of how uneven several nodes are says nothing of one.
+        world.run(40, steady(0.1, 0.7));
+        assert_eq!(world.nodes.len(), 1, "after {grows_s} s of growth");
+        world.run(600, steady(0.1, 0.7));
+        assert_eq!((world.nodes.len(), world.adds), (1, 3), "and it comes to rest");
+    }
+}

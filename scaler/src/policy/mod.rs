@@ -50,6 +50,14 @@ impl Policy {
         Policy { bounds: bounds.sane(), tuning, observer, decider, planner }
     }
 
+    /// The same policy that has seen nothing yet, but for which nodes gave slots away for their heat: whoever places
+    /// slots meanwhile has to know that.
+    pub fn afresh(&self) -> Policy {
+        let mut fresh = Policy::new(self.bounds.clone(), self.tuning.clone());
+        fresh.planner.weights.clone_from(&self.planner.weights);
+        fresh
+    }
+
     /// What nodes are planned for from now on; what was seen stays known.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds.sane();

@@ -244,6 +244,14 @@ impl Process {
         true
     }
 
+    /// Kills the child that is this node; [`Input::ChildEnded`] tells when it was reaped. Its process id, if it is one.
+    pub(crate) fn kill(&mut self, node: NodeId) -> Option<u32> {
+        let seat = self.seats.iter().find(|seat| seat.node() == Some(node))?;
+        let running = seat.running.as_ref()?;
+        running.kill.notify_one();
+        Some(running.pid)
+    }
+
     /// A child was reaped. None: it was none of ours.
     pub(crate) fn ended(&mut self, pid: u32, how: String, now: Instant) -> Option<Ended> {
         let is_it = |seat: &&mut Seat| seat.running.as_ref().is_some_and(|running| running.pid == pid);

@@ -4,6 +4,9 @@ pub(crate) mod act;
 pub(crate) mod observe;
 pub(crate) mod status;
 
+#[cfg(test)]
+mod chain;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,9 +15,11 @@ use swell_ring::{NodeId, SlotSet};
 use tokio::time::Instant;
 
 use self::observe::Observer;
+use crate::error::StoreError;
 use crate::nodes::{Node, Origin};
 use crate::policy::view::{Bounds, Decision, Free, Held, NodeState, NodeView, Snapshot};
-use crate::policy::{Policy, Tuning};
+use crate::policy::{Policy, RING_WEIGHT, Tuning};
+use crate::store::{AskedMode, Record};
 use crate::writer::Writer;
 
 /// Between two looks while anything goes on ...
@@ -57,8 +62,8 @@ impl ScalingConfig {
 #[derive(Debug)]
 pub(crate) struct Scale {
     pub(crate) mode: ScalingMode,
+    pub(crate) configured_mode: ScalingMode,
     pub(crate) bounds: Bounds,
-    tuning: Tuning,
     policy: Policy,
     pub(crate) observer: Observer,
     /// Its clock's zero.
@@ -90,9 +95,9 @@ impl Scale {
     pub(crate) fn new(config: ScalingConfig, now: Instant) -> Scale {
         Scale {
             mode: config.mode,
-            policy: Policy::new(config.bounds.clone(), config.tuning.clone()),
+            configured_mode: config.mode,
+            policy: Policy::new(config.bounds.clone(), config.tuning),
             bounds: config.bounds,
-            tuning: config.tuning,
             observer: Observer::default(),
             began: now,
             next_tick: now + SETTLE,
@@ -112,6 +117,11 @@ impl Scale {
             self.has_news = true;
             self.next_tick = self.next_tick.min((now + TICK).max(self.began + SETTLE));
         }
+    }
+
+    /// A node's weight on the ring: less than others' if it gave slots away for their heat.
+    pub(crate) fn ring_weight(&self, node: NodeId) -> u32 {
+        self.policy.ring_weights().get(&node).copied().unwrap_or(RING_WEIGHT)
     }
 
     /// Whether it looks at all.
@@ -154,12 +164,21 @@ impl Writer {
         }
     }
 
-    /// How the scaler acts from now on. The policy begins afresh: what it last saw may be long ago.
-    pub(crate) fn set_mode(&mut self, mode: ScalingMode, now: Instant) {
-        if std::mem::replace(&mut self.scale.mode, mode) == mode {
-            return;
+    /// How the scaler acts from now on, also after its next start. The policy begins afresh: what it last saw may be long
+    /// ago.
+    ///
+    /// # Errors
+    /// It cannot be made durable: nothing has changed.
+    pub(crate) fn set_mode(&mut self, mode: ScalingMode, now: Instant) -> Result<(), StoreError> {
+        let configured = self.scale.configured_mode;
+        let asked = (mode != configured).then_some(AskedMode { mode, configured });
+        if asked != self.kept.asked_mode {
+            self.keep(&[Record::AskedMode(asked)])?;
         }
-        self.scale.policy = Policy::new(self.scale.bounds.clone(), self.scale.tuning.clone());
+        if std::mem::replace(&mut self.scale.mode, mode) == mode {
+            return Ok(());
+        }
+        self.scale.policy = self.scale.policy.afresh();
         self.scale.held.clear();
         self.scale.said.clear();
         self.scale.next_tick = now;
@@ -170,6 +189,32 @@ impl Writer {
             ScalingMode::Paused => "scaling is paused: moves that were begun go on, and nothing else is done",
         };
         self.events.add(false, Event { kind: "mode".to_owned(), text: what.to_owned(), ..Event::default() });
+        Ok(())
+    }
+
+    /// At the start: what somebody has asked of an earlier scaler holds, unless it is configured otherwise since. The
+    /// record that is due.
+    pub(crate) fn take_up_mode(&mut self) -> Option<Record> {
+        let AskedMode { mode, configured } = self.kept.asked_mode?;
+        let now = self.scale.configured_mode;
+        let is_outdated = configured != now;
+        let text = match is_outdated {
+            true => format!(
+                "scaling is {} now, as configured: {}, which somebody has asked for, was over {}",
+                now.name(),
+                mode.name(),
+                configured.name()
+            ),
+            false => format!(
+                "scaling is {}, as somebody has asked of an earlier scaler; `swell scale resume` turns it on",
+                mode.name()
+            ),
+        };
+        self.events.add(false, Event { kind: "mode".to_owned(), text, ..Event::default() });
+        if !is_outdated {
+            self.scale.mode = mode;
+        }
+        is_outdated.then_some(Record::AskedMode(None))
     }
 
     /// Slots that were asked to be elsewhere and are not yet, and those of hand-overs under way.
@@ -195,7 +240,10 @@ impl Writer {
     /// Not before what was asked for at the start is there, and not while it is unclear whether a node lives: with half
     /// a picture every decision is wrong.
     fn ready_to_scale(&self) -> bool {
-        let is_unclear = |node: &Node| node.link.is_none() && !node.is_told_lost;
+        let is_unclear = |node: &Node| {
+            let is_silent = node.origin != Origin::Embedded && node.silence.is_unclear();
+            is_silent || node.link.is_none() && !node.is_told_lost
+        };
         self.ready.is() && !self.is_first_spread_due && !self.drive.is_stuck() && !self.nodes.values().any(is_unclear)
     }
 

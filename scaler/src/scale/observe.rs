@@ -7,8 +7,9 @@ use swell_node::control::NodeStats;
 use swell_ring::NodeId;
 use tokio::time::Instant;
 
-/// Rates are over so much time at least, so that two reports that come at once make no spike.
-pub const WINDOW: Duration = Duration::from_millis(500);
+/// Rates are over so much time at least, so that two reports that come at once make no spike. A little less than two
+/// reports are apart: one that comes early must not make it three, for a step is seen in full only after that long.
+pub const WINDOW: Duration = Duration::from_millis(350);
 /// Reports kept of each node: of a window, at their usual distance, and some more.
 pub const SAMPLES_MAX: usize = 16;
 /// A node that has not reported for so long is idle, or cannot report: what it said of the moment no longer holds.

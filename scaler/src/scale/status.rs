@@ -40,6 +40,7 @@ impl Writer {
             scale.decisions.iter().map(|((signal, action), count)| (signal.clone(), (*action).to_owned(), *count));
         ScalingStatus {
             mode: scale.mode,
+            configured_mode: scale.configured_mode,
             nodes_min: bounds.nodes_min,
             nodes_max: bounds.nodes_max,
             node_memory_bytes: bounds.node_memory_bytes,

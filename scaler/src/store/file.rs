@@ -1,8 +1,9 @@
 //! The store in one file of the data directory (which the caller has locked): a log of records, each with its length and
 //! checksums, synced one by one, and written anew from time to time.
 //!
-//! The file begins with [`MAGIC`]. A record is a head of 12 bytes (length, CRC-32 of the length, CRC-32 of the text;
-//! little-endian) and a text: the JSON of a list of [`Record`]s. The first record is a [`Record::All`].
+//! The file begins with [`MAGIC`] and its format's number. A record is a head of 12 bytes (length, CRC-32 of the length,
+//! CRC-32 of the text; little-endian) and a text: the JSON of a list of [`Record`]s. The first record is a
+//! [`Record::All`].
 //!
 //! A crash while a record is written leaves less of it than its head says, or zeroes where nothing was written. That
 //! record was never acted on, and is cut off. JSON has no zeroes; so a record that is all there but for its checksum is
@@ -19,8 +20,12 @@ use crate::error::StoreError;
 pub const NAME: &str = "scaler.log";
 /// While it is written anew.
 const NAME_NEW: &str = "scaler.log.new";
-/// What the file begins with; the last byte is the format.
-const MAGIC: [u8; 8] = *b"swellmp\x01";
+/// What the file begins with, before the byte that is its format.
+const MAGIC: [u8; 7] = *b"swellmp";
+/// What is written. The first one had no [`Record::AskedMode`]; it is read, and written anew as this one.
+const FORMAT: u8 = 2;
+/// Bytes before the first record.
+const BEGIN_BYTES: usize = MAGIC.len() + 1;
 /// Bytes of a record's head.
 const HEAD_BYTES: usize = 12;
 /// Longest text of a record: a whole slot map takes a few hundred KiB at most.
@@ -48,6 +53,7 @@ struct Reading {
     kept: Kept,
     /// Where the last whole record ends.
     end: u64,
+    format: u8,
 }
 
 /// What stands at a place of the file.
@@ -79,6 +85,7 @@ impl FileStore {
     fn write_anew(&mut self, kept: &Kept) -> Result<(), StoreError> {
         self.log = None;
         let mut bytes = MAGIC.to_vec();
+        bytes.push(FORMAT);
         write_record(&[Record::All(Box::new(kept.clone()))], &mut bytes)?;
         let new = self.dir.join(NAME_NEW);
         let replaced = || -> io::Result<File> {
@@ -120,7 +127,7 @@ impl Store for FileStore {
         self.kept = reading.kept;
         self.bytes = reading.end;
         self.bytes_anew = 0;
-        self.log = Some(file);
+        self.log = (reading.format == FORMAT).then_some(file);
         Ok(self.kept.clone())
     }
 
@@ -146,14 +153,14 @@ impl Store for FileStore {
 /// What the bytes of a file say; `path` is for errors.
 fn read(bytes: &[u8], path: &Path) -> Result<Reading, StoreError> {
     let damaged = |at: usize, what| StoreError::Damaged { path: path.to_owned(), at: at as u64, what };
-    match bytes.first_chunk::<8>() {
-        Some(magic) if *magic == MAGIC => {}
-        Some(magic) if magic[..7] == MAGIC[..7] && magic[7] > MAGIC[7] => {
-            return Err(StoreError::Newer { path: path.to_owned(), format: magic[7] });
+    let format = match bytes.strip_prefix(&MAGIC).and_then(|rest| rest.first()) {
+        Some(format @ 1..=FORMAT) => *format,
+        Some(format) if *format > FORMAT => {
+            return Err(StoreError::Newer { path: path.to_owned(), format: *format });
         }
         _ => return Err(damaged(0, "it does not begin as such a file does")),
-    }
-    let (mut kept, mut at) = (None, MAGIC.len());
+    };
+    let (mut kept, mut at) = (None, BEGIN_BYTES);
     loop {
         match next(&bytes[at..]) {
             Next::Record { text, bytes } => {
@@ -168,7 +175,7 @@ fn read(bytes: &[u8], path: &Path) -> Result<Reading, StoreError> {
     }
     // The file came into being whole, with its first record.
     let kept = kept.ok_or_else(|| damaged(at, "the first record is missing"))?;
-    Ok(Reading { kept, end: at as u64 })
+    Ok(Reading { kept, end: at as u64, format })
 }
 
 fn applied(kept: Option<Kept>, records: &[Record]) -> Option<Kept> {

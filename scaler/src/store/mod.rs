@@ -7,6 +7,7 @@ pub mod memory;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use swell_node::control::ScalingMode;
 use swell_node::handover::message::{Group, HandoverId};
 use swell_ring::{CacheState, NodeId, SlotMap};
 
@@ -29,6 +30,17 @@ pub struct Kept {
     pub guests: Vec<Guest>,
     /// Hand-overs that were begun and have not ended.
     pub intents: Vec<Group>,
+    /// How the scaler is to act, if somebody wants it otherwise than it is configured.
+    #[serde(default)]
+    pub asked_mode: Option<AskedMode>,
+}
+
+/// What somebody has asked for with `swell scale`. It holds until it is asked otherwise, or configured otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedMode {
+    pub mode: ScalingMode,
+    /// What was configured then.
+    pub configured: ScalingMode,
 }
 
 /// A node that somebody else started.
@@ -61,6 +73,8 @@ pub enum Record {
     Intent(Group),
     /// The hand-over has ended, one way or the other.
     Ended(HandoverId),
+    /// None: as configured.
+    AskedMode(Option<AskedMode>),
 }
 
 /// Where it is kept. Calls block the scaler's thread: nothing may go on before a change is durable.
@@ -89,6 +103,7 @@ impl Default for Kept {
             next_handover: 1,
             guests: Vec::new(),
             intents: Vec::new(),
+            asked_mode: None,
         }
     }
 }
@@ -116,6 +131,7 @@ impl Kept {
                 self.intents.push(group.clone());
             }
             Record::Ended(id) => self.intents.retain(|known| known.id != *id),
+            Record::AskedMode(asked) => self.asked_mode = *asked,
         }
     }
 }

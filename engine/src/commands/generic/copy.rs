@@ -76,7 +76,8 @@ fn options(cx: &Exec<'_>, args: Args<'_>) -> Result<Options, Fault> {
     Ok(options)
 }
 
-fn database(cx: &Exec<'_>, arg: &[u8]) -> Result<Db, Fault> {
+/// A database by its number, as an argument.
+pub(super) fn database(cx: &Exec<'_>, arg: &[u8]) -> Result<Db, Fault> {
     const NOT_32_BIT: Fault = Fault::say("ERR value is out of range, value must between -2147483648 and 2147483647");
     let number = parse_i64(arg).ok_or(Fault::NotInteger)?;
     let number = i32::try_from(number).map_err(|_| NOT_32_BIT)?;

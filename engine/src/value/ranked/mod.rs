@@ -41,7 +41,9 @@ struct Place {
 
 impl fmt::Debug for Ranked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.forward(0).map(|(member, score)| (member.escape_ascii().to_string(), score))).finish()
+        f.debug_map()
+            .entries(self.forward(0).map(|(member, score)| (member.escape_ascii().to_string(), score)))
+            .finish()
     }
 }
 

@@ -171,6 +171,11 @@ impl Group {
         self.consumer(place).active_ms = Some(now_ms);
     }
 
+    /// Says when a consumer last got something, Unix milliseconds; nothing if never.
+    pub fn set_active(&mut self, place: u32, active_ms: Option<u64>) {
+        self.consumer(place).active_ms = active_ms;
+    }
+
     /// Makes an entry one that `nack.consumer` has yet to acknowledge, whoever had it before.
     pub fn assign(&mut self, id: StreamId, nack: Nack) {
         match self.pending.insert(id, nack) {

@@ -18,8 +18,8 @@ impl Stream {
     /// A stream of these nodes, in order, with so many entries that are not deleted; nothing where that cannot be.
     pub fn from_nodes(nodes: Vec<(StreamId, Vec<u8>)>, length: u64, meta: StreamMeta) -> Option<Stream> {
         let StreamMeta { last_id, first_id, max_deleted_id, entries_added } = meta;
-        let mut stream = Stream::default();
-        stream.log = Log { last_id, max_deleted_id, entries_added, ..Log::default() };
+        let log = Log { last_id, max_deleted_id, entries_added, ..Log::default() };
+        let mut stream = Stream { log, ..Stream::default() };
         for (master, bytes) in nodes {
             stream.push_checked_node(master, bytes).ok()?;
         }
@@ -81,6 +81,40 @@ impl Collection for Stream {
 
     fn to_owned(from: &Stream) -> Self {
         from.clone()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.log.is_empty()
+    }
+}
+
+/// The same without moving it: what commands edit.
+impl Collection for Box<Stream> {
+    const KIND: Kind = Kind::Stream;
+    const KEEP_EMPTY: bool = true;
+    type Ref<'a> = &'a Stream;
+
+    fn empty() -> Self {
+        Box::default()
+    }
+
+    fn from_kept(kept: Kept) -> Option<Self> {
+        match kept {
+            Kept::Large(LargeBox::Stream(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    fn into_kept(self) -> Kept {
+        Kept::Large(LargeBox::Stream(self))
+    }
+
+    fn read(kept: KeptRef<'_>) -> Option<&Stream> {
+        Stream::read(kept)
+    }
+
+    fn to_owned(from: &Stream) -> Self {
+        Box::new(from.clone())
     }
 
     fn is_empty(&self) -> bool {

@@ -20,8 +20,8 @@ use super::rounded;
 
 pub use claim::{Claim, Claimed, Sweep};
 pub use group::{Consumer, Group, Nack};
-pub use kept::StreamMeta;
 pub use id::{AskedId, ID_TEXT_BYTES_MAX, INVALID_ID, StreamId};
+pub use kept::StreamMeta;
 pub use node::EntryView;
 pub use ordered::Range;
 pub use trim::{Trim, Until};
@@ -45,6 +45,11 @@ pub const ENTRY_BYTES_MAX: usize = 1 << 30;
 const ARC_BYTES: usize = 16;
 /// Allocated once per node beside its bytes.
 const NODE_OUTSIDE_BYTES: usize = ARC_BYTES + size_of::<Vec<u8>>();
+
+/// An ID as a key of a radix tree.
+const ID_BYTES: usize = 16;
+/// No more IDs are looked at to count the nodes of a radix tree.
+const RADIX_IDS_MAX: usize = 4096;
 
 /// How much goes into one node; 0 for no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +126,16 @@ impl Log {
     /// Number of nodes.
     pub fn nodes_len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// How many nodes Valkey's radix tree would have for the master IDs, for XINFO; an estimate for many of them.
+    pub fn radix_nodes(&self) -> usize {
+        let ids = self.nodes.iter().take(RADIX_IDS_MAX);
+        let ids: Vec<[u8; ID_BYTES]> = ids.map(|(id, _)| radix_key(id)).collect();
+        match self.nodes.len() {
+            0 => 1,
+            all => radix_nodes(&ids, 0) * all / ids.len(),
+        }
     }
 
     /// The nodes' bytes with their master IDs, in order.
@@ -412,6 +427,23 @@ fn has_room(bytes: &[u8], master: StreamId, fields: Args<'_>, limits: NodeLimits
     }
     let Some(node) = NodeView::new(bytes, master) else { return false };
     limits.entries == 0 || (node.live.saturating_add(node.deleted) as u64) < limits.entries
+}
+
+fn radix_key(id: StreamId) -> [u8; ID_BYTES] {
+    (u128::from(id.ms) << 64 | u128::from(id.seq)).to_be_bytes()
+}
+
+/// Nodes of a radix tree of these keys, which are sorted and agree in what is before `depth`: one for each run of bytes
+/// that all have in common, one for each key, one for each place where they part.
+fn radix_nodes(keys: &[[u8; ID_BYTES]], depth: usize) -> usize {
+    let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return 0 };
+    let parts_at = (depth..ID_BYTES).find(|&at| first[at] != last[at]).unwrap_or(ID_BYTES);
+    let run = usize::from(parts_at > depth);
+    if parts_at == ID_BYTES {
+        return run + 1;
+    }
+    let children = keys.chunk_by(|left, right| left[parts_at] == right[parts_at]);
+    run + 1 + children.map(|child| radix_nodes(child, parts_at + 1)).sum::<usize>()
 }
 
 /// Accounted bytes of a node whose bytes have this capacity.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use swell_ring::placement::GROUP_SLOTS_MAX;
 use swell_ring::{Epoch, NodeId, Slot, SlotMap, SlotSet};
 
 use super::attempt::Attempt;
 use super::{ATTEMPTS_MAX, Action, PAUSE_US_MAX, PAUSE_US_MIN};
 use crate::control::Progress;
-use crate::handover::message::{Failure, GROUP_SLOTS_MAX, HandoverId};
+use crate::handover::message::{Failure, HandoverId};
 
 /// A group that waits for its turn.
 #[derive(Clone, Debug)]

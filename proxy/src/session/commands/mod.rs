@@ -1,6 +1,6 @@
 //! Bodies of the commands that the proxy answers, found by the command's number.
 
-mod auth;
+pub(crate) mod auth;
 mod client;
 mod cluster;
 mod command;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use swell_engine::commands::table::Found;
 use swell_meter::{Ledger, Profile, Tariff};
 use swell_node::Node;
-use swell_node::link::frame::{self, ChunkHead, Frame as Wire, Kind};
+use swell_node::link::frame::{self, ChunkHead, Entry, Frame as Wire, Kind, RequestHead, Status};
 use swell_ring::{Member, SlotMap};
 use swell_wire::limits::Limits;
 use swell_wire::requests::Requests;
@@ -17,9 +17,9 @@ use super::*;
 use crate::catalog;
 use crate::config::ProxyConfig;
 use crate::shared::Shared;
-use crate::upstream::encode;
 use crate::upstream::link::Upstream;
 use crate::upstream::shot::{Payload, Target};
+use crate::upstream::{Lines, encode};
 
 const NODES: usize = 3;
 const UNKNOWN: &[u8] = b"-ERR the node was lost before it answered: whether the command ran is unknown\r\n";
@@ -33,6 +33,7 @@ fn core() -> Core {
         timeout_seconds: 0,
         requirepass: None,
         metering: true,
+        prefix_separator: None,
         tariff: Tariff::new(Profile::Elasticache),
         node_id: "0".repeat(40),
         version: "1.2.3",
@@ -222,7 +223,7 @@ impl World {
         };
         if name == "mget" {
             let keys: Vec<_> = (0..1 + self.dice.below(4)).map(|part| key(&mut self.dice, part)).collect();
-            self.flights.submit_join(command(name), 0, noreply, keys.len(), slot(keys[0].1));
+            self.flights.submit_join(command(name), Bill::default(), noreply, keys.len(), slot(keys[0].1));
             let mut reply = format!("*{}\r\n", keys.len());
             for (key, at) in &keys {
                 reply += &format!("${}\r\n{key}\r\n", key.len());
@@ -234,7 +235,7 @@ impl World {
             return;
         }
         let (key, at) = key(&mut self.dice, 0);
-        self.flights.submit(&self.lines, &framing, command(name), 0, noreply, slot(at), |out| {
+        self.flights.submit(&self.lines, &framing, command(name), Bill::default(), noreply, slot(at), |out| {
             encode::request([name.as_bytes(), key.as_bytes()].into_iter(), out);
         });
         self.asked.push((reply_to(name.as_bytes(), &key), !noreply));
@@ -392,9 +393,17 @@ fn every_reply_leaves_once_and_in_order_whatever_is_refused_and_lost() {
 fn a_reply_that_is_not_what_its_head_says_loses_the_link_and_nothing_else() {
     let mut world = World::new(1);
     for at in [0, 1] {
-        world.flights.submit(&world.lines, &Framing::default(), command("get"), 0, false, slot(at), |out| {
-            encode::request([&b"get"[..], b"k"].into_iter(), out);
-        });
+        world.flights.submit(
+            &world.lines,
+            &Framing::default(),
+            command("get"),
+            Bill::default(),
+            false,
+            slot(at),
+            |out| {
+                encode::request([&b"get"[..], b"k"].into_iter(), out);
+            },
+        );
     }
     world.flights.close_frames(&world.lines);
     world.write(1);
@@ -438,9 +447,17 @@ fn answers_that_have_left_are_forgotten_though_something_is_always_under_way() {
         for at in [0, 1, 0, 1] {
             if world.flights.has_room() {
                 let number = world.asked.len() + 1_000_000;
-                world.flights.submit(&world.lines, &Framing::default(), command("get"), 0, false, slot(at), |out| {
-                    encode::request([&b"get"[..], number.to_string().as_bytes()].into_iter(), out);
-                });
+                world.flights.submit(
+                    &world.lines,
+                    &Framing::default(),
+                    command("get"),
+                    Bill::default(),
+                    false,
+                    slot(at),
+                    |out| {
+                        encode::request([&b"get"[..], number.to_string().as_bytes()].into_iter(), out);
+                    },
+                );
                 world.asked.push((reply_to(b"get", &number.to_string()), true));
             }
         }
@@ -470,7 +487,7 @@ fn a_shot_that_waited_too_long_takes_no_time_from_later_requests() {
     let head = ReplyHead { status: Status::Paused, flags, session: 7, id, done: 0, epoch: 0, state: 0 };
     world.flights.on_reply(&mut world.core, &link, head, b"").unwrap();
     assert!(world.flights.shots[0].is_paused());
-    world.flights.submit(&world.lines, &Framing::default(), command("get"), 0, false, slot(0), |out| {
+    world.flights.submit(&world.lines, &Framing::default(), command("get"), Bill::default(), false, slot(0), |out| {
         encode::request([&b"get"[..], b"k"].into_iter(), out);
     });
     world.flights.close_frames(&world.lines);
@@ -483,9 +500,17 @@ fn a_shot_that_waited_too_long_takes_no_time_from_later_requests() {
 fn a_long_reply_behind_another_gets_room_when_its_turn_has_come() {
     let mut world = World::new(5);
     for at in [0, 1] {
-        world.flights.submit(&world.lines, &Framing::default(), command("get"), 0, false, slot(at), |out| {
-            encode::request([&b"get"[..], b"k"].into_iter(), out);
-        });
+        world.flights.submit(
+            &world.lines,
+            &Framing::default(),
+            command("get"),
+            Bill::default(),
+            false,
+            slot(at),
+            |out| {
+                encode::request([&b"get"[..], b"k"].into_iter(), out);
+            },
+        );
     }
     world.flights.close_frames(&world.lines);
     let links = world.lines.links.clone();

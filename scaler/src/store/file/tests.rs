@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use swell_node::control::ScalingMode;
 use swell_node::handover::message::{Group, HandoverId};
 use swell_ring::{CacheState, Epoch, Member, NodeId, SlotMap, SlotSet};
 
 use super::*;
-use crate::store::Guest;
+use crate::store::{AskedMode, Guest};
 
 /// A folder of its own for each test.
 struct Folder(PathBuf);
@@ -52,6 +53,7 @@ fn appends() -> Vec<Vec<Record>> {
     let group = |id| Group { id: HandoverId(id), slots: slots.clone(), from: NodeId(1), to: NodeId(2) };
     let mut state = CacheState { version: 3, ..CacheState::default() };
     state.entries.insert("maxmemory".to_owned(), "1gb".to_owned());
+    let paused = AskedMode { mode: ScalingMode::Paused, configured: ScalingMode::On };
     vec![
         vec![Record::Incarnation(1), Record::NextNode(3)],
         vec![Record::Map(map.clone())],
@@ -59,6 +61,7 @@ fn appends() -> Vec<Vec<Record>> {
         vec![Record::NextHandover(8), Record::Intent(group(6)), Record::Intent(group(7))],
         vec![Record::Guest(Guest { id: NodeId(2), boot: "b".to_owned(), pid: 77 })],
         vec![Record::Ended(HandoverId(6)), Record::Map(map.assigned(&slots, NodeId(2)))],
+        vec![Record::AskedMode(Some(paused))],
         vec![Record::GuestGone(NodeId(2))],
     ]
 }
@@ -140,7 +143,7 @@ fn a_flipped_bit_anywhere_is_refused() {
             flipped[at] ^= 1 << bit;
             folder.write(&flipped);
             let loaded = folder.load();
-            let is_format = at == MAGIC.len() - 1;
+            let is_format = at == MAGIC.len();
             let is_refused = matches!(loaded, Err(StoreError::Damaged { .. }))
                 || is_format && matches!(loaded, Err(StoreError::Newer { .. }));
             assert!(is_refused, "byte {at}, bit {bit}: {loaded:?}");
@@ -207,6 +210,26 @@ fn words_for_a_damaged_file_name_it_and_say_what_to_do() {
     folder.write(b"something else entirely");
     let why = folder.load().unwrap_err().to_string();
     assert!(why.contains(NAME) && why.contains("move it away"), "{why}");
-    folder.write(b"swellmp\x02");
-    assert!(matches!(folder.load(), Err(StoreError::Newer { format: 2, .. })));
+    folder.write(b"swellmp\x03");
+    assert!(matches!(folder.load(), Err(StoreError::Newer { format: 3, .. })));
+}
+
+#[test]
+fn a_file_of_the_first_format_is_read_and_written_anew() {
+    let folder = Folder::new();
+    let mut kept = written(&folder).pop().unwrap().0;
+    let mut bytes = folder.bytes();
+    bytes[MAGIC.len()] = 1;
+    // It knew of no such thing as the mode that was asked for.
+    let first = serde_json::to_string(&kept).unwrap();
+    assert!(first.contains("asked_mode"));
+    let old: Kept = serde_json::from_str(&first.replace("asked_mode", "something_else")).unwrap();
+    assert_eq!(old.asked_mode, None);
+    folder.write(&bytes);
+    let mut store = FileStore::new(&folder.0);
+    assert_eq!(store.load().unwrap(), kept);
+    assert_eq!(folder.bytes(), bytes, "reading changes nothing");
+    store.append(&[Record::NextNode(9)]).unwrap();
+    kept.apply(&Record::NextNode(9));
+    assert_eq!((folder.bytes()[MAGIC.len()], folder.load().unwrap()), (FORMAT, kept));
 }

@@ -18,8 +18,9 @@ impl ClientName {
     }
 
     /// Names the client.
-    pub fn give(self, session: &Session) {
+    pub fn give(self, session: &mut Session) {
         session.info.names().name = self.0;
+        session.renamed();
     }
 }
 

@@ -1,0 +1,238 @@
+//! An answer that is late: what it waits for, and how the connection goes on when it is there. The request stands first in
+//! the backlog until then.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use swell_engine::stripe::Ticket;
+use swell_engine::walk::Step;
+use swell_wire::Out;
+use swell_wire::requests::Requests;
+
+use super::{Client, Stop, Waiting};
+use crate::clients::Door;
+use crate::core::Core;
+use crate::error::ProxyError;
+use crate::replies::Place;
+use crate::session::{self, Flow, Late, Session};
+use crate::upstream::flights::WAIT_MAX;
+use crate::upstream::job;
+
+/// The answer that the connection waits for.
+pub(super) struct LateAnswer {
+    place: Place,
+    pub(super) state: LateState,
+}
+
+/// What it waits for.
+pub(super) enum LateState {
+    /// Holding (or about to draw) a ticket of a stripe.
+    Stripe(usize, Option<Ticket>),
+    Gate(usize, Pin<Box<tokio::time::Sleep>>),
+    /// The step says what it waits for; `Closed` until the deadline.
+    Walk(Box<session::walk::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
+    Sleep(Pin<Box<tokio::time::Sleep>>, Out),
+    Remote(job::Running, session::remote::Finish),
+}
+
+impl LateState {
+    fn of(late: Late, client: &mut Client) -> LateState {
+        match late {
+            Late::Remote(remote) => client.begin_job(*remote),
+            Late::Stripe(stripe) => LateState::Stripe(stripe, None),
+            Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(WAIT_MAX))),
+            Late::Walk(walking, step) => LateState::Walk(walking, step, None),
+            Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
+        }
+    }
+}
+
+impl Client {
+    /// Keeps request `at` and all behind it until the answer of the first is there.
+    pub(super) fn put_off(&mut self, requests: &mut Requests, buf: &[u8], at: usize, stop: Stop) {
+        for index in at..requests.len() {
+            let item = *requests.item(index);
+            let args = match requests.take_owned(index) {
+                Some(owned) => Some(owned),
+                None => requests.get(index, buf).map(|args| args.to_owned(false)),
+            };
+            self.backlog.push_back(Waiting { args, kind: item.kind, noreply: item.noreply });
+        }
+        self.wait_for(stop);
+    }
+
+    pub(super) fn wait_for(&mut self, stop: Stop) {
+        match stop {
+            Stop::Hold(hold) => self.hold = Some(hold),
+            Stop::Late(late) => {
+                let place = self.replies.reserve(self.session.proto);
+                let state = LateState::of(late, self);
+                self.late = Some(Box::new(LateAnswer { place, state }));
+            }
+        }
+    }
+
+    /// Looks whether the late answer has come, and writes it.
+    pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(late) = self.late.take() else { return Poll::Ready(()) };
+        let LateAnswer { place, state } = *late;
+        let worker = self.worker.clone();
+        let engine = worker.shared.node.engine();
+        let flow = match state {
+            LateState::Stripe(stripe, None) => {
+                worker.core.borrow_mut().counts.parked += 1;
+                let ticket = engine.stripe(stripe).draw(stripe, cx.waker());
+                return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
+            }
+            LateState::Stripe(stripe, Some(ticket)) => match self.retry(Some(ticket)) {
+                // Woken too early: the ticket is still good, and its turn will come.
+                Flow::Late(Late::Stripe(taken)) if taken == stripe => {
+                    return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
+                }
+                flow => {
+                    // Used up if the request has run; if it waits for something else, the turn passes on.
+                    engine.stripe(stripe).cancel(ticket);
+                    flow
+                }
+            },
+            LateState::Gate(stripe, mut deadline) => {
+                engine.stripe(stripe).wait_for_gate(cx.waker());
+                let session = self.take_seat().borrow().session();
+                worker.upstreams.wait_for_change(session, cx.waker());
+                match self.retry(None) {
+                    Flow::Late(Late::Gate(_)) if deadline.as_mut().poll(cx).is_ready() => self.give_up(),
+                    Flow::Late(Late::Gate(closed)) => {
+                        if closed != stripe {
+                            cx.waker().wake_by_ref();
+                        }
+                        return self.stay(place, LateState::Gate(closed, deadline));
+                    }
+                    flow => flow,
+                }
+            }
+            LateState::Walk(mut walking, step, deadline) => {
+                if let Step::Busy(stripe) = step
+                    && walking.state.ticket.is_none()
+                {
+                    walking.state.ticket = Some(engine.stripe(stripe).draw(stripe, cx.waker()));
+                    return self.stay(place, LateState::Walk(walking, step, None));
+                }
+                if let Step::Closed(stripe) = step {
+                    engine.stripe(stripe).wait_for_gate(cx.waker());
+                }
+                match self.walk_on(walking) {
+                    // The waker was registered before it was tried again: the gate's next change wakes this client.
+                    Flow::Late(Late::Walk(walking, Step::Closed(stripe))) if step == Step::Closed(stripe) => {
+                        let mut deadline = deadline.unwrap_or_else(|| Box::pin(tokio::time::sleep(WAIT_MAX)));
+                        if deadline.as_mut().poll(cx).is_pending() {
+                            return self.stay(place, LateState::Walk(walking, step, Some(deadline)));
+                        }
+                        self.give_up()
+                    }
+                    // Woken too early: the ticket is still good.
+                    Flow::Late(Late::Walk(walking, step @ Step::Busy(_))) if walking.state.ticket.is_some() => {
+                        return self.stay(place, LateState::Walk(walking, step, None));
+                    }
+                    flow => flow,
+                }
+            }
+            LateState::Remote(mut running, finish) => {
+                let Poll::Ready(answer) = running.as_mut().poll(cx) else {
+                    return self.stay(place, LateState::Remote(running, finish));
+                };
+                self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| finish(core, session, answer, out))
+            }
+            LateState::Sleep(mut sleep, mut answer) => {
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return self.stay(place, LateState::Sleep(sleep, answer));
+                }
+                self.finish_late(&mut worker.core.borrow_mut(), |_, _, out| {
+                    out.append(&mut answer);
+                    Flow::Done
+                })
+            }
+        };
+        match flow {
+            Flow::Done => self.settle(place),
+            Flow::Late(late) => {
+                cx.waker().wake_by_ref();
+                let state = LateState::of(late, self);
+                self.stay(place, state)
+            }
+        }
+    }
+
+    fn stay(&mut self, place: Place, state: LateState) -> Poll<()> {
+        self.late = Some(Box::new(LateAnswer { place, state }));
+        Poll::Pending
+    }
+
+    /// The late request has run: its answer takes its place.
+    fn settle(&mut self, place: Place) -> Poll<()> {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        let answer = std::mem::replace(&mut core.out, Out::new(self.session.proto));
+        core.counts.late += 1;
+        let mut ready = Out::new(self.session.proto);
+        self.replies.fill(place, answer, &mut ready);
+        core.out = ready;
+        self.backlog.pop_front();
+        self.send(&mut core);
+        Poll::Ready(())
+    }
+
+    /// Runs the first request of the backlog again.
+    fn retry(&mut self, ticket: Option<Ticket>) -> Flow {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        let started = worker.begin_batch(&mut core);
+        let backlog = std::mem::take(&mut self.backlog);
+        let flow = self.run_cut(&mut core, &backlog, 0, ticket);
+        self.backlog = backlog;
+        worker.end_batch(&mut core, started);
+        flow
+    }
+
+    fn walk_on(&mut self, walking: Box<session::walk::Walking>) -> Flow {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        let started = worker.begin_batch(&mut core);
+        let flow = self.finish_late(&mut core, |core, session, out| session::walk::go_on(core, session, walking, out));
+        worker.end_batch(&mut core, started);
+        flow
+    }
+
+    /// Runs what may be the end of the first request of the backlog, whose client may want no reply.
+    fn finish_late(&mut self, core: &mut Core, end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow) -> Flow {
+        let mut out = std::mem::take(&mut core.out);
+        out.set_proto(self.session.proto);
+        let mark = out.mark();
+        self.session.pays(core);
+        let flow = end(core, &mut self.session, &mut out);
+        if matches!(flow, Flow::Done) {
+            core.counts.commands += 1;
+            self.session.settle_reply(mark, &mut out);
+            if self.backlog.front().is_some_and(|request| request.noreply) {
+                out.truncate(mark);
+            }
+        }
+        core.out = out;
+        flow
+    }
+
+    fn give_up(&mut self) -> Flow {
+        let worker = self.worker.clone();
+        self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| {
+            match session.info.door {
+                Door::Resp => out.error(&ProxyError::GateTimeout.to_string()),
+                Door::Memcached => out.raw(b"SERVER_ERROR the slot was not served in time\r\n"),
+            }
+            core.counts.error(b"TRYAGAIN");
+            // A transaction that could not run is over.
+            session.multi = None;
+            session.show();
+            Flow::Done
+        })
+    }
+}
