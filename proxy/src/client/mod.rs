@@ -166,6 +166,9 @@ impl Client {
             if self.unsent_bytes() > self.worker.shared.settings.output_buffer_bytes_max() {
                 return Poll::Pending;
             }
+            if self.writes_ahead() {
+                return Poll::Pending;
+            }
             if self.late.is_some() {
                 if self.is_gone(cx) {
                     return Poll::Ready(());
@@ -339,7 +342,7 @@ impl Drop for Client {
         let ticket = self.late.take().and_then(|late| match late.state {
             LateState::Stripe(_, ticket) => ticket,
             LateState::Walk(walking, ..) => walking.state.ticket,
-            LateState::Gate(..) | LateState::Sleep(..) | LateState::Remote(..) => None,
+            LateState::Gate(..) | LateState::Slices(..) | LateState::Sleep(..) | LateState::Remote(..) => None,
         });
         if let Some(ticket) = ticket {
             self.worker.shared.node.engine().stripe(ticket.stripe()).cancel(ticket);
