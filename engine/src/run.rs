@@ -374,7 +374,8 @@ impl Unit<'_> {
             return (1, true);
         }
         match &call.spec.body {
-            Body::Keys(body) | Body::Whole(body) => match (run(engine, local, call, *body, out), local.take_deferred()) {
+            Body::Keys(body) | Body::Whole(body) => match (run(engine, local, call, *body, out), local.take_deferred())
+            {
                 (Outcome::Done { work, failed }, _) => (work, failed),
                 (Outcome::Deferred, Some(mut deferred)) => {
                     deferred.finish(out);

@@ -75,12 +75,7 @@ impl Room {
 
     /// Writes as many of these as there is room for; returns how many.
     #[inline]
-    pub fn fill<T>(
-        &self,
-        items: impl Iterator<Item = T>,
-        out: &mut Out,
-        mut write: impl FnMut(T, &mut Out),
-    ) -> usize {
+    pub fn fill<T>(&self, items: impl Iterator<Item = T>, out: &mut Out, mut write: impl FnMut(T, &mut Out)) -> usize {
         let (full, mut written) = (out.len().saturating_add(self.bytes), 0);
         for item in items.take(self.elements) {
             write(item, out);
@@ -188,7 +183,9 @@ pub fn from<C: Collection + 'static>(
         return None;
     }
     let mut count = move |value: C::Ref<'_>, room: Room, out: &mut Out| (0, write(value, room, out));
-    Some(Box::new(FromSnapshot::<C, _>::new(entry, move |value: C::Ref<'_>, room, out: &mut Out| count(value, room, out))))
+    Some(Box::new(FromSnapshot::<C, _>::new(entry, move |value: C::Ref<'_>, room, out: &mut Out| {
+        count(value, room, out)
+    })))
 }
 
 /// As [`from`], for elements that have places: `write` writes those of `part` from its beginning, as far as there is
@@ -208,14 +205,24 @@ pub fn range<C: Collection + 'static>(
     })
 }
 
-/// Answers an array of elements of a long value that nobody has counted: `write` says how many it has written, and
-/// whether there are more. The work is one for each beyond the first.
+/// Answers elements of a value that nobody has counted, behind the head of an array that the caller has left open:
+/// `write` says how many it has written, and whether there are more. Few are written at once, and the first answer is
+/// their number. Of many nothing is left in `out`; the head must go too, and the rest is for [`Exec::defer`], whose work
+/// is one for each element beyond the first.
 pub fn counted<C: Collection + 'static>(
     entry: &Entry<'_>,
-    out: &Out,
-    write: impl for<'a> FnMut(C::Ref<'a>, Room, &mut Out) -> (usize, bool) + Send + 'static,
-) -> Box<dyn Slices> {
-    Box::new(Counted { from: FromSnapshot::<C, _>::new(entry, write), body: Out::new(out.proto()), count: 0 })
+    out: &mut Out,
+    mut write: impl for<'a> FnMut(C::Ref<'a>, Room, &mut Out) -> (usize, bool) + Send + 'static,
+) -> (usize, Option<Box<dyn Slices>>) {
+    let Ok(value) = entry.collection::<C>() else { return (0, None) };
+    let mark = out.mark();
+    let (count, more) = write(value, Room { elements: ELEMENTS_AT_ONCE, bytes: BYTES_AT_ONCE }, out);
+    if !more {
+        return (count, None);
+    }
+    let mut body = Out::new(out.proto());
+    body.attach(out.split_off(mark));
+    (count, Some(Box::new(Counted { from: FromSnapshot::<C, _>::new(entry, write), body, count })))
 }
 
 impl<C, F> FromSnapshot<C, F>

@@ -20,7 +20,7 @@ use crate::upstream::flights::WAIT_MAX;
 use crate::upstream::job;
 
 /// Bytes of a long reply that may be unsent before the next slice of it is written.
-const WRITTEN_AHEAD_MAX: u64 = 512 * 1024;
+pub(super) const WRITTEN_AHEAD_MAX: u64 = 512 * 1024;
 
 /// The answer that the connection waits for.
 pub(super) struct LateAnswer {
@@ -177,10 +177,10 @@ impl Client {
         }
     }
 
-    /// Whether the late answer is being written, and so much of it is unsent that it waits for the client to read.
-    pub(super) fn writes_ahead(&self) -> bool {
-        let is_writing = self.late.as_ref().is_some_and(|late| matches!(late.state, LateState::Slices(_)));
-        is_writing && self.unsent_bytes() > WRITTEN_AHEAD_MAX
+    /// Whether the late answer is being written. A client that has left, or was killed, shows when more of it is sent; one
+    /// that has only closed its own side still reads.
+    pub(super) fn is_writing(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| matches!(late.state, LateState::Slices(_)))
     }
 
     fn stay(&mut self, place: Place, state: LateState) -> Poll<()> {
