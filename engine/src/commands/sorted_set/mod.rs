@@ -19,6 +19,8 @@ mod zscan;
 mod zscore;
 mod zunion;
 
+pub(super) use zadd::{Options as AddOptions, add_members};
+
 use swell_wire::{Out, Proto};
 
 use crate::double::{DOUBLE_BYTES, format_double};

@@ -196,6 +196,16 @@ impl<'a> Request<'a> {
         Ok(Request { wanted, back, with_scores, limit: limit.unwrap_or((0, -1)) })
     }
 
+    /// How many members such a range has is not known beforehand: Valkey puts the first ones into a listpack, which
+    /// does not know -0.
+    fn pass_through_listpack(&self, members: &mut [(Vec<u8>, f64)], entries: usize) {
+        let first = entries.min(members.len());
+        let from = if self.back { members.len() - first } else { 0 };
+        for (_, score) in members[from..from + first].iter_mut().filter(|(_, score)| *score == 0.0) {
+            *score = 0.0;
+        }
+    }
+
     /// The ranks that are asked for, from the lowest.
     fn ranks(&self, zset: ZSetRef<'_>) -> Range<usize> {
         let range = match &self.wanted {
@@ -207,8 +217,14 @@ impl<'a> Request<'a> {
             Wanted::Names(range) => zset.lex_range(range, self.back),
         };
         let (skip, most) = self.limit;
-        // A negative offset passes over everything.
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(range.len());
+        let skip = match usize::try_from(skip) {
+            Ok(skip) => skip.min(range.len()),
+            // As Valkey: a negative offset counts from the other end of the range, but in a listpack leads nowhere.
+            Err(_) => match (zset, usize::try_from(skip.unsigned_abs())) {
+                (ZSetRef::Large(_), Ok(back)) if back <= range.len() => range.len() - back,
+                _ => range.len(),
+            },
+        };
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(range.len() - skip);
         if self.back {
             let end = range.end - skip;
@@ -255,8 +271,11 @@ fn zrangestore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         Some(entry) => {
             let zset = entry.collection::<ZSet>()?;
             let range = request.ranks(zset);
-            let members: Vec<(Vec<u8>, f64)> =
+            let mut members: Vec<(Vec<u8>, f64)> =
                 zset.ranks(range, false).map(|(member, score)| (member.to_vec(), score)).collect();
+            if !matches!(request.wanted, Wanted::Ranks(..)) {
+                request.pass_through_listpack(&mut members, tools.limits.zset_entries);
+            }
             let sorted = members.iter().map(|(member, score)| (&member[..], *score));
             ZSet::from_sorted(sorted, &tools.limits, &tools.hasher)
         }

@@ -152,7 +152,7 @@ pub fn check(bytes: &[u8], master: StreamId) -> Option<(StreamId, StreamId, u64)
     let node = NodeView::new(bytes, master)?;
     let (mut live, mut deleted, mut ids) = (0i64, 0i64, None);
     let mut entries = node.entries();
-    while let Some(entry) = entries.next() {
+    for entry in entries.by_ref() {
         let pieces = entry.pieces();
         if !entry.says(pieces) || ids.is_some_and(|(_, last)| last >= entry.id) || entry.flags & !3 != 0 {
             return None;
@@ -364,7 +364,7 @@ fn replace_int(bytes: &mut Vec<u8>, at: usize, number: i64) {
     let new = Element::Int(number);
     let len = new.encoded_bytes();
     if len != old {
-        let room = if len > old { len - old } else { 0 };
+        let room = len.saturating_sub(old);
         bytes.reserve_exact(room);
         bytes.splice(at..at + old, std::iter::repeat_n(0, len));
         let total = bytes.len() as u32;
