@@ -20,6 +20,8 @@ pub const ELEMENTS_AT_ONCE: usize = 4_096;
 pub const BYTES_AT_ONCE: usize = 256 * 1024;
 /// So few elements are answered at once whatever their size: nobody looks.
 const ELEMENTS_FEW: usize = 64;
+/// Elements that are gone over by cursor before it is looked whether there is room for more.
+const SCANNED_AT_ONCE: usize = 64;
 /// Elements of one slice.
 const SLICE_ELEMENTS: usize = 2_048;
 /// Bytes of one slice, but for what its last element is longer.
@@ -62,11 +64,12 @@ struct FromSnapshot<C, F> {
     of: PhantomData<fn() -> C>,
 }
 
-/// Writes an array whose length is known only when all its elements are: they are kept until then.
+/// Writes an array or map whose length is known only when all its elements are: they are kept until then.
 struct Counted<C, F> {
     from: FromSnapshot<C, F>,
     body: Out,
     count: usize,
+    head: fn(&mut Out, usize),
 }
 
 impl Room {
@@ -205,12 +208,36 @@ pub fn range<C: Collection + 'static>(
     })
 }
 
+/// As [`from`], for all `elements` of a value that is gone over with a cursor: `write` writes about so many from the cursor
+/// on, and says how many that were and where to go on; 0 is the beginning, and the end.
+#[inline]
+pub fn scan<C: Collection + 'static>(
+    entry: &Entry<'_>,
+    elements: usize,
+    out: &mut Out,
+    mut write: impl for<'a> FnMut(C::Ref<'a>, u64, usize, &mut Out) -> (usize, u64) + Send + 'static,
+) -> Option<Box<dyn Slices>> {
+    let mut cursor = 0;
+    from::<C>(entry, elements, out, move |value, room, out| {
+        let (full, mut written) = (out.len().saturating_add(room.bytes), 0);
+        while written < room.elements && out.len() < full {
+            let (count, next) = write(value, cursor, SCANNED_AT_ONCE, out);
+            (cursor, written) = (next, written + count);
+            if next == 0 {
+                return false;
+            }
+        }
+        true
+    })
+}
+
 /// Answers elements of a value that nobody has counted, behind the head of an array that the caller has left open:
 /// `write` says how many it has written, and whether there are more. Few are written at once, and the first answer is
 /// their number. Of many nothing is left in `out`; the head must go too, and the rest is for [`Exec::defer`], whose work
 /// is one for each element beyond the first.
 pub fn counted<C: Collection + 'static>(
     entry: &Entry<'_>,
+    head: fn(&mut Out, usize),
     out: &mut Out,
     mut write: impl for<'a> FnMut(C::Ref<'a>, Room, &mut Out) -> (usize, bool) + Send + 'static,
 ) -> (usize, Option<Box<dyn Slices>>) {
@@ -222,7 +249,7 @@ pub fn counted<C: Collection + 'static>(
     }
     let mut body = Out::new(out.proto());
     body.attach(out.split_off(mark));
-    (count, Some(Box::new(Counted { from: FromSnapshot::<C, _>::new(entry, write), body, count })))
+    (count, Some(Box::new(Counted { from: FromSnapshot::<C, _>::new(entry, write), body, count, head })))
 }
 
 impl<C, F> FromSnapshot<C, F>
@@ -270,7 +297,7 @@ where
             return true;
         }
         *work += self.count.saturating_sub(1) as u64;
-        out.array(self.count);
+        (self.head)(out, self.count);
         out.attach(mem::take(&mut self.body));
         false
     }

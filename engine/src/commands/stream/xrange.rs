@@ -87,7 +87,7 @@ fn range(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, mut from: StreamId, m
     }
     let mut left = most.unwrap_or(usize::MAX);
     let (mark, head) = (out.mark(), heads::array(out));
-    let (written, rest) = slices::counted::<Stream>(&entry, out, move |stream, room, out| {
+    let (written, rest) = slices::counted::<Stream>(&entry, Out::array, out, move |stream, room, out| {
         let log = stream.log();
         let mut entries = if back { log.range_back(from, to) } else { log.range(from, to) }.take(left);
         let mut last = None;
