@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use swell_wire::{Args, Out};
 
-use super::{lex_range, score_range, write_members};
+use super::{lex_range, score_range, write_head, write_member};
 use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply, Ttl};
 use crate::number::parse_i64;
+use crate::slices;
 use crate::spec::*;
 use crate::value::zset::{LexRange, ScoreRange, ZSet, ZSetRef};
 use crate::value::{Collection, Limits};
@@ -261,10 +262,14 @@ pub(super) fn answer(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, fixed: Fi
         out.array(0);
         return Ok(());
     };
-    let zset = entry.collection::<ZSet>()?;
-    let range = request.ranks(zset);
-    let count = range.len();
-    write_members(zset.ranks(range, request.back), count, request.with_scores, out);
+    let Range { start, end } = request.ranks(entry.collection::<ZSet>()?);
+    let (count, back, with_scores) = (end - start, request.back, request.with_scores);
+    write_head(count, with_scores, out);
+    let rest = slices::range::<ZSet>(&entry, 0..count, out, move |zset, part, room, out| {
+        let ranks = if back { end - part.end..end - part.start } else { start + part.start..start + part.end };
+        room.fill(zset.ranks(ranks, back), out, |member, out| write_member(member, with_scores, out))
+    });
+    cx.defer(rest);
     cx.work(count.saturating_sub(1) as u64);
     Ok(())
 }
