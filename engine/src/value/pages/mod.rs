@@ -198,17 +198,6 @@ impl PageMap {
         true
     }
 
-    /// Adds bytes to the end of a long value while a map is read in parts; says whether the key is there.
-    fn append(&mut self, hasher: &Hasher, key: &[u8], more: &[u8]) -> bool {
-        let Some(place) = self.find(hasher.hash(key), key) else { return false };
-        let Item::Outside(at) = self.pages[place.page].item(place.slot) else { return false };
-        let element = &mut self.outside[at as usize];
-        self.element_bytes -= element.heap_bytes();
-        Arc::make_mut(element).append(more);
-        self.element_bytes += element.heap_bytes();
-        true
-    }
-
     #[inline]
     fn find(&self, hash: u64, key: &[u8]) -> Option<Place> {
         let page = *self.directory.get(self.directory_at(hash))? as usize;
