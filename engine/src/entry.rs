@@ -399,6 +399,14 @@ impl EntryPtr {
         Form::from_number((header >> FORM_AT) as u8 & 0xf).unwrap_or(Form::Bytes)
     }
 
+    /// The bytes of a string that lies in the entry, for writing over them.
+    pub fn inline_string_mut<'a>(self) -> Option<&'a mut [u8]> {
+        let (header, at) = self.value_at();
+        // SAFETY: inline values lie inside the entry; the caller holds the lock and makes no second reference.
+        (Self::form_in(header) == Form::Bytes)
+            .then(|| unsafe { std::slice::from_raw_parts_mut(at.as_ptr(), (header >> VALUE_AT) as usize) })
+    }
+
     /// The segments of a long string, for writing.
     pub fn segments_mut<'a>(self) -> Option<&'a mut Segments> {
         let (header, at) = self.value_at();

@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 
 use swell_wire::Args;
 
-use super::{cluster, connection, generic, list, memcached, server, sorted_set, stream, string, transactions};
+use super::{
+    bitmap, cluster, connection, generic, hash, hyperloglog, list, memcached, server, set, sorted_set, stream, string,
+    transactions,
+};
 use crate::spec::{Body, CommandId, Spec};
 
 /// Longest command name with its subcommand, in bytes.
@@ -48,11 +51,15 @@ pub struct Tables {
 
 /// The families of RESP commands.
 static FAMILIES: &[&[&Spec]] = &[
+    bitmap::SPECS,
     cluster::SPECS,
     connection::SPECS,
     generic::SPECS,
+    hash::SPECS,
+    hyperloglog::SPECS,
     list::SPECS,
     server::SPECS,
+    set::SPECS,
     sorted_set::SPECS,
     stream::SPECS,
     string::SPECS,

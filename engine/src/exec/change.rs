@@ -16,6 +16,11 @@ impl Exec<'_> {
         self.put_with(key, value, ttl, mc, false);
     }
 
+    /// As [`Exec::put`], for a value that was put together from parts: `OBJECT ENCODING` then says "raw".
+    pub fn put_raw(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl, mc: McField) {
+        self.put_with(key, value, ttl, mc, true);
+    }
+
     #[inline]
     fn put_with(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl, mc: McField, raw: bool) {
         let found = self.position(key);
@@ -94,7 +99,14 @@ impl Exec<'_> {
     /// Overwrites part of a string that exists, padding with zero bytes; returns the new length in bytes.
     pub fn write_range(&mut self, key: Key<'_>, offset: usize, arg: Arg<'_>) -> usize {
         let Some((position, entry)) = self.position(key) else { return 0 };
-        let len = string_of(entry).len().max(offset + arg.len());
+        let old_len = string_of(entry).len();
+        let len = old_len.max(offset + arg.len());
+        if let Arg::Slice(patch) = arg
+            && len == old_len
+            && self.patch(key, |bytes| bytes[offset..offset + patch.len()].copy_from_slice(patch))
+        {
+            return len;
+        }
         self.before(key, Some(entry));
         if let Some(segments) = entry.segments_mut() {
             let bytes_before = segments.heap_bytes();
@@ -123,6 +135,28 @@ impl Exec<'_> {
         };
         self.after(key, || Effect::Put(stored.view()));
         len
+    }
+
+    /// Changes bytes of a string where they lie; does nothing and says so where there is no string of up to 64 KiB.
+    pub fn patch(&mut self, key: Key<'_>, change: impl FnOnce(&mut [u8])) -> bool {
+        let Some((_, entry)) = self.position(key) else { return false };
+        if entry.form() != Form::Bytes {
+            return false;
+        }
+        self.before(key, Some(entry));
+        let Some(bytes) = entry.inline_string_mut() else { return false };
+        change(bytes);
+        entry.set_raw();
+        if entry.fields().cas.is_some() {
+            entry.overwrite_cas(self.engine.fresh_cas());
+        }
+        self.after(key, || Effect::Put(entry.view()));
+        true
+    }
+
+    /// Whether a command that only reads may all the same change the key's entry: not while its slot is being moved.
+    pub fn may_change(&self, key: Key<'_>) -> bool {
+        self.stripe_data(key.slot).gate_of(key.slot).may_reap()
     }
 
     /// Deletes a key; says whether it was there.

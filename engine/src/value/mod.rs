@@ -13,6 +13,7 @@ pub mod limits;
 pub mod list;
 pub mod listpack;
 pub mod pages;
+pub mod random;
 pub mod ranked;
 pub mod set;
 pub mod stream;

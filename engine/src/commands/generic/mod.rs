@@ -4,7 +4,7 @@ mod copy;
 mod del;
 mod dump;
 mod exists;
-mod expire;
+pub(super) mod expire;
 mod keys;
 mod r#move;
 mod object;

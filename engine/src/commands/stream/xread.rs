@@ -136,7 +136,7 @@ impl<'a> Options<'a> {
             (Some(_), _) if is_word(word, "STREAMS") => {
                 self.keys_at = at + 1;
                 self.keys = (args.len() - self.keys_at) / 2;
-                let is_even = (args.len() - self.keys_at) % 2 == 0;
+                let is_even = (args.len() - self.keys_at).is_multiple_of(2);
                 if is_even { Ok(1) } else { Err(unbalanced(is_group)) }
             }
             (Some(group), Some(consumer)) if is_word(word, "GROUP") => {

@@ -11,7 +11,7 @@ mod getset;
 mod incr;
 mod incrbyfloat;
 mod lcs;
-mod long_double;
+pub(super) mod long_double;
 mod mget;
 mod mset;
 mod msetex;

@@ -1,6 +1,9 @@
 //! Going over a map: all of it in hash order, a part at a time by cursor, or one element at random.
 
+use std::collections::HashSet;
+
 use super::{Element, PageMap};
+use crate::value::random::Random;
 
 /// Bits of the hash that a cursor holds.
 const CURSOR_BITS: u8 = 32;
@@ -46,7 +49,7 @@ impl PageMap {
     /// upper 32 bits of the hash of what comes next: it means the same in any copy of the map, larger or smaller, on any
     /// node with the same seed. What is there during a whole scan is visited at least once; elements whose hashes
     /// agree in those bits are visited together.
-    pub fn scan(&self, cursor: u64, count: usize, mut each: impl FnMut(Element<'_>)) -> u64 {
+    pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut each: impl FnMut(Element<'a>)) -> u64 {
         let mut place = cursor;
         let mut visited = 0;
         while place < CURSOR_END && !self.directory.is_empty() {
@@ -88,6 +91,23 @@ impl PageMap {
         let first = below(random(), self.pages.len());
         let page = self.pages.iter().cycle().skip(first).find(|page| page.count() > 0)?;
         Some(self.element(page.item(below(random(), page.count()))))
+    }
+}
+
+impl PageMap {
+    /// `count` elements (or all), none twice, drawn at random.
+    pub fn sample<'a>(&'a self, count: usize, random: &mut Random, mut each: impl FnMut(Element<'a>)) {
+        if count >= self.len / 3 {
+            return random.sample(self.iter(), self.len, count, each);
+        }
+        let mut drawn = HashSet::with_capacity(count);
+        while drawn.len() < count {
+            let Some(element) = self.random(|| random.next()) else { return };
+            // Keys of one map that is not changed meanwhile are the same where they lie at the same place.
+            if drawn.insert((element.key.as_ptr(), element.key.len())) {
+                each(element);
+            }
+        }
     }
 }
 

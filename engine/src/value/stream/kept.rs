@@ -18,8 +18,8 @@ impl Stream {
     /// A stream of these nodes, in order, with so many entries that are not deleted; nothing where that cannot be.
     pub fn from_nodes(nodes: Vec<(StreamId, Vec<u8>)>, length: u64, meta: StreamMeta) -> Option<Stream> {
         let StreamMeta { last_id, first_id, max_deleted_id, entries_added } = meta;
-        let mut stream = Stream::default();
-        stream.log = Log { last_id, max_deleted_id, entries_added, ..Log::default() };
+        let log = Log { last_id, max_deleted_id, entries_added, ..Log::default() };
+        let mut stream = Stream { log, ..Stream::default() };
         for (master, bytes) in nodes {
             stream.push_checked_node(master, bytes).ok()?;
         }

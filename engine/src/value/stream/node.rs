@@ -152,7 +152,7 @@ pub fn check(bytes: &[u8], master: StreamId) -> Option<(StreamId, StreamId, u64)
     let node = NodeView::new(bytes, master)?;
     let (mut live, mut deleted, mut ids) = (0i64, 0i64, None);
     let mut entries = node.entries();
-    while let Some(entry) = entries.next() {
+    for entry in entries.by_ref() {
         let pieces = entry.pieces();
         if !entry.says(pieces) || ids.is_some_and(|(_, last)| last >= entry.id) || entry.flags & !3 != 0 {
             return None;
