@@ -128,10 +128,8 @@ impl Incoming {
             if self.end.is_some() {
                 return Err(StreamError::Bad("a record after the last one"));
             }
-            let is_piece = matches!(
-                record,
-                Record::LongHead(_) | Record::LongPart(_) | Record::LongMore(_) | Record::LongEnd
-            );
+            let is_piece =
+                matches!(record, Record::LongHead(_) | Record::LongPart(_) | Record::LongMore(_) | Record::LongEnd);
             if self.long.is_some() != is_piece && !matches!(record, Record::LongHead(_)) {
                 return Err(StreamError::Bad("pieces of a record that are not together"));
             }
