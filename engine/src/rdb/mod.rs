@@ -88,6 +88,13 @@ pub fn dump(entry: &Entry<'_>) -> Vec<u8> {
     payload
 }
 
+/// Bytes of an entry's value in an RDB file: a payload's without type, version and checksum. As much work as writing it.
+pub fn object_len(entry: &Entry<'_>) -> usize {
+    let mut object = Vec::new();
+    write::object(entry, &mut object);
+    object.len().saturating_sub(1)
+}
+
 /// Reads a payload; what it makes has the encoding that `limits` say. The bytes may be anybody's.
 ///
 /// # Errors
