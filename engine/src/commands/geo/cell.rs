@@ -67,28 +67,28 @@ impl Cell {
         }
     }
 
-    /// The cell so many cells to the east and to the north: -1, 0 or 1 each. The map has no edges here.
+    /// The cell so many cells to the east and to the north: -1, 0 or 1 each. The map has no edges here. (A point on the
+    /// very edge has a bit too many; an axis that is not moved on keeps it, as in Valkey.)
     pub(super) fn neighbour(&self, east: i32, north: i32) -> Cell {
-        let mask = u64::MAX >> (64 - self.steps * 2);
-        let longitude = step(self.bits, LONGITUDE_BITS & mask, LATITUDE_BITS & mask, east);
-        let latitude = step(self.bits, LATITUDE_BITS & mask, LONGITUDE_BITS & mask, north);
+        let longitude = self.step(LONGITUDE_BITS, LATITUDE_BITS, east);
+        let latitude = self.step(LATITUDE_BITS, LONGITUDE_BITS, north);
         Cell { bits: longitude | latitude, steps: self.steps }
+    }
+
+    /// One axis, one cell on: the other axis's bits are filled so that a carry runs through them.
+    fn step(&self, own: u64, other: u64, direction: i32) -> u64 {
+        let (axis, mask) = (self.bits & own, u64::MAX >> (64 - self.steps * 2));
+        match direction {
+            1.. => axis.wrapping_add((other & mask) + 1) & own & mask,
+            0 => axis,
+            _ => (axis | other & mask).wrapping_sub((other & mask) + 1) & own & mask,
+        }
     }
 
     /// The scores of what is in it: from the first, up to the second and without it.
     pub(super) fn scores(&self) -> (f64, f64) {
         let shift = (STEPS_MAX - self.steps) * 2;
         ((self.bits << shift) as f64, ((self.bits + 1) << shift) as f64)
-    }
-}
-
-/// One axis, one cell on: the other axis's bits are filled so that a carry runs through them.
-fn step(bits: u64, own: u64, other: u64, direction: i32) -> u64 {
-    let axis = bits & own;
-    own & match direction {
-        1.. => axis.wrapping_add(other + 1),
-        0 => axis,
-        _ => (axis | other).wrapping_sub(other + 1),
     }
 }
 

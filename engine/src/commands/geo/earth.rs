@@ -53,8 +53,7 @@ impl Point {
             y += latitude.cos() * longitude.sin();
             z += latitude.sin();
         }
-        let count = points.len() as f64;
-        (x, y, z) = (x / count, y / count, z / count);
+        // The sum's length does not matter.
         Point { longitude: degrees(y.atan2(x)), latitude: degrees(z.atan2((x * x + y * y).sqrt())) }
     }
 }

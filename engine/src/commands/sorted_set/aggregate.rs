@@ -260,7 +260,8 @@ pub(super) fn intersect<'a>(
                 sum = None;
                 break;
             };
-            sum = sum.map(|sum| aggregate.apply(sum, weighted(score, *weight)));
+            // No number here makes the sum 0, and no other aggregate.
+            sum = sum.map(|sum| aggregate.apply(sum, score * weight));
         }
         sum.is_none_or(|sum| found(member, sum))
     });

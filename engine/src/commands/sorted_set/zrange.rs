@@ -4,15 +4,16 @@ use std::ops::Range;
 
 use swell_wire::{Args, Out};
 
-use super::{lex_range, score_range, write_members};
+use super::{lex_range, score_range, write_head, write_member};
 use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply, Ttl};
 use crate::number::parse_i64;
+use crate::slices;
 use crate::spec::*;
-use crate::value::Collection;
 use crate::value::zset::{LexRange, ScoreRange, ZSet, ZSetRef};
+use crate::value::{Collection, Limits};
 
 /// ZRANGE.
 pub static ZRANGE: Spec = Spec {
@@ -176,7 +177,8 @@ impl<'a> Request<'a> {
             at += 1;
         }
         let (by, back) = (by.unwrap_or(By::Rank), back.unwrap_or(false));
-        if limit.is_some() && by == By::Rank {
+        // A limit that leaves nothing out is let pass.
+        if limit.is_some_and(|(_, most)| most != -1) && by == By::Rank {
             return Err(Fault::say(
                 "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
             ));
@@ -195,13 +197,23 @@ impl<'a> Request<'a> {
         Ok(Request { wanted, back, with_scores, limit: limit.unwrap_or((0, -1)) })
     }
 
-    /// How many members such a range has is not known beforehand: Valkey puts the first ones into a listpack, which
-    /// does not know -0.
-    fn pass_through_listpack(&self, members: &mut [(Vec<u8>, f64)], entries: usize) {
-        let first = entries.min(members.len());
-        let from = if self.back { members.len() - first } else { 0 };
-        for (_, score) in members[from..from + first].iter_mut().filter(|(_, score)| *score == 0.0) {
-            *score = 0.0;
+    /// Valkey puts the members into a listpack, which does not know -0, until one is too long for it or they are too
+    /// many; it knows that beforehand of a range of ranks only.
+    fn pass_through_listpack(&self, members: &mut [(Vec<u8>, f64)], limits: &Limits) {
+        if matches!(self.wanted, Wanted::Ranks(..)) && members.len() > limits.zset_entries {
+            return;
+        }
+        let forget_sign = |(member, score): &mut (Vec<u8>, f64)| {
+            let fits = member.len() <= limits.zset_value_bytes;
+            if fits && *score == 0.0 {
+                *score = 0.0;
+            }
+            fits
+        };
+        if self.back {
+            members.iter_mut().rev().take(limits.zset_entries).all(forget_sign);
+        } else {
+            members.iter_mut().take(limits.zset_entries).all(forget_sign);
         }
     }
 
@@ -250,10 +262,14 @@ pub(super) fn answer(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, fixed: Fi
         out.array(0);
         return Ok(());
     };
-    let zset = entry.collection::<ZSet>()?;
-    let range = request.ranks(zset);
-    let count = range.len();
-    write_members(zset.ranks(range, request.back), count, request.with_scores, out);
+    let Range { start, end } = request.ranks(entry.collection::<ZSet>()?);
+    let (count, back, with_scores) = (end - start, request.back, request.with_scores);
+    write_head(count, with_scores, out);
+    let rest = slices::range::<ZSet>(&entry, 0..count, out, move |zset, part, room, out| {
+        let ranks = if back { end - part.end..end - part.start } else { start + part.start..start + part.end };
+        room.fill(zset.ranks(ranks, back), out, |member, out| write_member(member, with_scores, out))
+    });
+    cx.defer(rest);
     cx.work(count.saturating_sub(1) as u64);
     Ok(())
 }
@@ -268,9 +284,7 @@ fn zrangestore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             let range = request.ranks(zset);
             let mut members: Vec<(Vec<u8>, f64)> =
                 zset.ranks(range, false).map(|(member, score)| (member.to_vec(), score)).collect();
-            if !matches!(request.wanted, Wanted::Ranks(..)) {
-                request.pass_through_listpack(&mut members, tools.limits.zset_entries);
-            }
+            request.pass_through_listpack(&mut members, &tools.limits);
             let sorted = members.iter().map(|(member, score)| (&member[..], *score));
             ZSet::from_sorted(sorted, &tools.limits, &tools.hasher)
         }
