@@ -1,12 +1,8 @@
 //! What `COMMAND INFO` and `COMMAND DOCS` say, against valkey-server 9.1, for every command that Swell lists.
 //!
-//! What Valkey has gained since Redis 7.2 is not expected: options drop out by their own `since`, the rest is in a
-//! list here, each line with its reason. Summaries are ours and only have to be there.
+//! What is meant to differ is in a list here, each line with its reason. Summaries are ours and only have to be there.
 
 use crate::harness::{Real, Reply, Server, Subject};
-
-/// Redis's version whose command table Swell shows.
-const TABLE_VERSION: (u32, u32) = (7, 2);
 
 /// Fields of `COMMAND INFO`, by position.
 const FIELDS: [&str; 9] =
@@ -119,7 +115,7 @@ fn compare_docs(name: &str, docs: &Reply, oracle: &Reply, found: &mut Vec<String
     }
     for field in DOCUMENTED {
         let ours = docs.field(field).cloned();
-        let theirs = real.field(field).map(|value| without_newer(value.clone()));
+        let theirs = real.field(field).cloned();
         if ours != theirs {
             note(name, field, &format!("{ours:?}"), &format!("{theirs:?}"), found);
         }
@@ -129,23 +125,6 @@ fn compare_docs(name: &str, docs: &Reply, oracle: &Reply, found: &mut Vec<String
     for pair in docs.field("subcommands").unwrap_or(&none).items().chunks_exact(2) {
         compare_docs(&pair[0].text(), &pair[1], subcommands, found);
     }
-}
-
-/// The arguments without those that came after the table's version.
-fn without_newer(reply: Reply) -> Reply {
-    match reply {
-        Reply::Array(items) => Reply::Array(items.into_iter().filter(|item| !newer(item)).map(without_newer).collect()),
-        Reply::Map(items) => Reply::Map(items.into_iter().map(without_newer).collect()),
-        other => other,
-    }
-}
-
-fn newer(argument: &Reply) -> bool {
-    let Reply::Map(_) = argument else { return false };
-    let Some(since) = argument.field("since") else { return false };
-    let text = since.text();
-    let mut parts = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) > TABLE_VERSION
 }
 
 fn note(name: &str, field: &str, ours: &str, theirs: &str, found: &mut Vec<String>) {

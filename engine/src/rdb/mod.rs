@@ -5,6 +5,7 @@
 //! every form since Redis 2 but modules'.
 
 mod crc64;
+mod dump;
 mod lzf;
 mod objects;
 mod read;
@@ -71,6 +72,11 @@ pub enum BadPayload {
     /// The object is none.
     Format,
 }
+
+pub use dump::dump_in_slices;
+
+/// Payload bytes that count as one unit of DUMP's and RESTORE's work beyond the first.
+pub const WORK_BYTES: u64 = 64;
 
 /// The payload of an entry's value.
 pub fn dump(entry: &Entry<'_>) -> Vec<u8> {

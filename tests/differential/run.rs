@@ -1,0 +1,147 @@
+//! Runs the requests of one case on two servers, pipelined, ours first; then compares all the data.
+
+use super::replay::{self, Replay};
+use super::{Request, compare, data};
+use crate::harness::{Conn, Reply, encode, escape};
+
+/// Requests that are sent at once. Replies may be long, and nobody reads while requests are written.
+const PIPELINED: usize = 16;
+
+/// Rounds of one SCAN after which it has gone astray.
+const SCAN_ROUNDS_MAX: usize = 5000;
+
+/// Longer words are cut where they are shown.
+const SHOWN_BYTES_MAX: usize = 80;
+
+/// Requests with more words are cut where they are shown.
+const SHOWN_WORDS_MAX: usize = 40;
+
+/// The two that are compared.
+pub struct Pair {
+    pub ours: Conn,
+    pub theirs: Conn,
+    /// Ours refuses atomic commands over several slots.
+    pub refuses_crossing: bool,
+    /// Encodings may differ from now on: see [`replay::forgets_encodings`].
+    pub encodings_differ: bool,
+}
+
+/// What comparing came to.
+pub enum Outcome {
+    Same,
+    /// Shows the request and both replies.
+    Differs(String),
+}
+
+impl Pair {
+    pub fn new(ours: Conn, theirs: Conn, refuses_crossing: bool) -> Pair {
+        Pair { ours, theirs, refuses_crossing, encodings_differ: false }
+    }
+}
+
+/// Runs the requests on both servers, from empty ones on; then compares all the data.
+pub fn run(requests: &[Request], pair: &mut Pair) -> Outcome {
+    for conn in [&mut pair.ours, &mut pair.theirs] {
+        let cleared = pipeline(conn, &[words(&["SELECT", "0"]), words(&["FLUSHALL"])]);
+        assert!(cleared.iter().all(|reply| reply.text() == "OK"), "{cleared:?}");
+    }
+    pair.encodings_differ = false;
+    let mut at = 0;
+    while at < requests.len() {
+        let is_scan = |request: &Request| compare::name(request).ends_with("scan");
+        let length = requests[at..].iter().take(PIPELINED).take_while(|request| !is_scan(request)).count();
+        let found = if length == 0 { scan(&requests[at], pair) } else { some(&requests[at..at + length], pair) };
+        if let Some((offset, why)) = found {
+            return Outcome::Differs(format!("request {} {why}", at + offset + 1));
+        }
+        at += length.max(1);
+    }
+    match data::differs(requests, pair) {
+        Some(why) => Outcome::Differs(format!("then {why}")),
+        None => Outcome::Same,
+    }
+}
+
+/// Sends requests at once and reads their replies.
+pub fn pipeline(conn: &mut Conn, requests: &[Request]) -> Vec<Reply> {
+    let bytes: Vec<u8> = requests.iter().flat_map(|request| encode(request)).collect();
+    conn.send(&bytes);
+    requests.iter().map(|_| conn.reply()).collect()
+}
+
+/// A request made of text.
+pub fn words(words: &[&str]) -> Request {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+/// A request as a person would type it.
+pub fn shown(request: &[Vec<u8>]) -> String {
+    let word = |word: &Vec<u8>| {
+        let text = escape(&word[..word.len().min(SHOWN_BYTES_MAX)]).replace('"', "\\\"");
+        let more = if word.len() > SHOWN_BYTES_MAX { format!("...({} bytes)", word.len()) } else { String::new() };
+        if word.is_empty() || text.contains([' ', '"', '\\']) { format!("\"{text}{more}\"") } else { text + &more }
+    };
+    let mut text = request.iter().take(SHOWN_WORDS_MAX).map(word).collect::<Vec<_>>().join(" ");
+    if request.len() > SHOWN_WORDS_MAX {
+        text += &format!(" ...({} words)", request.len());
+    }
+    text
+}
+
+/// Where some requests' replies differ, and how.
+fn some(requests: &[Request], pair: &mut Pair) -> Option<(usize, String)> {
+    let ours = pipeline(&mut pair.ours, requests);
+    let replays: Vec<Replay> =
+        requests.iter().zip(&ours).map(|(request, reply)| Replay::of(request, reply, pair.refuses_crossing)).collect();
+    let sent: Vec<Request> = replays.iter().flat_map(|replay| replay.requests.clone()).collect();
+    let mut theirs = pipeline(&mut pair.theirs, &sent).into_iter();
+    for (index, replay) in replays.into_iter().enumerate() {
+        let request = &requests[index];
+        let theirs: Vec<Reply> = theirs.by_ref().take(replay.requests.len()).collect();
+        let alike = replay.agrees(request, &ours[index], &theirs, pair.encodings_differ);
+        pair.encodings_differ |= replay::forgets_encodings(request, &ours[index]);
+        if !alike {
+            let theirs = if let [reply] = &theirs[..] { format!("{reply:?}") } else { format!("{theirs:?}") };
+            return Some((index, differing(request, &format!("{:?}", ours[index]), &theirs)));
+        }
+    }
+    None
+}
+
+/// Whether what a SCAN yields to its end differs.
+fn scan(request: &Request, pair: &mut Pair) -> Option<(usize, String)> {
+    let (ours, theirs) = (scan_to_end(request, &mut pair.ours), scan_to_end(request, &mut pair.theirs));
+    (ours != theirs).then(|| (0, differing(request, &format!("{ours:?}"), &format!("{theirs:?}"))))
+}
+
+fn differing(request: &[Vec<u8>], ours: &str, theirs: &str) -> String {
+    format!("> {}\n  ours   {ours}\n  theirs {theirs}", shown(request))
+}
+
+/// The reply; of a SCAN, all elements that it yields until its cursor is 0 again, in ascending order.
+fn scan_to_end(request: &Request, conn: &mut Conn) -> Reply {
+    let name = compare::name(request);
+    let in_pairs = match name.as_str() {
+        "hscan" => !request.iter().any(|word| word.eq_ignore_ascii_case(b"NOVALUES")),
+        name => name == "zscan",
+    };
+    let cursor_at = if name == "scan" { 1 } else { 2 };
+    let mut reply = conn.cmd_bytes(request);
+    if reply.is_error() {
+        return reply;
+    }
+    let mut found: Vec<Vec<Reply>> = Vec::new();
+    for _ in 0..SCAN_ROUNDS_MAX {
+        let Reply::Bulk(cursor) = &reply.items()[0] else { return reply };
+        found.extend(reply.items()[1].items().chunks(if in_pairs { 2 } else { 1 }).map(<[Reply]>::to_vec));
+        if cursor == b"0" {
+            found.sort();
+            found.dedup();
+            return Reply::Array(found.concat());
+        }
+        let mut next = request.to_vec();
+        next[cursor_at] = cursor.clone();
+        reply = conn.cmd_bytes(&next);
+    }
+    Reply::Error(format!("{name} has not come to its end in {SCAN_ROUNDS_MAX} rounds"))
+}
