@@ -17,8 +17,10 @@ const INTENDED: &[Intended] = &[
         matches!((one, other), (Reply::Int(_), Reply::Int(_)))
     }),
     ("object", "up to where a string is one piece with its key is the server's own", |_, one, other| {
-        let is_short = |reply: &Reply| matches!(reply, Reply::Bulk(name) if name == b"embstr" || name == b"raw");
-        is_short(one) && is_short(other)
+        is_encoding(one, &["embstr", "raw"]) && is_encoding(other, &["embstr", "raw"])
+    }),
+    ("object", "a number is kept as one, also where INCRBYFLOAT made it", |_, one, other| {
+        is_encoding(one, &["int"]) && is_encoding(other, &["embstr", "raw"])
     }),
     ("randomkey", "any key will do", |_, one, other| matches!((one, other), (Reply::Bulk(_), Reply::Bulk(_)))),
     ("sort", "elements of equal weight have no order, so a part of them may be any", sorted_by_weight),
@@ -128,6 +130,10 @@ fn pending_without_idle_times(_: &str, _: &[Vec<u8>], reply: &Reply) -> Reply {
         other => other.clone(),
     };
     Reply::Array(lines.iter().map(line).collect())
+}
+
+fn is_encoding(reply: &Reply, names: &[&str]) -> bool {
+    matches!(reply, Reply::Bulk(name) if names.iter().any(|known| known.as_bytes() == name))
 }
 
 /// SORT … BY: the same elements in any order, or only as many where LIMIT takes a part of them.

@@ -108,7 +108,7 @@ impl Grammar {
         }
         for family in Family::ALL {
             let count = commands.iter().filter(|command| command.family == family).count();
-            assert!(count >= 4, "only {count} commands of {family:?} are documented");
+            assert!(count >= 3, "only {count} commands of {family:?} are documented");
         }
         Grammar { commands, payloads: feed::payloads(oracle) }
     }

@@ -338,7 +338,10 @@ pub fn stream_id(rng: &mut Rng) -> Vec<u8> {
         6 => text(">"),
         7 => text("0"),
         8 => text(rng.pick(&ODD)),
-        _ => format!("{}-{}", rng.below(if rng.chance(50) { 12 } else { 250 }), rng.below(3)).into_bytes(),
+        _ => {
+            let most = if rng.chance(50) { 12 } else { 250 };
+            format!("{}-{}", rng.below(most), rng.below(3)).into_bytes()
+        }
     }
 }
 

@@ -77,10 +77,14 @@ impl Replay {
     }
 }
 
-/// Whether a request may leave another encoding than what the other was asked in its place: SPOP of many makes the set
-/// anew, from what is left.
+/// Whether encodings may differ from a request on: SPOP of many makes the set anew from what is left, where the other was
+/// asked to remove what it took; SORT turns a compact sorted set that it only reads into a skiplist in Valkey.
 pub fn forgets_encodings(request: &Request, reply: &Reply) -> bool {
-    compare::name(request) == "spop" && request.len() > 2 && !reply.is_error() && !elements(reply).is_empty()
+    match compare::name(request).as_str() {
+        "spop" => request.len() > 2 && !elements(reply).is_empty(),
+        "sort" | "sort_ro" => true,
+        _ => false,
+    }
 }
 
 fn popped(request: &Request, reply: &Reply) -> Option<Replay> {
