@@ -3,7 +3,7 @@
 //!
 //! A file is read line by line. `# comment`. `== name @not-valkey` starts a case: a fresh connection to an empty
 //! server; a tag says where it does not hold (`@not-swell`, `@not-valkey`, `@not-redis`, `@not-memcached`; `@not-several`:
-//! where the data is on several nodes), or that it holds for several nodes only (`@several`).
+//! where the data is on several nodes; `@not-remote`: where it is on one or more over links), or that it holds for several nodes only (`@several`).
 //!
 //! | line | meaning |
 //! | --- | --- |
@@ -124,7 +124,7 @@ macro_rules! resp_files {
     )*};
 }
 
-resp_files! { string generic list connection server transactions bad_input help }
+resp_files! { string hash set generic connection server transactions bad_input help list stream hyperloglog bitmap }
 
 mod auth {
     use super::{Mode, resp};

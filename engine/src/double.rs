@@ -1,6 +1,6 @@
 //! Doubles as Valkey prints them.
 //!
-//! Whole numbers below 2^62 are printed as integers. All others get the digits of the Grisu2 algorithm (F. Loitsch,
+//! Whole numbers up to 2^62 are printed as integers. All others get the digits of the Grisu2 algorithm (F. Loitsch,
 //! "Printing floating-point numbers quickly and accurately with integers", PLDI 2010): they read back as the same
 //! number, and are the shortest such digits but for about one number in 500. Clients see these digits, so they must be
 //! the same, the longer ones too.
@@ -139,7 +139,7 @@ pub fn format_double(number: f64, to: &mut [u8; DOUBLE_BYTES]) -> &str {
         text.push(if number > 0.0 { b"inf" } else { b"-inf" });
     } else if number == 0.0 {
         text.push(if number.is_sign_negative() { b"-0" } else { b"0" });
-    } else if number.abs() < 4_611_686_018_427_387_904.0 && number.trunc() == number {
+    } else if number.abs() <= 4_611_686_018_427_387_904.0 && number.trunc() == number {
         text.push(swell_wire::out::format_i64(number as i64, &mut [0; 20]));
     } else {
         text.decimal(&digits_of(number.abs()), number < 0.0);
@@ -326,6 +326,8 @@ mod tests {
             (0.1, "0.1"),
             (1e20, "1e+20"),
             (1e17, "100000000000000000"),
+            (4_611_686_018_427_387_904.0, "4611686018427387904"),
+            (4_611_686_018_427_388_928.0, "4611686018427389000"),
             (5e-324, "5e-324"),
             (1e-5, "0.00001"),
             (1e-7, "1e-7"),

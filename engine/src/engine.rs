@@ -1,6 +1,7 @@
 //! The engine: one cache's key space on one node, and what each worker keeps of its own beside it.
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use swell_ring::SLOTS;
@@ -12,6 +13,7 @@ use crate::expire::UpkeepCursor;
 use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
+use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
 use crate::value::COMPACT_BYTES_MAX;
@@ -183,6 +185,7 @@ pub struct Engine {
     has_memcached: AtomicBool,
     next_cas: AtomicU64,
     next_observer: AtomicU64,
+    leftovers: Arc<Leftovers>,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -191,6 +194,8 @@ pub struct Local {
     pub(crate) unreported_bytes: i64,
     pub(crate) pool: Pool,
     pub(crate) garbage: Garbage,
+    /// The rest of the reply of the command that has just run.
+    pub(crate) deferred: Option<Box<Deferred>>,
     /// A compact value on its way through a command.
     scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
@@ -247,6 +252,7 @@ impl Engine {
             has_memcached: AtomicBool::new(false),
             next_cas: AtomicU64::new(1),
             next_observer: AtomicU64::new(0),
+            leftovers: Arc::default(),
         }
     }
 
@@ -257,6 +263,7 @@ impl Engine {
             unreported_bytes: 0,
             pool: Pool::default(),
             garbage: Garbage::default(),
+            deferred: None,
             scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
@@ -308,6 +315,11 @@ impl Engine {
     /// The heap itself, for upkeep.
     pub(crate) fn heap(&self) -> &Heap {
         &self.heap
+    }
+
+    /// Snapshots that nobody reads any longer.
+    pub(crate) fn leftovers(&self) -> &Arc<Leftovers> {
+        &self.leftovers
     }
 
     /// How full this engine's share of the cache is. What is stored counts, and so does what the heap holds in vain beyond the maximum (after
@@ -481,6 +493,11 @@ impl Local {
         if buffer.capacity() > self.scratch.capacity() && buffer.capacity() <= 2 * COMPACT_BYTES_MAX {
             self.scratch = buffer;
         }
+    }
+
+    /// The rest of the reply of the command that has just run, after [`Outcome::Deferred`](crate::run::Outcome::Deferred).
+    pub fn take_deferred(&mut self) -> Option<Box<Deferred>> {
+        self.deferred.take()
     }
 
     /// The counts since the last call.

@@ -8,7 +8,7 @@ use crate::table::Table;
 use crate::value::LargeBox;
 
 /// Large values of no more elements are freed at once; about 100 µs.
-const ELEMENTS_AT_ONCE: usize = 2_048;
+pub(crate) const ELEMENTS_AT_ONCE: usize = 2_048;
 /// Elements of a large value that are freed for one of an entry's.
 const ELEMENTS_PER_ENTRY: u64 = 4;
 
@@ -45,8 +45,9 @@ impl Garbage {
 }
 
 impl Engine {
-    /// Frees up to about `entries_max` entries of a worker's garbage; says whether there is more.
+    /// Frees up to about `entries_max` entries of a worker's garbage, and of what long replies have left behind; says whether there is more.
     pub fn free_garbage(&self, local: &mut Local, entries_max: u64) -> bool {
+        local.garbage.large.append(&mut self.leftovers().take());
         let mut left = entries_max;
         while left > 0 {
             if let Some(mut large) = local.garbage.large.pop() {

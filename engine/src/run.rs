@@ -23,6 +23,8 @@ pub enum Outcome {
     Busy(usize),
     /// It is a walk: begin it and run it in slices.
     Walk,
+    /// It ran, and only the beginning of its reply is written: the rest, with its work, is at [`Local::take_deferred`].
+    Deferred,
 }
 
 /// A set of stripes, locked in ascending order.
@@ -372,8 +374,13 @@ impl Unit<'_> {
             return (1, true);
         }
         match &call.spec.body {
-            Body::Keys(body) | Body::Whole(body) => match run(engine, local, call, *body, out) {
-                Outcome::Done { work, failed } => (work, failed),
+            Body::Keys(body) | Body::Whole(body) => match (run(engine, local, call, *body, out), local.take_deferred())
+            {
+                (Outcome::Done { work, failed }, _) => (work, failed),
+                (Outcome::Deferred, Some(mut deferred)) => {
+                    deferred.finish(out);
+                    (deferred.work(), false)
+                }
                 _ => unreachable!("a body that runs is done"),
             },
             Body::Walk(body) => match WalkState::begin(body, engine, local, call) {
@@ -418,6 +425,10 @@ fn run(
     let reply = body(&mut exec, call.args, out);
     let work = exec.work_done();
     match reply {
+        Ok(()) if exec.deferred.is_some() => {
+            local.deferred = exec.deferred.take().map(|deferred| deferred.with_work(work));
+            Outcome::Deferred
+        }
         Ok(()) => Outcome::Done { work, failed: false },
         Err(fault) => {
             write_fault(call.spec, &fault, out);

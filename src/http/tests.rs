@@ -224,7 +224,7 @@ fn a_period_is_asked_for_with_a_query() {
     assert_eq!(Period::of_query(period.path().split_once('?').expect("a query").1, 0), Ok(period));
     for (query, code, words) in [
         ("by=hour", "503", NO_LEDGER),
-        ("by=user", "400", "nothing is counted by 'user': it is one of command, family, hour, minute"),
+        ("by=key", "400", "nothing is counted by 'key': it is one of command, family, hour, minute"),
         ("from=x", "400", "'x' is not a time like"),
         ("from=-1h&to=-2h", "400", "the period ends before it begins"),
         ("since=1", "400", "'since=1' is not from=TIME"),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use regex_lite::Regex;
 
-use crate::harness::{tests_dir, unescape};
+use crate::harness::{Topology, tests_dir, unescape};
 
 /// The tag of what holds for several nodes only.
 const ONLY_SEVERAL: &str = "@several";
@@ -14,7 +14,7 @@ pub struct Case {
     pub name: String,
     /// Line number in the file.
     pub line: usize,
-    /// Servers it does not hold for; `several` for those of several nodes.
+    /// Servers it does not hold for; `several` for those of several nodes, `remote` for those with a link between.
     pub not: Vec<String>,
     /// It holds for several nodes only.
     pub only_several: bool,
@@ -87,10 +87,14 @@ impl Captured {
 }
 
 impl Case {
-    /// `several`: its data is on several nodes.
-    pub fn holds_for(&self, server: &str, several: bool) -> bool {
-        let is_out = self.not.iter().any(|tag| tag == server || (several && tag == "several"));
-        !is_out && (several || !self.only_several)
+    /// Whether it holds for a server whose data is there.
+    pub fn holds_for(&self, server: &str, place: Topology) -> bool {
+        let is_out = self.not.iter().any(|tag| match tag.as_str() {
+            "several" => place.is_several(),
+            "remote" => place != Topology::Embedded,
+            tag => tag == server,
+        });
+        !is_out && (place.is_several() || !self.only_several)
     }
 }
 
@@ -171,10 +175,16 @@ fn a_case_is_read() {
         add_line(&mut case, line, 2).unwrap();
     }
     assert_eq!(case.same_slot, ["a", "b"]);
-    assert!(case.resp3 && !case.holds_for("redis", false) && case.holds_for("valkey", true) && case.name == "a name");
-    let (one, more) = (start_case("a @not-several", 1), start_case("a @several", 1));
-    assert!(one.holds_for("swell", false) && !one.holds_for("swell", true));
-    assert!(!more.holds_for("swell", false) && more.holds_for("swell", true));
+    assert!(
+        case.resp3
+            && !case.holds_for("redis", Topology::Embedded)
+            && case.holds_for("valkey", Topology::Remote3)
+            && case.name == "a name"
+    );
+    let holds = |text, place| start_case(text, 1).holds_for("swell", place);
+    assert!(holds("a @not-several", Topology::Remote1) && !holds("a @not-several", Topology::Moving3));
+    assert!(!holds("a @several", Topology::Remote1) && holds("a @several", Topology::Remote3));
+    assert!(holds("a @not-remote", Topology::Embedded) && !holds("a @not-remote", Topology::Remote1));
     assert_eq!((case.steps.len(), case.steps[0].expect.len(), case.steps[1].conn, case.steps[1].raw), (2, 4, 2, true));
     let mut captured = Captured::default();
     assert!(captured.matches(&case.steps[0].expect[2].what, b":42"));

@@ -2,25 +2,25 @@
 
 use super::format::{Captured, Case, Expect, Step, What, read};
 use super::{Mode, send};
-use crate::harness::{Conn, Server, escape, unescape};
+use crate::harness::{Conn, Server, Topology, escape, unescape};
 
 /// Runs every case of a file that holds for the server.
 ///
 /// # Panics
 /// Shows each case that went another way.
 pub fn run(file: &str, name: &str, mode: Mode, server: &Server) {
-    run_cases(file, name, server.topology.is_several(), |case| play(case, mode, server));
+    run_cases(file, name, server.topology, |case| play(case, mode, server));
 }
 
 /// As [`run`], each case on a new server: what memcached makes of an item without a value depends on what was in its
 /// place before.
 pub fn run_on_new_ones(file: &str, name: &str, mode: Mode, start: impl Fn() -> Server) {
-    run_cases(file, name, false, |case| play(case, mode, &start()));
+    run_cases(file, name, Topology::Embedded, |case| play(case, mode, &start()));
 }
 
-fn run_cases(file: &str, name: &str, several: bool, play: impl Fn(&Case) -> Result<(), String>) {
+fn run_cases(file: &str, name: &str, place: Topology, play: impl Fn(&Case) -> Result<(), String>) {
     let cases = read(file);
-    let cases: Vec<&Case> = cases.iter().filter(|case| case.holds_for(name, several)).collect();
+    let cases: Vec<&Case> = cases.iter().filter(|case| case.holds_for(name, place)).collect();
     let failed: Vec<String> = cases
         .iter()
         .filter_map(|case| play(case).err().map(|why| (case, why)))

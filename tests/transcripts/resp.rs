@@ -18,7 +18,7 @@ pub fn run(file: &str, name: &str, mode: Mode, server: &Server) {
 /// As [`run`], where the server is emptied with a password that the cases have yet to give.
 pub fn run_with_password(file: &str, name: &str, mode: Mode, server: &Server, password: Option<&str>) {
     let cases = read(file);
-    let cases: Vec<&Case> = cases.iter().filter(|case| case.holds_for(name, server.topology.is_several())).collect();
+    let cases: Vec<&Case> = cases.iter().filter(|case| case.holds_for(name, server.topology)).collect();
     let failed: Vec<String> = cases
         .iter()
         .filter_map(|case| Run::new(server, case, mode, password).play(case).err().map(|why| (case, why)))

@@ -25,6 +25,7 @@ pub(super) struct Options<'a> {
 pub(super) enum ScanOf {
     Hash,
     Set,
+    #[allow(dead_code, reason = "the sorted sets bring ZSCAN")]
     ZSet,
 }
 

@@ -5,6 +5,7 @@ pub mod cluster;
 mod collection_scan;
 pub mod connection;
 pub mod generic;
+pub mod geo;
 mod grammar;
 pub mod hash;
 pub mod hyperloglog;

@@ -4,10 +4,7 @@ use std::sync::LazyLock;
 
 use swell_wire::Args;
 
-use super::{
-    bitmap, cluster, connection, generic, hash, hyperloglog, list, memcached, server, set, sorted_set, stream, string,
-    transactions,
-};
+use super::{bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, server, set, sorted_set, stream, string, transactions};
 use crate::spec::{Body, CommandId, Spec};
 
 /// Longest command name with its subcommand, in bytes.
@@ -55,6 +52,7 @@ static FAMILIES: &[&[&Spec]] = &[
     cluster::SPECS,
     connection::SPECS,
     generic::SPECS,
+    geo::SPECS,
     hash::SPECS,
     hyperloglog::SPECS,
     list::SPECS,

@@ -8,7 +8,7 @@ use crate::entry::{EntryPtr, Fields, Outside, Stored};
 use crate::error::Fault;
 use crate::key::{Hasher, Key};
 use crate::table::Position;
-use crate::value::{Collection, Form, Kept, Limits};
+use crate::value::{Collection, Form, Kept, LargeBox, Limits};
 
 /// What an edit does where the key is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +117,7 @@ impl<'e> Exec<'e> {
         fields: &Fields,
     ) {
         self.before(key, found.map(|(_, entry)| entry));
+        self.note_fields(key, &kept);
         let entry = self.store_kept(key, found, &kept_fields(*fields), kept);
         self.after(key, || Effect::Put(entry.view()));
     }
@@ -213,6 +214,7 @@ impl<'x, 'e, C: Collection> Taken<'x, 'e, C> {
             return;
         }
         let kept = value.into_kept();
+        self.exec.note_fields(key, &kept);
         let whole = match (&kept, self.was) {
             (Kept::Large(large), Some((was, _))) => was != large.as_ref().form(),
             _ => true,
@@ -270,6 +272,18 @@ impl Exec<'_> {
                 }
                 self.store_kept(key, found, &kept_fields(entry.fields()), kept)
             }
+        }
+    }
+}
+
+impl Exec<'_> {
+    /// Upkeep is to come by when the first field of a hash expires.
+    #[inline]
+    fn note_fields(&mut self, key: Key<'_>, kept: &Kept) {
+        if let Kept::Large(LargeBox::Hash(large)) = kept
+            && let Some(at_ms) = large.earliest_expiry()
+        {
+            self.place(key).note_expiry(at_ms);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::engine::{Arrays, Engine, Local, rounded};
 use crate::entry::{EntryPtr, Fields, Outside, Stored};
 use crate::error::Fault;
 use crate::key::{Db, Key, KeyHash};
+use crate::slices::Deferred;
 use crate::spec::{Begin, Flags, Spec};
 use crate::stripe::{STRIPE_SLOTS, StripeData, stripe_of};
 use crate::table::{Position, Table};
@@ -106,6 +107,8 @@ pub struct Exec<'e> {
     /// Whether the keys stored here count: not in the slots of an import.
     counts: bool,
     work: u64,
+    /// The rest of the reply, where that is long.
+    pub(crate) deferred: Option<Box<Deferred>>,
 }
 
 impl<'e> Exec<'e> {
@@ -122,20 +125,21 @@ impl<'e> Exec<'e> {
             no_touch: call.context.no_touch,
             counts: true,
             work: 1,
+            deferred: None,
         }
     }
 
     /// For expiry, eviction and tools, which have no request.
     pub(crate) fn upkeep(engine: &'e Engine, local: &'e mut Local, now_ms: u64) -> Exec<'e> {
         let (args, db) = (Args::new(&[], &[], &[]), Db::default());
-        Exec { engine, local, args, keys: &[], now_ms, db, no_touch: true, counts: true, work: 0 }
+        Exec { engine, local, args, keys: &[], now_ms, db, no_touch: true, counts: true, work: 0, deferred: None }
     }
 
     /// For an import into slots that do not count, where nothing expires: no time has passed yet. `db` is where the
     /// database lives.
     pub(crate) fn import(engine: &'e Engine, local: &'e mut Local, db: Db) -> Exec<'e> {
         let args = Args::new(&[], &[], &[]);
-        Exec { engine, local, args, keys: &[], now_ms: 0, db, no_touch: true, counts: false, work: 0 }
+        Exec { engine, local, args, keys: &[], now_ms: 0, db, no_touch: true, counts: false, work: 0, deferred: None }
     }
 
     /// The same, for a command that is replayed on its key.

@@ -9,7 +9,12 @@ static TABLES: [[u64; 256]; STEP] = tables();
 
 /// The checksum of these bytes.
 pub fn crc64(bytes: &[u8]) -> u64 {
-    let mut crc = 0u64;
+    crc64_on(0, bytes)
+}
+
+/// The checksum of all bytes, where `crc` is that of those before these.
+pub fn crc64_on(crc: u64, bytes: &[u8]) -> u64 {
+    let mut crc = crc;
     let mut words = bytes.chunks_exact(STEP);
     for word in &mut words {
         let word: [u8; STEP] = word.try_into().unwrap_or_default();
@@ -58,6 +63,7 @@ mod tests {
         // Of "123456789", as the catalogue of parametrised CRC algorithms lists it for CRC-64/REDIS.
         assert_eq!(crc64(b"123456789"), 0xe9c6_d914_c4b8_d9ca);
         assert_eq!(crc64(b""), 0);
+        assert_eq!(crc64_on(crc64(b"1234"), b"56789"), crc64(b"123456789"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! every form since Redis 2 but modules'.
 
 mod crc64;
+mod dump;
 mod lzf;
 mod objects;
 mod read;
@@ -72,6 +73,11 @@ pub enum BadPayload {
     Format,
 }
 
+pub use dump::dump_in_slices;
+
+/// Payload bytes that count as one unit of DUMP's and RESTORE's work beyond the first.
+pub const WORK_BYTES: u64 = 64;
+
 /// The payload of an entry's value.
 pub fn dump(entry: &Entry<'_>) -> Vec<u8> {
     let mut payload = Vec::new();
@@ -80,6 +86,13 @@ pub fn dump(entry: &Entry<'_>) -> Vec<u8> {
     let checksum = crc64::crc64(&payload);
     payload.extend_from_slice(&checksum.to_le_bytes());
     payload
+}
+
+/// Bytes of an entry's value in an RDB file: a payload's without type, version and checksum. As much work as writing it.
+pub fn object_len(entry: &Entry<'_>) -> usize {
+    let mut object = Vec::new();
+    write::object(entry, &mut object);
+    object.len().saturating_sub(1)
 }
 
 /// Reads a payload; what it makes has the encoding that `limits` say. The bytes may be anybody's.

@@ -10,16 +10,24 @@ const UNKNOWN_READ: u64 = u64::MAX;
 /// A consumer that never got anything.
 const NEVER_MS: i64 = -1;
 
-/// Writes the object with its type byte.
-pub fn write(stream: &Stream, out: &mut Vec<u8>) {
+/// Writes the object from a place on (a node's number; 0: with its type byte) until `out` has `full` bytes; returns where
+/// to go on, nothing at the end. What comes after the nodes is one part.
+pub fn write(stream: &Stream, at: u64, full: usize, out: &mut Vec<u8>) -> Option<u64> {
     let log = stream.log();
-    out.push(kinds::STREAM_LISTPACKS_3);
-    length(log.nodes_len() as u64, out);
-    for (master, node) in log.nodes() {
+    if at == 0 {
+        out.push(kinds::STREAM_LISTPACKS_3);
+        length(log.nodes_len() as u64, out);
+    }
+    let mut next = at;
+    for (master, node) in log.nodes().skip(at as usize) {
+        if out.len() >= full {
+            return Some(next);
+        }
         length(16, out);
         raw_id(master, out);
         length(node.len() as u64, out);
         out.extend_from_slice(node);
+        next += 1;
     }
     length(log.len(), out);
     for id in [log.last_id, log.first_id(), log.max_deleted_id()] {
@@ -31,6 +39,7 @@ pub fn write(stream: &Stream, out: &mut Vec<u8>) {
     for (name, group) in stream.groups() {
         write_group(name, group, out);
     }
+    None
 }
 
 fn write_group(name: &[u8], group: &Group, out: &mut Vec<u8>) {

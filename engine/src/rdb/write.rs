@@ -7,12 +7,15 @@ use crate::entry::{Content, Entry, Value};
 use crate::number::parse_i64;
 use crate::value::chunks::{Chunks, NodeRef};
 use crate::value::listpack::Listpack;
-use crate::value::pages::PageMap;
+use crate::value::pages::{Element, PageMap};
 use crate::value::ranked::Ranked;
 use crate::value::{Form, KeptRef, LargeRef};
 
 /// Strings up to this length are written as integers where they are one (Redis: `rdbTryIntegerEncoding`).
 const INTEGER_TEXT_BYTES_MAX: usize = 11;
+
+/// Elements of a hash or set that are written before it is looked how much that is.
+const SCANNED_AT_ONCE: usize = 64;
 
 /// Writes an entry's value: its type byte, then the object.
 pub fn object(entry: &Entry<'_>, out: &mut Vec<u8>) {
@@ -26,13 +29,21 @@ pub fn object(entry: &Entry<'_>, out: &mut Vec<u8>) {
             long_string(segments, out);
         }
         Content::Collection(KeptRef::Compact(form, bytes)) => compact(form, bytes, out),
-        Content::Collection(KeptRef::Large(large)) => match large {
-            LargeRef::List(list) => chunks(list, out),
-            LargeRef::Hash(hash) => pages_of_hash(hash, out),
-            LargeRef::Set(set) => pages_of_set(set, out),
-            LargeRef::ZSet(zset) => ranked(zset, out),
-            LargeRef::Stream(stream) => super::stream::write(stream, out),
-        },
+        Content::Collection(KeptRef::Large(large)) => {
+            part(large, 0, usize::MAX, out);
+        }
+    }
+}
+
+/// Writes a large value from a place on (0: with its type byte) until `out` has `full` bytes or it ends; returns where to
+/// go on, nothing at the end.
+pub fn part(large: LargeRef<'_>, at: u64, full: usize, out: &mut Vec<u8>) -> Option<u64> {
+    match large {
+        LargeRef::List(list) => chunks(list, at, full, out),
+        LargeRef::Hash(hash) => pages_of_hash(hash, at, full, out),
+        LargeRef::Set(set) => pages_of_set(set, at, full, out),
+        LargeRef::ZSet(zset) => ranked(zset, at, full, out),
+        LargeRef::Stream(stream) => super::stream::write(stream, at, full, out),
     }
 }
 
@@ -107,11 +118,17 @@ fn compact(form: Form, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// A quicklist, node by node.
-fn chunks(list: &Chunks, out: &mut Vec<u8>) {
-    out.push(kinds::LIST_QUICKLIST_2);
-    length(list.nodes_len() as u64, out);
-    for node in list.nodes() {
+/// A quicklist, node by node; a place is a node's number.
+fn chunks(list: &Chunks, at: u64, full: usize, out: &mut Vec<u8>) -> Option<u64> {
+    if at == 0 {
+        out.push(kinds::LIST_QUICKLIST_2);
+        length(list.nodes_len() as u64, out);
+    }
+    let mut next = at;
+    for node in list.nodes().skip(at as usize) {
+        if out.len() >= full {
+            return Some(next);
+        }
         match node {
             NodeRef::Run(run, count) => {
                 let mut pack = Listpack::new();
@@ -126,35 +143,70 @@ fn chunks(list: &Chunks, out: &mut Vec<u8>) {
                 long_string(segments, out);
             }
         }
+        next += 1;
     }
+    None
 }
 
-fn pages_of_hash(hash: &PageMap, out: &mut Vec<u8>) {
+fn pages_of_hash(hash: &PageMap, at: u64, full: usize, out: &mut Vec<u8>) -> Option<u64> {
     let expires = hash.volatile_len() > 0;
-    out.push(if expires { kinds::HASH_EXPIRY } else { kinds::HASH });
-    length(hash.len() as u64, out);
-    for element in hash.iter() {
+    if at == 0 {
+        out.push(if expires { kinds::HASH_EXPIRY } else { kinds::HASH });
+        length(hash.len() as u64, out);
+    }
+    pages(hash, at, full, out, |element, out| {
         string(element.key, out);
         value(element.value, out);
         if expires {
             let at = element.expire_at_ms.map_or(-1, |at| i64::try_from(at).unwrap_or(i64::MAX));
             out.extend_from_slice(&at.to_le_bytes());
         }
+    })
+}
+
+fn pages_of_set(set: &PageMap, at: u64, full: usize, out: &mut Vec<u8>) -> Option<u64> {
+    if at == 0 {
+        out.push(kinds::SET);
+        length(set.len() as u64, out);
+    }
+    pages(set, at, full, out, |element, out| string(element.key, out))
+}
+
+/// A place is a cursor of [`PageMap::scan`].
+fn pages(
+    map: &PageMap,
+    at: u64,
+    full: usize,
+    out: &mut Vec<u8>,
+    write: impl Fn(Element<'_>, &mut Vec<u8>),
+) -> Option<u64> {
+    let mut cursor = at;
+    loop {
+        if out.len() >= full {
+            return Some(cursor);
+        }
+        cursor = map.scan(cursor, SCANNED_AT_ONCE, |element| write(element, out));
+        if cursor == 0 {
+            return None;
+        }
     }
 }
 
-fn pages_of_set(set: &PageMap, out: &mut Vec<u8>) {
-    out.push(kinds::SET);
-    length(set.len() as u64, out);
-    set.iter().for_each(|element| string(element.key, out));
-}
-
-/// From the highest rank down, as Valkey writes them: whoever reads it builds a skiplist from its end.
-fn ranked(zset: &Ranked, out: &mut Vec<u8>) {
-    out.push(kinds::ZSET_2);
-    length(zset.len() as u64, out);
-    for (member, score) in zset.backward(zset.len()) {
+/// From the highest rank down, as Valkey writes them: whoever reads it builds a skiplist from its end. A place is how
+/// many are written.
+fn ranked(zset: &Ranked, at: u64, full: usize, out: &mut Vec<u8>) -> Option<u64> {
+    if at == 0 {
+        out.push(kinds::ZSET_2);
+        length(zset.len() as u64, out);
+    }
+    let mut next = at;
+    for (member, score) in zset.backward(zset.len().saturating_sub(at as usize)) {
+        if out.len() >= full {
+            return Some(next);
+        }
         string(member, out);
         out.extend_from_slice(&score.to_le_bytes());
+        next += 1;
     }
+    None
 }

@@ -91,7 +91,10 @@ impl<'a> Element<'a> {
     #[inline]
     pub fn len(&self) -> usize {
         match *self {
-            Element::Int(number) => format_i64(number, &mut [0; DIGITS_MAX]).len(),
+            Element::Int(number) => {
+                let digits = number.unsigned_abs().checked_ilog10().map_or(1, |power| power as usize + 1);
+                digits + usize::from(number < 0)
+            }
             Element::Str(bytes) => bytes.len(),
         }
     }

@@ -92,12 +92,17 @@ impl List {
         }
     }
 
-    /// Makes the list large if these elements, once they are added, would make its listpack too large. As Valkey, whether
-    /// they are added then or not.
-    pub fn make_room<'v>(&mut self, items: impl Iterator<Item = Item<'v>>, limits: &Limits) {
-        if let List::Pack(_) = self {
-            let (bytes, count) = items.fold((0, 0), |(bytes, count), item| (bytes + item.len(), count + 1));
-            self.make_room_for(bytes, count, limits);
+    /// Makes the list large if so many elements of so many bytes in all, once they are added, would make its listpack
+    /// too large. As Valkey, whether they are added then or not.
+    #[inline]
+    pub fn make_room(&mut self, bytes: usize, count: usize, limits: &Limits) {
+        let List::Pack(pack) = self else { return };
+        let (pack_bytes, pack_len) = (pack.view().bytes().len(), pack.view().len());
+        let is_too_large = Fill::new(limits.list_size).exceeds(pack_bytes + bytes, pack_len + count, false);
+        // What Valkey does not count are the lengths before and behind each element: many empty ones would not fit an
+        // entry.
+        if is_too_large || pack_bytes + bytes + count * OVERHEAD_BYTES_MAX > COMPACT_BYTES_MAX {
+            *self = List::Large(Box::new(Chunks::from_run(pack.view().run(), pack_len)));
         }
     }
 
@@ -107,18 +112,7 @@ impl List {
             Item::Short(Element::Int(_)) => 0,
             other => other.len(),
         };
-        self.make_room_for(bytes, 1, limits);
-    }
-
-    fn make_room_for(&mut self, bytes: usize, count: usize, limits: &Limits) {
-        let List::Pack(pack) = self else { return };
-        let (pack_bytes, pack_len) = (pack.view().bytes().len(), pack.view().len());
-        let is_too_large = Fill::new(limits.list_size).exceeds(pack_bytes + bytes, pack_len + count, false);
-        // What Valkey does not count are the lengths before and behind each element: many empty ones would not fit an
-        // entry.
-        if is_too_large || pack_bytes + bytes + count * OVERHEAD_BYTES_MAX > COMPACT_BYTES_MAX {
-            *self = List::Large(Box::new(Chunks::from_run(pack.view().run(), pack_len)));
-        }
+        self.make_room(bytes, 1, limits);
     }
 
     /// From elements one after the other, of whatever size; [`List::settle`] comes last.
@@ -315,7 +309,7 @@ mod tests {
 
     fn pushed(list: &mut List, value: &[u8], limits: &Limits) {
         let item = Item::from(value);
-        list.make_room(std::iter::once(item), limits);
+        list.make_room(item.len(), 1, limits);
         list.push(End::Back, item, limits);
     }
 
@@ -361,7 +355,7 @@ mod tests {
     fn many_empty_elements_do_not_burst_an_entry() {
         let (mut list, limits) = (List::empty(), Limits::default());
         let items = || std::iter::repeat_n(Item::from(&b""[..]), 200_000);
-        list.make_room(items(), &limits);
+        list.make_room(0, 200_000, &limits);
         items().for_each(|item| list.push(End::Back, item, &limits));
         assert!(!is_compact(&list));
         assert_eq!(list.view().len(), 200_000);

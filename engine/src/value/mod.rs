@@ -3,6 +3,7 @@
 //! A value is *compact* (Valkey's own listpack or intset bytes, inline in its entry) or *large* (a structure of shared
 //! pages behind a pointer). Which of the two is [`Form`]; a type's own file says when it goes from one to the other.
 
+mod blocks;
 pub mod chunks;
 pub mod element;
 pub mod hash;

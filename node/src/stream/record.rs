@@ -8,6 +8,7 @@
 //! Clear     5  place  slot u16                    every key of the slot in this database is gone
 //! LongHead  6  bytes                              the next piece of a record that is too long for one
 //! LongPart  7  bytes                              the next piece of its value (or last argument)
+//! LongMore 10  bytes                              the beginning of a part of a large value: more of it follows
 //! LongEnd   8                                     it is complete
 //! End       9  varint records  varint slots, for each: slot u16, varint keys
 //! fields:      flags u8  clock u24  [expiry u64] [cas u64] [memcached flags u32]
@@ -39,6 +40,7 @@ const LONG_HEAD: u8 = 6;
 const LONG_PART: u8 = 7;
 const LONG_END: u8 = 8;
 const END: u8 = 9;
+const LONG_MORE: u8 = 10;
 /// With `Put` and `Argv`: the bytes of the value (the last argument) come in `LongPart`s.
 const OUTSIDE: u8 = 0x80;
 
@@ -58,6 +60,7 @@ pub enum Record<'a> {
     Clear { db: Db, slot: Slot },
     LongHead(&'a [u8]),
     LongPart(&'a [u8]),
+    LongMore(&'a [u8]),
     LongEnd,
     End(End),
 }
@@ -160,6 +163,12 @@ pub fn long_head(piece: &[u8], out: &mut Vec<u8>) {
 /// Writes a piece of a long record's value.
 pub fn long_part(piece: &[u8], out: &mut Vec<u8>) {
     out.push(LONG_PART);
+    write_bytes(piece, out);
+}
+
+/// Writes a piece of a part of a large value that goes on in the next record.
+pub fn long_more(piece: &[u8], out: &mut Vec<u8>) {
+    out.push(LONG_MORE);
     write_bytes(piece, out);
 }
 
@@ -276,6 +285,7 @@ impl<'a> Reader<'a> {
             CLEAR => Ok(Record::Clear { db: self.place()?, slot: self.slot()? }),
             LONG_HEAD => Ok(Record::LongHead(self.bytes()?)),
             LONG_PART => Ok(Record::LongPart(self.bytes()?)),
+            LONG_MORE => Ok(Record::LongMore(self.bytes()?)),
             LONG_END => Ok(Record::LongEnd),
             END => self.end(),
             _ => Err(StreamError::Bad("an unknown record")),

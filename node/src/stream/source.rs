@@ -26,6 +26,10 @@ const BYTES_PER_LOCK: usize = 32 * 1024;
 const KEYS_PER_PART: usize = 8;
 /// Bytes that a piece of a long record has beyond its content, at most.
 const PIECE_HEAD_BYTES: usize = 8;
+/// Capacity that is kept from one part of a large value to the next.
+const PART_KEPT_MAX: usize = 1024 * 1024;
+/// What is said of a large value that is not at its end, at least: more than may wait when a group is sealed.
+const LARGE_UNSENT_MIN: usize = 128 * 1024;
 
 /// A group of slots on its way out. Streams of groups that share a stripe may run side by side; no slot may be in two.
 ///
@@ -107,9 +111,23 @@ struct Long {
     value: LongValue,
     /// Where the value goes on; nothing: it is all written.
     next: Option<usize>,
-    /// A part of a large value that is written and did not find room yet.
+    /// A part of a large value that is written, and how much of it is sent.
     part: Vec<u8>,
+    part_sent: usize,
     value_sent: usize,
+}
+
+/// What a piece of a long record is.
+#[derive(Clone, Copy)]
+enum Piece {
+    Head,
+    Segment,
+    /// A part of a large value, or the rest of it.
+    Part,
+    /// Not all of a part.
+    More,
+    /// There is none.
+    End,
 }
 
 impl Outgoing {
@@ -435,11 +453,18 @@ impl Place {
 
 impl Long {
     fn new(head: Vec<u8>, value: LongValue) -> Long {
-        Long { head, head_sent: 0, value, next: Some(0), part: Vec::new(), value_sent: 0 }
+        Long { head, head_sent: 0, value, next: Some(0), part: Vec::new(), part_sent: 0, value_sent: 0 }
     }
 
+    /// Bytes that are still to be sent, about. A large value's parts may be longer than its pages: before its end it is
+    /// never nearly sent.
     fn unsent(&self) -> usize {
-        self.head.len() - self.head_sent + self.value.bytes().saturating_sub(self.value_sent) + 1
+        let least = match self.value {
+            LongValue::Large(_) if self.next.is_some() => LARGE_UNSENT_MIN,
+            LongValue::Large(_) => self.part.len() - self.part_sent,
+            LongValue::Segments(_) => 0,
+        };
+        self.head.len() - self.head_sent + self.value.bytes().saturating_sub(self.value_sent).max(least) + 1
     }
 
     /// Writes pieces while there is room; says whether it is complete.
@@ -447,38 +472,63 @@ impl Long {
         let start = out.len() - taken;
         loop {
             self.write_part();
-            let rest = &self.head[self.head_sent..];
-            let piece = match &self.value {
-                _ if !rest.is_empty() => &rest[..rest.len().min(SEGMENT_BYTES)],
-                LongValue::Segments(segments) => {
-                    self.next.and_then(|at| segments.parts().get(at)).map_or(&b""[..], |part| part.as_slice())
-                }
-                LongValue::Large(_) => &self.part,
-            };
+            let (kind, piece) = self.piece();
             let taken = out.len() - start;
             if taken > 0 && taken + piece.len() + PIECE_HEAD_BYTES > bytes_max {
                 return false;
             }
-            if !rest.is_empty() {
-                self.head_sent += piece.len();
-                record::long_head(piece, out);
-            } else if !piece.is_empty() {
-                self.value_sent += piece.len();
-                record::long_part(piece, out);
-                match &self.value {
-                    LongValue::Segments(_) => self.next = self.next.map(|at| at + 1),
-                    LongValue::Large(_) => self.part.clear(),
+            let len = piece.len();
+            match kind {
+                Piece::Head => {
+                    record::long_head(piece, out);
+                    self.head_sent += len;
+                    continue;
                 }
-            } else {
-                record::long_end(out);
-                return true;
+                Piece::Segment => {
+                    record::long_part(piece, out);
+                    self.next = self.next.map(|at| at + 1);
+                }
+                Piece::Part => record::long_part(piece, out),
+                Piece::More => record::long_more(piece, out),
+                Piece::End => {
+                    record::long_end(out);
+                    return true;
+                }
             }
+            self.part_sent += len;
+            self.value_sent += len;
+        }
+    }
+
+    /// What is to be sent next.
+    fn piece(&self) -> (Piece, &[u8]) {
+        let head = &self.head[self.head_sent..];
+        if !head.is_empty() {
+            return (Piece::Head, &head[..head.len().min(SEGMENT_BYTES)]);
+        }
+        match &self.value {
+            LongValue::Segments(segments) => match self.next.and_then(|at| segments.parts().get(at)) {
+                Some(part) => (Piece::Segment, part.as_slice()),
+                None => (Piece::End, &[]),
+            },
+            LongValue::Large(_) => match &self.part[self.part_sent..] {
+                [] => (Piece::End, &[]),
+                rest if rest.len() > SEGMENT_BYTES => (Piece::More, &rest[..SEGMENT_BYTES]),
+                rest => (Piece::Part, rest),
+            },
         }
     }
 
     /// Has a large value write its next part, unless there is one or the value is at its end.
     fn write_part(&mut self) {
         let LongValue::Large(large) = &self.value else { return };
+        if self.part_sent < self.part.len() {
+            return;
+        }
+        // One with an element of many megabytes is not kept for the next, which is short.
+        self.part = if self.part.capacity() > PART_KEPT_MAX { Vec::new() } else { std::mem::take(&mut self.part) };
+        self.part.clear();
+        self.part_sent = 0;
         while self.part.is_empty()
             && let Some(at) = self.next
         {

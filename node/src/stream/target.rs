@@ -5,6 +5,7 @@ use swell_engine::gate::Gate;
 use swell_engine::import::Import;
 use swell_engine::key::Key;
 use swell_engine::stripe::stripe_of;
+use swell_engine::value::stream::ENTRY_BYTES_MAX;
 use swell_engine::value::{Form, Kept, LargeBox};
 use swell_engine::{Engine, Local};
 use swell_ring::{Slot, SlotSet};
@@ -22,6 +23,8 @@ const RECORDS_PER_LOCK: usize = 128;
 const BYTES_PER_LOCK: usize = 32 * 1024;
 /// Longest head of a record that comes in pieces: keys have the bound of a request's strings.
 const HEAD_BYTES_MAX: usize = BULK_BYTES_MAX + 64 * 1024;
+/// Longest part of a large value: one with an element of the greatest length, be it a field and its value or an entry.
+const PART_BYTES_MAX: usize = ENTRY_BYTES_MAX + HEAD_BYTES_MAX;
 /// Entries freed between two looks at anything else.
 const GARBAGE_PER_SLICE: u64 = 10_000;
 
@@ -45,6 +48,8 @@ struct Long {
     head: Vec<u8>,
     /// Nothing before the first piece of the value: the head says what it is.
     value: Option<LongValue>,
+    /// The beginning of a part that is too long for one piece.
+    part: Vec<u8>,
 }
 
 impl Incoming {
@@ -123,12 +128,14 @@ impl Incoming {
             if self.end.is_some() {
                 return Err(StreamError::Bad("a record after the last one"));
             }
-            let is_piece = matches!(record, Record::LongHead(_) | Record::LongPart(_) | Record::LongEnd);
+            let is_piece =
+                matches!(record, Record::LongHead(_) | Record::LongPart(_) | Record::LongMore(_) | Record::LongEnd);
             if self.long.is_some() != is_piece && !matches!(record, Record::LongHead(_)) {
                 return Err(StreamError::Bad("pieces of a record that are not together"));
             }
             coming = match record {
-                Record::LongHead(piece) => self.long_head(piece)?,
+                Record::LongHead(piece) => self.long_head(engine, local, piece)?,
+                Record::LongMore(piece) => self.long_more(engine, local, piece)?,
                 Record::LongPart(piece) => self.long_part(engine, local, piece)?,
                 Record::LongEnd => self.long_end(engine, local)?,
                 Record::End(end) => self.ended(end),
@@ -194,10 +201,18 @@ impl Incoming {
         }
     }
 
-    fn long_head<'b>(&mut self, piece: &[u8]) -> Result<Option<Record<'b>>, StreamError> {
+    fn long_head<'b>(
+        &mut self,
+        engine: &Engine,
+        local: &Local,
+        piece: &[u8],
+    ) -> Result<Option<Record<'b>>, StreamError> {
         let long = self.long.get_or_insert_default();
         if long.head.len() + piece.len() > HEAD_BYTES_MAX || long.value.is_some() {
             return Err(StreamError::Bad("a head that is too long"));
+        }
+        if engine.would_pass(local, long.head.len() + piece.len()) {
+            return Err(StreamError::NoMemory);
         }
         long.head.extend_from_slice(piece);
         Ok(None)
@@ -214,10 +229,19 @@ impl Incoming {
             Some(value) => value,
             none => none.insert(begun(&long.head)?),
         };
-        if engine.would_pass(local, value.bytes() + piece.len()) {
+        if engine.would_pass(local, value.bytes() + long.part.len() + piece.len()) {
             return Err(StreamError::NoMemory);
         }
+        let whole = if long.part.is_empty() {
+            piece
+        } else {
+            long.part.extend_from_slice(piece);
+            &long.part
+        };
         match value {
+            LongValue::Segments(_) if !long.part.is_empty() => {
+                return Err(StreamError::Bad("a string in parts of parts"));
+            }
             LongValue::Segments(segments) => {
                 if segments.len() + piece.len() > engine.settings().string_bytes_max().max(BULK_BYTES_MAX) {
                     return Err(StreamError::Bad("a value that is too long"));
@@ -225,16 +249,35 @@ impl Incoming {
                 segments.extend(piece);
             }
             LongValue::Large(large) => large
-                .read_part(piece, engine.hasher())
+                .read_part(whole, engine.hasher())
                 .map_err(|_| StreamError::Bad("a part of a large value that is none"))?,
         }
+        long.part = Vec::new();
+        Ok(None)
+    }
+
+    fn long_more<'b>(
+        &mut self,
+        engine: &Engine,
+        local: &Local,
+        piece: &[u8],
+    ) -> Result<Option<Record<'b>>, StreamError> {
+        let long = self.long.get_or_insert_default();
+        if long.part.len() + piece.len() > PART_BYTES_MAX {
+            return Err(StreamError::Bad("a part that is too long"));
+        }
+        let value = long.value.as_ref().map_or(0, LongValue::bytes);
+        if engine.would_pass(local, value + long.part.len() + piece.len()) {
+            return Err(StreamError::NoMemory);
+        }
+        long.part.extend_from_slice(piece);
         Ok(None)
     }
 
     fn long_end<'b>(&mut self, engine: &Engine, local: &mut Local) -> Result<Option<Record<'b>>, StreamError> {
         let long = self.long.take().unwrap_or_default();
         let mut head = long.head.as_slice();
-        let Some(record) = record::next(&mut head)?.filter(|_| head.is_empty()) else {
+        let Some(record) = record::next(&mut head)?.filter(|_| head.is_empty() && long.part.is_empty()) else {
             return Err(StreamError::Bad("pieces that make no record"));
         };
         if let Record::End(end) = record {
@@ -269,7 +312,7 @@ impl<'a> Place<'a> {
             | Record::ExpireAt { db, key, .. }
             | Record::Argv { db, key, .. } => Some(Place::Key(engine.key_in(key, *db))),
             Record::Clear { slot, .. } => Some(Place::Slot(*slot)),
-            Record::LongHead(_) | Record::LongPart(_) | Record::LongEnd | Record::End(_) => None,
+            Record::LongHead(_) | Record::LongPart(_) | Record::LongMore(_) | Record::LongEnd | Record::End(_) => None,
         }
     }
 
@@ -354,13 +397,16 @@ fn whole(outside: Option<LongValue>, len: u64) -> Result<Segments, StreamError> 
 
 /// The large value that came in pieces, if it is all there.
 fn whole_large(outside: Option<LongValue>, form: Form, elements: u64) -> Result<LargeBox, StreamError> {
-    let value = match outside {
-        Some(LongValue::Large(value)) => Some(value),
-        // Without elements there is no piece: a stream that was emptied.
-        None => LargeBox::empty(form),
-        Some(LongValue::Segments(_)) => None,
-    };
-    value.filter(|value| value.as_ref().form() == form && value.as_ref().elements() as u64 == elements).ok_or(MISSING)
+    match outside {
+        // Only a stream may be empty.
+        _ if elements == 0 && form != Form::Stream => Err(StreamError::Bad("a collection without elements")),
+        Some(LongValue::Large(value))
+            if value.as_ref().form() == form && value.as_ref().elements() as u64 == elements =>
+        {
+            Ok(value)
+        }
+        _ => Err(MISSING),
+    }
 }
 
 const MISSING: StreamError = StreamError::Bad("a value that is not all there");

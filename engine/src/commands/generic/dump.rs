@@ -9,7 +9,7 @@ use crate::entry::NewValue;
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
 use crate::number::parse_i64;
-use crate::rdb::{self, BadPayload, Restored};
+use crate::rdb::{self, BadPayload, Restored, WORK_BYTES};
 use crate::spec::*;
 
 const BAD_FOOTER: Fault = Fault::say("ERR DUMP payload version or checksum are wrong");
@@ -18,9 +18,6 @@ const BUSY_KEY: Fault = Fault::say("BUSYKEY Target key name already exists.");
 const BAD_TTL: Fault = Fault::say("ERR Invalid TTL value, must be >= 0");
 const BAD_IDLE_TIME: Fault = Fault::say("ERR Invalid IDLETIME value, must be >= 0");
 const BAD_FREQUENCY: Fault = Fault::say("ERR Invalid FREQ value, must be >= 0 and <= 255");
-
-/// Payload bytes that count as one unit of work beyond the first.
-const WORK_BYTES: u64 = 64;
 
 /// DUMP.
 pub static DUMP: Spec = Spec {
@@ -73,6 +70,11 @@ fn dump(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         out.null();
         return Ok(());
     };
+    let in_slices = rdb::dump_in_slices(&entry, out);
+    if in_slices.is_some() {
+        cx.defer(in_slices);
+        return Ok(());
+    }
     let payload = rdb::dump(&entry);
     cx.work(payload.len() as u64 / WORK_BYTES);
     out.bulk(&payload);

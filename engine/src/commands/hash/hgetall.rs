@@ -2,12 +2,11 @@
 
 use swell_wire::{Args, Out};
 
-use super::read;
 use crate::commands::grammar::{KEY, one_key};
 use crate::exec::{Exec, Reply};
+use crate::slices;
 use crate::spec::*;
-use crate::value::hash::Field;
-use crate::value::item::Item;
+use crate::value::hash::{Field, Hash};
 
 /// HGETALL.
 pub static HGETALL: Spec = Spec {
@@ -67,39 +66,50 @@ pub static HVALS: Spec = Spec {
 };
 
 fn hgetall(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let now_ms = cx.now_ms();
-    let Some(hash) = read(cx, args)? else {
-        out.map(0);
-        return Ok(());
-    };
-    let count = hash.living(now_ms);
-    out.map(count);
-    for field in hash.fields(now_ms) {
+    all(cx, args, out, Out::map, |field, out| {
         field.name.write(out);
         field.value.write(out);
-    }
-    cx.work(count.saturating_sub(1) as u64);
-    Ok(())
+    })
 }
 
 fn hkeys(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    each(cx, args, out, |field| field.name)
+    all(cx, args, out, Out::array, |field, out| field.name.write(out))
 }
 
 fn hvals(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    each(cx, args, out, |field| field.value)
+    all(cx, args, out, Out::array, |field, out| field.value.write(out))
 }
 
+/// Answers all fields behind a head with their number.
 #[inline]
-fn each(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, part: impl Fn(Field<'_>) -> Item<'_>) -> Reply {
+fn all(
+    cx: &mut Exec<'_>,
+    args: Args<'_>,
+    out: &mut Out,
+    head: fn(&mut Out, usize),
+    write: impl Fn(Field<'_>, &mut Out) + Send + 'static,
+) -> Reply {
     let now_ms = cx.now_ms();
-    let Some(hash) = read(cx, args)? else {
-        out.array(0);
+    let Some(entry) = cx.read(cx.key(args, 0)) else {
+        head(out, 0);
         return Ok(());
     };
+    let hash = entry.collection::<Hash>()?;
     let count = hash.living(now_ms);
-    out.array(count);
-    hash.fields(now_ms).for_each(|field| part(field).write(out));
+    head(out, count);
+    if slices::is_long(&entry, count) {
+        let rest = slices::scan::<Hash>(&entry, count, out, move |hash, cursor, most, out| {
+            let mut written = 0;
+            let (next, _) = hash.scan(cursor, most, now_ms, |field| {
+                written += 1;
+                write(field, out);
+            });
+            (written, next)
+        });
+        cx.defer(rest);
+    } else {
+        hash.fields(now_ms).for_each(|field| write(field, out));
+    }
     cx.work(count.saturating_sub(1) as u64);
     Ok(())
 }

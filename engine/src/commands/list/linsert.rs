@@ -45,7 +45,7 @@ fn linsert(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     };
     let (pivot, item) = (Wanted::from(args.get(3)), Item::from(args.get(4)));
     let done = cx.edit::<List, _>(cx.key(args, 0), Missing::Skip, |list, tools| {
-        list.make_room(std::iter::once(item), &tools.limits);
+        list.make_room(item.len(), 1, &tools.limits);
         let len = list.view().len();
         let Some(index) = list.view().items(0, false).position(|item| item.is(&pivot)) else {
             return Ok(((-1, len), Change::None));

@@ -101,10 +101,10 @@ fn rpushx(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 }
 
 fn push(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, end: End, missing: Missing) -> Reply {
-    let items = (2..args.len()).map(|at| Item::from(args.get(at)));
+    let bytes = (2..args.len()).map(|at| args.get(at).len()).sum();
     let len = cx.edit::<List, _>(cx.key(args, 0), missing, |list, tools| {
-        list.make_room(items.clone(), &tools.limits);
-        items.for_each(|item| list.push(end, item, &tools.limits));
+        list.make_room(bytes, args.len() - 2, &tools.limits);
+        (2..args.len()).for_each(|at| list.push(end, Item::from(args.get(at)), &tools.limits));
         Ok((list.view().len(), Change::Verbatim))
     })?;
     cx.work(args.len() as u64 - 3);

@@ -6,6 +6,7 @@ use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::number::parse_i64;
+use crate::slices;
 use crate::spec::*;
 use crate::value::list::List;
 
@@ -35,11 +36,13 @@ fn lrange(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         out.array(0);
         return Ok(());
     };
-    let list = entry.collection::<List>()?;
-    let range = list.range(start, stop);
+    let range = entry.collection::<List>()?.range(start, stop);
     let count = range.len();
     out.array(count);
-    list.write_range(range, false, out);
+    let rest = slices::range::<List>(&entry, range, out, |list, part, room, out| {
+        room.fill(list.items(part.start, false).take(part.len()), out, |item, out| item.write(out))
+    });
+    cx.defer(rest);
     cx.work(count.saturating_sub(1) as u64);
     Ok(())
 }

@@ -33,7 +33,7 @@ fn lset(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let item = Item::from(args.get(3));
     let done = cx.edit::<List, _>(cx.key(args, 0), Missing::Skip, |list, tools| {
         let index = parse_i64(args.slice(2)).ok_or(Fault::NotInteger)?;
-        list.make_room(std::iter::once(item), &tools.limits);
+        list.make_room(item.len(), 1, &tools.limits);
         let index = list.view().index(index).ok_or(Fault::IndexOutOfRange)?;
         list.set(index, item, &tools.limits);
         list.shrink(&tools.limits);

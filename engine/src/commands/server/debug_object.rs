@@ -8,8 +8,8 @@ use crate::entry::{Content, Entry, Value};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::number::parse_i64;
+use crate::rdb::object_len;
 use crate::spec::*;
-use crate::value::KeptRef;
 
 pub static DEBUG: Spec = Spec {
     name: "debug",
@@ -74,8 +74,7 @@ fn describe(entry: &Entry<'_>, now_ms: u64, fast: bool) -> String {
 fn serialized_len(entry: &Entry<'_>) -> usize {
     match entry.content() {
         Content::String(value) => string_len(&value),
-        Content::Collection(KeptRef::Compact(_, bytes)) => length_len(bytes.len()) + bytes.len(),
-        Content::Collection(KeptRef::Large(large)) => large.heap_bytes(),
+        Content::Collection(_) => object_len(entry),
     }
 }
 

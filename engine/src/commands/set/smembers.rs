@@ -2,10 +2,12 @@
 
 use swell_wire::{Args, Out};
 
-use super::{answer, read};
+use super::answer;
 use crate::commands::grammar::{KEY, one_key};
 use crate::exec::{Exec, Reply};
+use crate::slices;
 use crate::spec::*;
+use crate::value::set::Set;
 
 /// SMEMBERS.
 pub static SMEMBERS: Spec = Spec {
@@ -27,12 +29,22 @@ pub static SMEMBERS: Spec = Spec {
 };
 
 fn smembers(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let Some(set) = read(cx, args)? else {
+    let Some(entry) = cx.read(cx.key(args, 0)) else {
         out.set(0);
         return Ok(());
     };
-    answer(set, out);
+    let set = entry.collection::<Set>()?;
     let len = set.len();
+    if slices::is_long(&entry, len) {
+        out.set(len);
+        let rest = slices::scan::<Set>(&entry, len, out, |set, cursor, most, out| {
+            let (next, visited) = set.scan(cursor, most, |member| member.write(out));
+            (visited, next)
+        });
+        cx.defer(rest);
+    } else {
+        answer(set, out);
+    }
     cx.work(len.saturating_sub(1) as u64);
     Ok(())
 }

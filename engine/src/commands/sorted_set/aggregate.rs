@@ -72,14 +72,18 @@ impl Aggregate {
 
 impl Request {
     /// Reads a request whose number of keys stands at `at`. `name` is for the error about it.
-    pub(super) fn parse(args: Args<'_>, at: usize, operation: Operation, name: &'static str) -> Result<Request, Fault> {
+    /// The inputs are looked up on the way: a wrong type is found before a wrong option.
+    pub(super) fn parse(
+        cx: &mut Exec<'_>,
+        args: Args<'_>,
+        at: usize,
+        operation: Operation,
+        name: &'static str,
+    ) -> Result<Request, Fault> {
         let stores = at > 1;
-        let keys = parse_i64(args.slice(at)).ok_or(Fault::NotInteger)?;
-        if keys < 1 {
-            return Err(Fault::Other(format!("ERR at least 1 input key is needed for '{name}' command").into()));
-        }
-        let keys = usize::try_from(keys).ok().filter(|&keys| keys < args.len() - at).ok_or(Fault::Syntax)?;
+        let keys = number_of_keys(args, at, name)?;
         let first_key = usize::from(stores);
+        touch(cx, args, first_key, keys)?;
         let mut request =
             Request { first_key, keys, weights: Vec::new(), aggregate: Aggregate::Sum, with_scores: false };
         request.read_options(args.from(at + 1 + keys), operation, stores)?;
@@ -127,8 +131,7 @@ pub(super) fn answer(
     operation: Operation,
     name: &'static str,
 ) -> Reply {
-    let request = Request::parse(args, 1, operation, name)?;
-    touch(cx, args, request.first_key, request.keys)?;
+    let request = Request::parse(cx, args, 1, operation, name)?;
     let (result, work) = compute(cx, args, operation, &request)?;
     let members = result.iter().map(|(member, score)| (Element::Str(member), *score));
     write_members(members, result.len(), request.with_scores, out);
@@ -144,8 +147,7 @@ pub(super) fn store(
     operation: Operation,
     name: &'static str,
 ) -> Reply {
-    let request = Request::parse(args, 2, operation, name)?;
-    touch(cx, args, request.first_key, request.keys)?;
+    let request = Request::parse(cx, args, 2, operation, name)?;
     let (result, work) = compute(cx, args, operation, &request)?;
     let (tools, count) = (cx.tools(), result.len());
     let sorted = result.iter().map(|(member, score)| (&member[..], *score));
@@ -159,6 +161,15 @@ pub(super) fn store(
     out.int(count as i64);
     cx.work(work);
     Ok(())
+}
+
+/// The number of keys, which stands at `at` and is followed by so many arguments.
+pub(super) fn number_of_keys(args: Args<'_>, at: usize, name: &'static str) -> Result<usize, Fault> {
+    let keys = parse_i64(args.slice(at)).ok_or(Fault::NotInteger)?;
+    if keys < 1 {
+        return Err(Fault::Other(format!("ERR at least 1 input key is needed for '{name}' command").into()));
+    }
+    usize::try_from(keys).ok().filter(|&keys| keys < args.len() - at).ok_or(Fault::Syntax)
 }
 
 /// Looks the inputs up, with all that looking up brings: expiry, clocks, hits. After that they stand still.
@@ -249,7 +260,8 @@ pub(super) fn intersect<'a>(
                 sum = None;
                 break;
             };
-            sum = sum.map(|sum| aggregate.apply(sum, weighted(score, *weight)));
+            // No number here makes the sum 0, and no other aggregate.
+            sum = sum.map(|sum| aggregate.apply(sum, score * weight));
         }
         sum.is_none_or(|sum| found(member, sum))
     });

@@ -19,6 +19,8 @@ mod zscan;
 mod zscore;
 mod zunion;
 
+pub(super) use zadd::{Options as AddOptions, add_members};
+
 use swell_wire::{Out, Proto};
 
 use crate::double::{DOUBLE_BYTES, format_double};
@@ -88,15 +90,24 @@ pub(super) fn write_members<'a>(
     with_scores: bool,
     out: &mut Out,
 ) {
-    let pairs = with_scores && out.proto() == Proto::Resp3;
-    out.array(if with_scores && !pairs { count * 2 } else { count });
-    for (member, score) in members.take(count) {
-        if pairs {
-            out.array(2);
-        }
-        member.write(out);
-        if with_scores {
-            write_score(out, score);
-        }
+    write_head(count, with_scores, out);
+    members.take(count).for_each(|member| write_member(member, with_scores, out));
+}
+
+/// The head of what [`write_member`] writes `count` times.
+pub(super) fn write_head(count: usize, with_scores: bool, out: &mut Out) {
+    let flat = with_scores && out.proto() == Proto::Resp2;
+    out.array(if flat { count * 2 } else { count });
+}
+
+/// One of the members of [`write_members`].
+#[inline]
+pub(super) fn write_member((member, score): (Element<'_>, f64), with_scores: bool, out: &mut Out) {
+    if with_scores && out.proto() == Proto::Resp3 {
+        out.array(2);
+    }
+    member.write(out);
+    if with_scores {
+        write_score(out, score);
     }
 }

@@ -73,12 +73,13 @@ pub static ZINCRBY: Spec = Spec {
 
 /// What stands before the scores.
 #[derive(Clone, Copy, Debug, Default)]
-struct Options {
-    nx: bool,
-    xx: bool,
+pub(in crate::commands) struct Options {
+    pub(in crate::commands) nx: bool,
+    pub(in crate::commands) xx: bool,
     gt: bool,
     lt: bool,
-    changed: bool,
+    /// Whether changed members count as well.
+    pub(in crate::commands) changed: bool,
     increment: bool,
 }
 
@@ -141,11 +142,29 @@ fn zadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     // All of them are read before anything is changed; the first one mostly is the only one.
     let first = pair(0)?;
     let others = (1..rest / 2).map(pair).collect::<Result<Vec<_>, Fault>>()?;
+    let (added, updated, last) = add_members(cx, args, options, rest / 2, std::iter::once(first).chain(others))?;
+    match last {
+        Some(score) if options.increment => write_score(out, score),
+        None if options.increment => out.null(),
+        _ => out.int(if options.changed { added + updated } else { added }),
+    }
+    Ok(())
+}
+
+/// Adds `count` members to the command's first key: scores, and the arguments that the members are. Answers how many
+/// were added and updated, and the last one's score, unless the options did not let it pass.
+pub(in crate::commands) fn add_members(
+    cx: &mut Exec<'_>,
+    args: Args<'_>,
+    options: Options,
+    count: usize,
+    members: impl Iterator<Item = (f64, usize)>,
+) -> Result<(i64, i64, Option<f64>), Fault> {
     let missing = if options.xx { Missing::Skip } else { Missing::Create };
     let done = cx.edit::<ZSet, _>(cx.key(args, 0), missing, |zset, tools| {
         let (mut added, mut updated, mut last) = (0, 0, None);
-        zset.expect(rest / 2, &tools.limits, &tools.hasher);
-        for (score, member) in std::iter::once(first).chain(others) {
+        zset.expect(count, &tools.limits, &tools.hasher);
+        for (score, member) in members {
             last = match add(zset, args.slice(member), score, options, tools)? {
                 Outcome::Held => None,
                 Outcome::Same(score) => Some(score),
@@ -162,14 +181,8 @@ fn zadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         let change = if added + updated > 0 { Change::Verbatim } else { Change::None };
         Ok(((added, updated, last), change))
     })?;
-    cx.work(rest as u64 / 2 - 1);
-    let (added, updated, last) = done.unwrap_or((0, 0, None));
-    match last {
-        Some(score) if options.increment => write_score(out, score),
-        None if options.increment => out.null(),
-        _ => out.int(if options.changed { added + updated } else { added }),
-    }
-    Ok(())
+    cx.work(count as u64 - 1);
+    Ok(done.unwrap_or((0, 0, None)))
 }
 
 fn zincrby(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

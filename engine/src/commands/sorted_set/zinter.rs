@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use super::aggregate::{Aggregate, Operation, answer, intersect, sources, store, touch};
+use super::aggregate::{Aggregate, Operation, answer, intersect, number_of_keys, sources, store, touch};
 use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -123,11 +123,8 @@ fn zinterstore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 }
 
 fn zintercard(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let keys = parse_i64(args.slice(1)).and_then(|keys| usize::try_from(keys).ok()).filter(|&keys| keys > 0);
-    let keys = keys.ok_or(Fault::say("ERR numkeys should be greater than 0"))?;
-    if keys > args.len() - 2 {
-        return Err(Fault::say("ERR Number of keys can't be greater than number of args"));
-    }
+    let keys = number_of_keys(args, 1, "zintercard")?;
+    touch(cx, args, 0, keys)?;
     let limit = match args.from(2 + keys) {
         rest if rest.is_empty() => 0,
         rest if rest.len() == 2 && is_word(rest.slice(0), "LIMIT") => {
@@ -136,7 +133,6 @@ fn zintercard(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         }
         _ => return Err(Fault::Syntax),
     };
-    touch(cx, args, 0, keys)?;
     let hasher = cx.tools().hasher;
     let mut inputs: Vec<_> = sources(cx, args, 0, keys)?.into_iter().map(|source| (source, 1.0)).collect();
     inputs.sort_by_key(|(source, _)| source.len());

@@ -42,6 +42,9 @@ pub static ZRANDMEMBER: Spec = Spec {
     body: Body::Keys(zrandmember),
 };
 
+/// Members drawn with repetition at most: what Valkey would write until its memory is full.
+const REPEATED_MAX: i64 = 1 << 24;
+
 fn zrandmember(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let Some(count) = args.opt(2) else { return one(cx, args, out) };
     let count = parse_i64(count).ok_or(Fault::NotInteger)?;
@@ -50,8 +53,13 @@ fn zrandmember(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         Some(word) if args.len() == 4 && is_word(word, "WITHSCORES") => true,
         Some(_) => return Err(Fault::Syntax),
     };
-    // Each member may take two elements of the answer.
-    if count < -(i64::MAX / 2) || (with_scores && count > i64::MAX / 2) {
+    if count == i64::MIN {
+        return Err(Fault::say(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        ));
+    }
+    let is_vast = with_scores && !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count);
+    if is_vast || count < -REPEATED_MAX {
         return Err(Fault::say("ERR value is out of range"));
     }
     let Some(entry) = cx.read(cx.key(args, 0)) else {

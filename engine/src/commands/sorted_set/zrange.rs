@@ -4,15 +4,16 @@ use std::ops::Range;
 
 use swell_wire::{Args, Out};
 
-use super::{lex_range, score_range, write_members};
+use super::{lex_range, score_range, write_head, write_member};
 use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply, Ttl};
 use crate::number::parse_i64;
+use crate::slices;
 use crate::spec::*;
-use crate::value::Collection;
 use crate::value::zset::{LexRange, ScoreRange, ZSet, ZSetRef};
+use crate::value::{Collection, Limits};
 
 /// ZRANGE.
 pub static ZRANGE: Spec = Spec {
@@ -176,7 +177,8 @@ impl<'a> Request<'a> {
             at += 1;
         }
         let (by, back) = (by.unwrap_or(By::Rank), back.unwrap_or(false));
-        if limit.is_some() && by == By::Rank {
+        // A limit that leaves nothing out is let pass.
+        if limit.is_some_and(|(_, most)| most != -1) && by == By::Rank {
             return Err(Fault::say(
                 "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
             ));
@@ -195,6 +197,26 @@ impl<'a> Request<'a> {
         Ok(Request { wanted, back, with_scores, limit: limit.unwrap_or((0, -1)) })
     }
 
+    /// Valkey puts the members into a listpack, which does not know -0, until one is too long for it or they are too
+    /// many; it knows that beforehand of a range of ranks only.
+    fn pass_through_listpack(&self, members: &mut [(Vec<u8>, f64)], limits: &Limits) {
+        if matches!(self.wanted, Wanted::Ranks(..)) && members.len() > limits.zset_entries {
+            return;
+        }
+        let forget_sign = |(member, score): &mut (Vec<u8>, f64)| {
+            let fits = member.len() <= limits.zset_value_bytes;
+            if fits && *score == 0.0 {
+                *score = 0.0;
+            }
+            fits
+        };
+        if self.back {
+            members.iter_mut().rev().take(limits.zset_entries).all(forget_sign);
+        } else {
+            members.iter_mut().take(limits.zset_entries).all(forget_sign);
+        }
+    }
+
     /// The ranks that are asked for, from the lowest.
     fn ranks(&self, zset: ZSetRef<'_>) -> Range<usize> {
         let range = match &self.wanted {
@@ -206,8 +228,14 @@ impl<'a> Request<'a> {
             Wanted::Names(range) => zset.lex_range(range, self.back),
         };
         let (skip, most) = self.limit;
-        // A negative offset passes over everything.
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(range.len());
+        let skip = match usize::try_from(skip) {
+            Ok(skip) => skip.min(range.len()),
+            // As Valkey: a negative offset counts from the other end of the range, but in a listpack leads nowhere.
+            Err(_) => match (zset, usize::try_from(skip.unsigned_abs())) {
+                (ZSetRef::Large(_), Ok(back)) if back <= range.len() => range.len() - back,
+                _ => range.len(),
+            },
+        };
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(range.len() - skip);
         if self.back {
             let end = range.end - skip;
@@ -234,10 +262,14 @@ pub(super) fn answer(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, fixed: Fi
         out.array(0);
         return Ok(());
     };
-    let zset = entry.collection::<ZSet>()?;
-    let range = request.ranks(zset);
-    let count = range.len();
-    write_members(zset.ranks(range, request.back), count, request.with_scores, out);
+    let Range { start, end } = request.ranks(entry.collection::<ZSet>()?);
+    let (count, back, with_scores) = (end - start, request.back, request.with_scores);
+    write_head(count, with_scores, out);
+    let rest = slices::range::<ZSet>(&entry, 0..count, out, move |zset, part, room, out| {
+        let ranks = if back { end - part.end..end - part.start } else { start + part.start..start + part.end };
+        room.fill(zset.ranks(ranks, back), out, |member, out| write_member(member, with_scores, out))
+    });
+    cx.defer(rest);
     cx.work(count.saturating_sub(1) as u64);
     Ok(())
 }
@@ -250,8 +282,9 @@ fn zrangestore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         Some(entry) => {
             let zset = entry.collection::<ZSet>()?;
             let range = request.ranks(zset);
-            let members: Vec<(Vec<u8>, f64)> =
+            let mut members: Vec<(Vec<u8>, f64)> =
                 zset.ranks(range, false).map(|(member, score)| (member.to_vec(), score)).collect();
+            request.pass_through_listpack(&mut members, &tools.limits);
             let sorted = members.iter().map(|(member, score)| (&member[..], *score));
             ZSet::from_sorted(sorted, &tools.limits, &tools.hasher)
         }

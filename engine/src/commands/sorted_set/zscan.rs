@@ -2,9 +2,9 @@
 
 use swell_wire::{Args, Out};
 
-use super::write_score;
 use crate::commands::grammar::{KEY, one_key, plain_arg, token};
 use crate::commands::options::is_word;
+use crate::double::{DOUBLE_BYTES, format_double};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::glob;
@@ -80,7 +80,7 @@ fn zscan(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let cursor = parse_cursor(args.slice(2)).ok_or(Fault::InvalidCursor)?;
     let hasher = cx.tools().hasher;
     let Some(entry) = cx.read(cx.key(args, 0)) else {
-        Options::parse(args)?;
+        // What the options say is not looked at.
         out.array(2);
         out.bulk(b"0");
         out.array(0);
@@ -98,7 +98,8 @@ fn zscan(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         found.bulk(member);
         count += 1;
         if options.scores {
-            write_score(&mut found, score);
+            // Not a double, in RESP3 neither.
+            found.bulk(format_double(score, &mut [0; DOUBLE_BYTES]).as_bytes());
             count += 1;
         }
     };

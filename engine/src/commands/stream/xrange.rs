@@ -8,8 +8,9 @@ use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::number::parse_i64;
+use crate::slices;
 use crate::spec::*;
-use crate::value::stream::{EntryView, Stream, StreamId};
+use crate::value::stream::{Stream, StreamId};
 
 /// XRANGE.
 pub static XRANGE: Spec = Spec {
@@ -62,43 +63,58 @@ pub static XREVRANGE: Spec = Spec {
 fn xrange(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let from = StreamId::parse_start(args.slice(2))?;
     let to = StreamId::parse_end(args.slice(3))?;
-    range(cx, args, out, |stream, most, out| write(stream.log().range(from, to), most, out))
+    range(cx, args, out, from, to, false)
 }
 
 /// The start is read before the end here too, though it comes after it.
 fn xrevrange(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let from = StreamId::parse_start(args.slice(3))?;
     let to = StreamId::parse_end(args.slice(2))?;
-    range(cx, args, out, |stream, most, out| write(stream.log().range_back(from, to), most, out))
+    range(cx, args, out, from, to, true)
 }
 
 /// COUNT is read before the key is looked up. A count of zero is answered with a null where the key is there.
-fn range(
-    cx: &mut Exec<'_>,
-    args: Args<'_>,
-    out: &mut Out,
-    write: impl FnOnce(&Stream, usize, &mut Out) -> usize,
-) -> Reply {
+fn range(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, mut from: StreamId, mut to: StreamId, back: bool) -> Reply {
     let most = count(args)?;
     let Some(entry) = cx.read(cx.key(args, 0)) else {
         out.array(0);
         return Ok(());
     };
-    let stream = entry.collection::<Stream>()?;
+    entry.collection::<Stream>()?;
     if most == Some(0) {
         out.null_array();
         return Ok(());
     }
-    let written = write(stream, most.unwrap_or(usize::MAX), out);
-    cx.work(written.saturating_sub(1) as u64);
+    let mut left = most.unwrap_or(usize::MAX);
+    let (mark, head) = (out.mark(), heads::array(out));
+    let (written, rest) = slices::counted::<Stream>(&entry, Out::array, out, move |stream, room, out| {
+        let log = stream.log();
+        let mut entries = if back { log.range_back(from, to) } else { log.range(from, to) }.take(left);
+        let mut last = None;
+        let written = room.fill(&mut entries, out, |entry, out| {
+            last = Some(entry.id);
+            entry.write(out);
+        });
+        let more = entries.next().is_some();
+        left -= written;
+        match last {
+            Some(last) if back => to = last.previous().unwrap_or(last),
+            Some(last) => from = last.next().unwrap_or(last),
+            None => {}
+        }
+        (written, more)
+    });
+    match rest {
+        None => {
+            heads::close(out, head, written);
+            cx.work(written.saturating_sub(1) as u64);
+        }
+        Some(_) => {
+            out.truncate(mark);
+            cx.defer(rest);
+        }
+    }
     Ok(())
-}
-
-fn write<'a>(entries: impl Iterator<Item = EntryView<'a>>, most: usize, out: &mut Out) -> usize {
-    let head = heads::array(out);
-    let written = entries.take(most).map(|entry| entry.write(out)).count();
-    heads::close(out, head, written);
-    written
 }
 
 /// The last COUNT that is given; below zero it is zero.

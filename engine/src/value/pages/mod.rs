@@ -3,7 +3,7 @@
 //! A directory of 2^depth places, found by the top bits of the hash, names pages; a page holds the elements whose hashes
 //! begin with its prefix, packed ([`page`]). A full page is split in two by the next bit, two pages that have become
 //! small are merged: never is more than a page moved for one element, but for the directory's own 4 bytes a place.
-//! Pages are shared by the copies of a map until one of them writes. Elements over 1 KiB lie outside of the pages.
+//! Pages are shared by the copies of a map until one of them writes, and so are lists of pages ([`Blocks`]). Elements over 1 KiB lie outside of the pages.
 
 mod element;
 mod outside;
@@ -24,6 +24,7 @@ use self::outside::Outside;
 use self::page::Page;
 use crate::entry::Value;
 use crate::key::Hasher;
+use crate::value::blocks::Blocks;
 use crate::value::rounded;
 
 pub use visit::Iter;
@@ -33,9 +34,9 @@ pub use visit::Iter;
 pub struct PageMap {
     /// Page by the top `depth` bits of the hash; empty while there is no page.
     directory: Vec<u32>,
-    pages: Vec<Page>,
+    pages: Blocks<Page>,
     /// Elements that are too long for a page; a page's element names its place here.
-    outside: Vec<Arc<Outside>>,
+    outside: Blocks<Arc<Outside>>,
     len: usize,
     volatile: usize,
     /// No element expires before this; unix milliseconds.
@@ -80,8 +81,8 @@ impl PageMap {
     pub fn new() -> PageMap {
         PageMap {
             directory: Vec::new(),
-            pages: Vec::new(),
-            outside: Vec::new(),
+            pages: Blocks::default(),
+            outside: Blocks::default(),
             len: 0,
             volatile: 0,
             earliest_ms: u64::MAX,
@@ -120,8 +121,8 @@ impl PageMap {
     pub fn heap_bytes(&self) -> usize {
         self.element_bytes
             + rounded(self.directory.capacity() * size_of::<u32>())
-            + rounded(self.pages.capacity() * size_of::<Page>())
-            + rounded(self.outside.capacity() * size_of::<Arc<Outside>>())
+            + self.pages.heap_bytes()
+            + self.outside.heap_bytes()
     }
 
     /// The element of a key.
@@ -195,17 +196,6 @@ impl PageMap {
                 }
             }
         }
-        true
-    }
-
-    /// Adds bytes to the end of a long value while a map is read in parts; says whether the key is there.
-    fn append(&mut self, hasher: &Hasher, key: &[u8], more: &[u8]) -> bool {
-        let Some(place) = self.find(hasher.hash(key), key) else { return false };
-        let Item::Outside(at) = self.pages[place.page].item(place.slot) else { return false };
-        let element = &mut self.outside[at as usize];
-        self.element_bytes -= element.heap_bytes();
-        Arc::make_mut(element).append(more);
-        self.element_bytes += element.heap_bytes();
         true
     }
 
@@ -322,7 +312,7 @@ impl PageMap {
 
     /// Frees a long element that no page names any more; the last of the list takes its place.
     fn drop_outside(&mut self, hasher: &Hasher, at: u32) {
-        let freed = self.outside.swap_remove(at as usize);
+        let Some(freed) = self.outside.swap_remove(at as usize) else { return };
         self.element_bytes -= freed.heap_bytes();
         let moved_from = self.outside.len() as u32;
         if let Some(moved) = self.outside.get(at as usize) {
@@ -332,9 +322,6 @@ impl PageMap {
             if let Some(slot) = page.find(page.tag_of(hash), |item| item == Item::Outside(moved_from)) {
                 page.overwrite(slot, Item::Outside(at));
             }
-        }
-        if self.outside.capacity() > 16 && self.outside.len() < self.outside.capacity() / 4 {
-            self.outside.shrink_to(self.outside.len() * 2);
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! A part is a sequence of records: form u8, key length u32, bytes u32, then (with `EXPIRES`) expiry u64, key, bytes.
 
-use swell_wire::Arg;
+use std::sync::Arc;
+
+use swell_wire::limits::BULK_BYTES_MAX;
+use swell_wire::{Arg, SEGMENT_BYTES};
 
 use super::element::take;
 use super::{Element, PageMap};
@@ -15,7 +18,7 @@ const PART_BYTES: usize = 32 * 1024;
 
 const PLAIN: u8 = 0;
 const EXPIRES: u8 = 1;
-/// More of a long value, whose beginning came before.
+/// The next 64 KiB, or the rest, of the value whose beginning came right before; without the key.
 const MORE: u8 = 2;
 
 /// A place between two parts: piece of a long value, slot, directory's place.
@@ -66,9 +69,10 @@ impl Large for PageMap {
             };
             let key = take(&mut rest, key_len)?;
             let value = take(&mut rest, len)?;
-            if form != MORE {
-                self.set(hasher, key, Arg::Slice(value), expire_at_ms);
-            } else if !self.append(hasher, key, value) {
+            if form == MORE {
+                self.lengthen(value)?;
+            } else if self.set(hasher, key, Arg::Slice(value), expire_at_ms) {
+                // No key is there twice.
                 return Err(Malformed);
             }
         }
@@ -90,6 +94,21 @@ impl Large for PageMap {
     }
 }
 
+impl PageMap {
+    /// Adds bytes to the long value that was added last.
+    fn lengthen(&mut self, more: &[u8]) -> Result<(), Malformed> {
+        let last = self.outside.last_mut().ok_or(Malformed)?;
+        let len = last.value().len();
+        if len == 0 || !len.is_multiple_of(SEGMENT_BYTES) || len + more.len() > BULK_BYTES_MAX {
+            return Err(Malformed);
+        }
+        self.element_bytes -= last.heap_bytes();
+        Arc::make_mut(last).append(more);
+        self.element_bytes += last.heap_bytes();
+        Ok(())
+    }
+}
+
 /// Writes piece `piece` of an element; says whether there is one more.
 fn write_piece(element: &Element<'_>, piece: usize, out: &mut Vec<u8>) -> bool {
     let (bytes, pieces) = match &element.value {
@@ -99,18 +118,18 @@ fn write_piece(element: &Element<'_>, piece: usize, out: &mut Vec<u8>) -> bool {
             (parts.get(piece).map_or(&[][..], |part| part.as_slice()), parts.len())
         }
     };
-    let form = match (piece, element.expire_at_ms) {
-        (0, None) => PLAIN,
-        (0, Some(_)) => EXPIRES,
-        _ => MORE,
+    let (form, key) = match (piece, element.expire_at_ms) {
+        (0, None) => (PLAIN, element.key),
+        (0, Some(_)) => (EXPIRES, element.key),
+        _ => (MORE, &[][..]),
     };
     out.push(form);
-    out.extend_from_slice(&(element.key.len() as u32).to_le_bytes());
+    out.extend_from_slice(&(key.len() as u32).to_le_bytes());
     out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     if let (EXPIRES, Some(at)) = (form, element.expire_at_ms) {
         out.extend_from_slice(&at.to_le_bytes());
     }
-    out.extend_from_slice(element.key);
+    out.extend_from_slice(key);
     out.extend_from_slice(bytes);
     piece + 1 < pieces
 }

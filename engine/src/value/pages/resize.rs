@@ -125,13 +125,11 @@ impl PageMap {
     /// Frees page `at`, which the directory no longer names; the last page takes its place. Returns where page `keep`
     /// is now.
     fn drop_page(&mut self, at: usize, keep: usize) -> usize {
-        let freed = self.pages.swap_remove(at);
-        self.element_bytes -= freed.heap_bytes();
+        if let Some(freed) = self.pages.swap_remove(at) {
+            self.element_bytes -= freed.heap_bytes();
+        }
         if at < self.pages.len() {
             self.point_at(at);
-        }
-        if self.pages.capacity() > 16 && self.pages.len() < self.pages.capacity() / 4 {
-            self.pages.shrink_to(self.pages.len() * 2);
         }
         if keep == self.pages.len() { at } else { keep }
     }

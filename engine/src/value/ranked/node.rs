@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::leaf::{ARC_BYTES, Leaf};
+use crate::value::blocks::Blocks;
 use crate::value::rounded;
 
 /// Children of a node.
@@ -46,7 +47,7 @@ pub(super) struct Separator {
 /// The pages of a tree, by number.
 #[derive(Clone, Default)]
 pub(super) struct Leaves {
-    pages: Vec<Leaf>,
+    pages: Blocks<Leaf>,
     free: Vec<u32>,
     /// Bytes of the pages on the heap.
     bytes: usize,
@@ -242,9 +243,7 @@ impl Separator {
 impl Leaves {
     /// Bytes of the pages on the heap, and of the list of them.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.bytes
-            + rounded(self.pages.capacity() * size_of::<Leaf>())
-            + rounded(self.free.capacity() * size_of::<u32>())
+        self.bytes + self.pages.heap_bytes() + rounded(self.free.capacity() * size_of::<u32>())
     }
 
     #[cfg(test)]
@@ -274,7 +273,6 @@ impl Leaves {
             self.pages[leaf as usize] = page;
             return leaf;
         }
-        grow_gently(&mut self.pages);
         self.pages.push(page);
         (self.pages.len() - 1) as u32
     }
@@ -296,8 +294,7 @@ impl Leaves {
         while self.pages.len() > 1 && self.pages.last().is_some_and(|page| page.count() == 0) {
             self.pages.pop();
         }
-        if self.pages.len() * 2 < self.pages.capacity() {
-            self.pages.shrink_to(self.pages.len() + self.pages.len() / 8);
+        if self.free.len() * 2 < self.free.capacity() {
             self.free.shrink_to_fit();
         }
         let last = (self.pages.len() - 1) as u32;

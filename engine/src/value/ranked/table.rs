@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::leaf::ARC_BYTES;
+use crate::value::blocks::Blocks;
 use crate::value::rounded;
 
 /// Cells per page on average; pages have between about half and twice as many.
@@ -15,7 +16,7 @@ const CELLS_MEAN: usize = 96;
 /// The table. Cells with the same fingerprint stand in any order.
 #[derive(Clone, Default)]
 pub(super) struct Table {
-    pages: Vec<Page>,
+    pages: Blocks<Page>,
     /// How many upper bits of a fingerprint choose a page that has not been cut at this level.
     level: u32,
     len: usize,
@@ -32,7 +33,7 @@ struct Page {
 impl Table {
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.bytes + rounded(self.pages.capacity() * size_of::<Page>())
+        self.bytes + self.pages.heap_bytes()
     }
 
     /// The leaves that may hold a member with this fingerprint.
@@ -142,9 +143,6 @@ impl Table {
         let both = Page::of(&both);
         self.bytes = self.bytes + both.heap_bytes() - left.heap_bytes() - right.heap_bytes();
         *left = both;
-        if self.pages.len() * 4 < self.pages.capacity() {
-            self.pages.shrink_to(self.pages.len() * 2);
-        }
     }
 
     /// The page of a fingerprint.

@@ -364,7 +364,7 @@ fn replace_int(bytes: &mut Vec<u8>, at: usize, number: i64) {
     let new = Element::Int(number);
     let len = new.encoded_bytes();
     if len != old {
-        let room = if len > old { len - old } else { 0 };
+        let room = len.saturating_sub(old);
         bytes.reserve_exact(room);
         bytes.splice(at..at + old, std::iter::repeat_n(0, len));
         let total = bytes.len() as u32;

@@ -15,6 +15,8 @@ pub(super) const TAKES: &[(&str, usize)] = &[("BY", 1), ("GET", 1), ("LIMIT", 2)
 #[derive(Debug, Default)]
 pub(super) struct Options<'a> {
     pub by: Option<Pattern<'a>>,
+    /// Elements stay in the order that they have: some BY had no star, even if another one follows.
+    pub keeps_order: bool,
     pub gets: Vec<Pattern<'a>>,
     /// Elements to be passed over, and how many to answer; negative: all.
     pub limit: Option<(i64, i64)>,
@@ -48,6 +50,7 @@ impl<'a> Options<'a> {
                     if pattern.has_star() && !everywhere && pattern.slot() != Some(slot) {
                         return Err(Fault::say(BY_DENIED));
                     }
+                    options.keeps_order |= !pattern.has_star();
                     options.by = Some(pattern);
                     at += 1;
                 }
@@ -64,11 +67,6 @@ impl<'a> Options<'a> {
             at += 1;
         }
         Ok(options)
-    }
-
-    /// Whether elements stay in the order that they have.
-    pub fn keeps_order(&self) -> bool {
-        self.by.as_ref().is_some_and(|by| !by.has_star())
     }
 }
 

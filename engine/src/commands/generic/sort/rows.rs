@@ -43,7 +43,7 @@ impl Rows {
     /// The elements of a list, set or sorted set, in the order they have; downwards, if that is all the order there is.
     pub fn of(kept: KeptRef<'_>, options: &Options<'_>) -> Result<Rows, Fault> {
         let mut rows = Rows::default();
-        let keeps = options.keeps_order();
+        let keeps = options.keeps_order;
         let mut order = if options.alpha { Order::Bytes } else { Order::Numbers };
         let back = keeps && options.desc;
         if let Some(list) = List::read(kept) {
