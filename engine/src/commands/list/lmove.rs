@@ -78,6 +78,10 @@ fn move_one(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, from: End, to: End
     item.view().write(out);
     if is_same && len == 1 {
         // A list that is empty for a moment would lose its expiry.
+        cx.edit::<List, _>(source, Missing::Skip, |list, tools| {
+            list.shrink(&tools.limits);
+            Ok(((), Change::None))
+        })?;
         return Ok(());
     }
     cx.edit::<List, _>(source, Missing::Skip, |list, tools| {

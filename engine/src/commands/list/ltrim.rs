@@ -42,12 +42,13 @@ fn ltrim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     if range.is_empty() {
         // Deleted, so that a long list is freed in slices.
         cx.remove(key);
-    } else if gone > 0 {
+    } else {
         cx.edit::<List, _>(key, Missing::Skip, |list, tools| {
             list.remove(range.end, len - range.end);
             list.remove(0, range.start);
+            // Where nothing is to be removed a list may still be smaller than it looks.
             list.shrink(&tools.limits);
-            Ok(((), Change::Verbatim))
+            Ok(((), if gone > 0 { Change::Verbatim } else { Change::None }))
         })?;
     }
     cx.work(gone.saturating_sub(1) as u64);
