@@ -125,7 +125,7 @@ fn command(next: &mut impl FnMut(u64) -> u64, now_ms: u64) -> String {
         17 => format!("HGETDEL {hash} FIELDS 2 {f} {g}"),
         18 | 19 => format!("HDEL {hash} {f} {g}"),
         20 if next(20) == 0 => format!("DEL {hash}"),
-        21 if next(5) == 0 => format!("COPY {hash} {{k}}h{} REPLACE", next(4)),
+        21 if next(5) == 0 => format!("COPY {hash} {{k}}copy{} REPLACE", next(2)),
         22 => format!("PEXPIRE {hash} {}", 100 + ms),
         23..26 => format!("SADD {set} {f} {g} {value}"),
         26 => format!("SADD {set} member:{f}{long}"),
@@ -175,7 +175,8 @@ fn effects_rebuild_hashes_and_sets() {
             }
         }
         gate(&target, Gate::Serving);
-        for key in (0..4).flat_map(|n| [format!("{{k}}h{n}"), format!("{{k}}s{n}")]) {
+        for key in ["h0", "h1", "h2", "h3", "s0", "s1", "s2", "s3", "copy0", "copy1"].map(|name| format!("{{k}}{name}"))
+        {
             assert_eq!(source.seen(&key), target.seen(&key), "{key}");
         }
     }

@@ -122,7 +122,7 @@ impl Hash {
             }
             (Hash::Pack(pack), Arg::Slice(value)) => {
                 let is_new = set_in_pack(pack, field, value);
-                if is_new && pack.view().len() > 2 * tools.limits.hash_entries {
+                if is_new && pack.view().len() / 2 > tools.limits.hash_entries {
                     self.grow(tools);
                 }
                 is_new

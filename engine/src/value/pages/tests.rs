@@ -261,13 +261,13 @@ fn scans_see_what_stays() {
             if cursor == 0 {
                 break;
             }
-            if u.ratio(1, 3)? {
+            if u.ratio(1, 10)? {
                 // It goes on at another node, whose map has grown in another way.
                 map = through_parts(&map);
             }
-            if u.arbitrary()? {
-                living.extend(others.by_ref().take(u.int_in_range(0..=2_000)?).map(|n: u32| format!("other:{n}")));
-                living.iter().for_each(|key| _ = map.add(&hasher(), key.as_bytes()));
+            if living.len() < 5_000 && u.arbitrary()? {
+                let more = others.by_ref().take(u.int_in_range(0..=2_000)?).map(|n: u32| format!("other:{n}"));
+                living.extend(more.inspect(|key| _ = map.add(&hasher(), key.as_bytes())));
             } else {
                 living.drain(..).for_each(|key| _ = map.remove(&hasher(), key.as_bytes()));
             }
