@@ -2,7 +2,7 @@
 
 use super::Request;
 use super::replay::Replay;
-use super::run::{Pair, pipeline, shown, words};
+use super::run::{Pair, differing, pipeline, words};
 use crate::harness::Reply;
 
 /// Databases that a request can reach, COPY's among them.
@@ -17,24 +17,16 @@ pub fn differs(requests: &[Request], pair: &mut Pair) -> Option<String> {
         |request: &Request| request.iter().any(|word| WAYS_OUT.iter().any(|way| word.eq_ignore_ascii_case(way)));
     let databases = if requests.iter().any(leaves) { &DATABASES[..] } else { &DATABASES[..1] };
     databases.iter().find_map(|database| {
-        let why = differs_in(database, pair)?;
+        let why = differs_in(database, pair).err()?;
         Some(format!("in database {database} {why}"))
     })
 }
 
-fn differs_in(database: &str, pair: &mut Pair) -> Option<String> {
-    let begin = [words(&["SELECT", database]), words(&["KEYS", "*"])];
-    if let Some(why) = any_differs(&begin, pair) {
-        return Some(why);
-    }
-    let keys = pipeline(&mut pair.theirs, &begin[1..]).remove(0);
-    let keys: Vec<Vec<u8>> = keys.items().iter().map(bytes).collect();
+fn differs_in(database: &str, pair: &mut Pair) -> Result<(), String> {
+    let keys = compare_all(&[words(&["SELECT", database]), words(&["KEYS", "*"])], pair)?;
+    let keys: Vec<Vec<u8>> = keys[1].items().iter().map(bytes).collect();
     let with = |word: &str, key: &Vec<u8>| vec![word.as_bytes().to_vec(), key.clone()];
-    let of_types: Vec<Request> = keys.iter().map(|key| with("TYPE", key)).collect();
-    if let Some(why) = any_differs(&of_types, pair) {
-        return Some(why);
-    }
-    let types = pipeline(&mut pair.theirs, &of_types);
+    let types = compare_all(&keys.iter().map(|key| with("TYPE", key)).collect::<Vec<_>>(), pair)?;
     let mut all = Vec::new();
     for (key, kind) in keys.iter().zip(&types) {
         all.push(with("PEXPIRETIME", key));
@@ -42,7 +34,7 @@ fn differs_in(database: &str, pair: &mut Pair) -> Option<String> {
         all.extend(reading(&kind.text(), key));
         all.push(with("DUMP", key));
     }
-    any_differs(&all, pair)
+    compare_all(&all, pair).map(drop)
 }
 
 /// Requests that read the whole value.
@@ -60,19 +52,22 @@ fn reading(kind: &str, key: &[u8]) -> Vec<Request> {
     templates.iter().map(|template| template.iter().map(word).collect()).collect()
 }
 
-fn any_differs(requests: &[Request], pair: &mut Pair) -> Option<String> {
+/// The other's replies, of which ours are no different.
+fn compare_all(requests: &[Request], pair: &mut Pair) -> Result<Vec<Reply>, String> {
     let ours = pipeline(&mut pair.ours, requests);
     let replays: Vec<Replay> =
         requests.iter().zip(&ours).map(|(request, reply)| Replay::of(request, reply, false)).collect();
     let sent: Vec<Request> = replays.iter().flat_map(|replay| replay.requests.clone()).collect();
     let mut theirs = pipeline(&mut pair.theirs, &sent).into_iter();
+    let mut replies = Vec::new();
     for ((request, reply), replay) in requests.iter().zip(&ours).zip(replays) {
-        let theirs: Vec<Reply> = theirs.by_ref().take(replay.requests.len()).collect();
+        let mut theirs: Vec<Reply> = theirs.by_ref().take(replay.requests.len()).collect();
         if !replay.agrees(request, reply, &theirs, pair.encodings_differ) {
-            return Some(format!("> {}\n  ours   {reply:?}\n  theirs {theirs:?}", shown(request)));
+            return Err(differing(request, reply, &theirs));
         }
+        replies.push(theirs.remove(0));
     }
-    None
+    Ok(replies)
 }
 
 fn bytes(reply: &Reply) -> Vec<u8> {

@@ -126,10 +126,8 @@ fn integer(n: usize, count: usize, rng: &mut Rng) -> Vec<u8> {
 }
 
 fn sorted(key: Vec<u8>, count: usize, pools: &Pools<'_>, rng: &mut Rng) -> Request {
-    // Ranges by name want equal scores.
-    let is_level = rng.chance(40);
     pairs("ZADD", key, count, &mut |n| {
-        let score = match (is_level, count < 10) {
+        let score = match (pools.are_level, count < 10) {
             (true, _) => text("0"),
             (_, true) => pools::score(rng),
             _ => format!("{}", (n * 7919 % 1000) as f64 / 4.0).into_bytes(),

@@ -108,7 +108,7 @@ impl Grammar {
         }
         for family in Family::ALL {
             let count = commands.iter().filter(|command| command.family == family).count();
-            assert!(count >= 4, "only {count} commands of {family:?} are documented");
+            assert!(count >= 3, "only {count} commands of {family:?} are documented");
         }
         Grammar { commands, payloads: feed::payloads(oracle) }
     }
@@ -133,7 +133,8 @@ impl Grammar {
                 requests.push(feed::look(&pools, rng));
             } else if dice < FEEDING + LOOKING + GENERIC {
                 requests.push(self.request(Family::Generic, &pools, rng));
-            } else if dice < FEEDING + LOOKING + GENERIC + STRANGE {
+            } else if dice < FEEDING + LOOKING + GENERIC + STRANGE && !(family == Family::SortedSet && pools.are_level)
+            {
                 feed::data(rng.pick(&Family::ALL), &pools, rng, &mut requests);
             } else {
                 requests.push(self.request(family, &pools, rng));
@@ -145,8 +146,7 @@ impl Grammar {
     fn request(&self, family: Family, pools: &Pools<'_>, rng: &mut Rng) -> Request {
         let of_family: Vec<&Command> = self.commands.iter().filter(|command| command.family == family).collect();
         let mut command = rng.pick(&of_family);
-        while pools.are_long && command.words[0] == "lcs" {
-            // Of two long strings it takes gigabytes.
+        while is_out(&command.words[0], pools) {
             command = rng.pick(&of_family);
         }
         let name = command.words[0].as_str();
@@ -159,6 +159,16 @@ impl Grammar {
             spoil(&mut words, command.words.len(), rng);
         }
         words
+    }
+}
+
+/// Whether a command does not go with the rest of a case: LCS of two long strings takes gigabytes; ranges by name want
+/// equal scores, which payloads do not have.
+fn is_out(name: &str, pools: &Pools<'_>) -> bool {
+    match name {
+        "lcs" => pools.are_long,
+        "restore" => pools.are_level,
+        name => name.contains("lex") && !pools.are_level,
     }
 }
 
@@ -219,15 +229,20 @@ impl Making<'_, '_> {
 fn tidy(name: &str, words: &mut Request, pools: &Pools<'_>, rng: &mut Rng) {
     let at = |words: &Request, word: &str| words.iter().position(|have| have.eq_ignore_ascii_case(word.as_bytes()));
     match name {
-        "zrange" | "zrangestore" if rng.chance(92) => {
+        "zrange" | "zrangestore" => {
+            if !pools.are_level {
+                words.retain(|word| !word.eq_ignore_ascii_case(b"BYLEX"));
+            }
             let first = if name == "zrange" { 2 } else { 3 };
             let bound: fn(&mut Rng) -> Vec<u8> = match (at(words, "BYSCORE"), at(words, "BYLEX")) {
                 (Some(_), _) => pools::score_bound,
                 (_, Some(_)) => pools::lex_bound,
                 _ => pools::index,
             };
-            for word in &mut words[first..first + 2] {
-                *word = bound(rng);
+            for word in words[first..].iter_mut().take(2) {
+                if rng.chance(96) {
+                    *word = bound(rng);
+                }
             }
         }
         // Which of equal ones comes first is nobody's promise: it must not become data.
@@ -237,6 +252,8 @@ fn tidy(name: &str, words: &mut Request, pools: &Pools<'_>, rng: &mut Rng) {
         {
             words.retain(|word| !word.eq_ignore_ascii_case(b"ANY"));
         }
+        // Valkey cuts its index to 32 bits.
+        "lset" if words.get(2).is_some_and(|index| index.len() > 9) => words[2] = text("2000"),
         // The encoding that it leaves depends on what it took.
         "spop" if !pools.spops_many => words.truncate(2),
         "xadd" | "xtrim" if at(words, "MINID").is_some() && rng.chance(80) => {

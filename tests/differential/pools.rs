@@ -153,6 +153,8 @@ pub struct Pools<'a> {
     now_s: u64,
     /// Whether strings may be long.
     pub are_long: bool,
+    /// Whether all scores are 0: ranges by name are not defined where they differ.
+    pub are_level: bool,
     /// Whether SPOP is given counts.
     pub spops_many: bool,
 }
@@ -161,7 +163,7 @@ impl Pools<'_> {
     pub fn new<'a>(rng: &mut Rng, payloads: &'a [Vec<u8>]) -> Pools<'a> {
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();
         let keys: &[&[u8]] = if rng.chance(50) { &KEYS_APART } else { &KEYS_TOGETHER };
-        Pools { keys, payloads, now_s, are_long: rng.chance(50), spops_many: rng.chance(30) }
+        Pools { keys, payloads, now_s, are_long: rng.chance(50), are_level: rng.chance(40), spops_many: rng.chance(30) }
     }
 
     pub fn key(&self, rng: &mut Rng) -> Vec<u8> {
@@ -181,6 +183,7 @@ impl Pools<'_> {
     pub fn leaf(&self, command: &str, kind: &str, name: &str, rng: &mut Rng) -> Vec<u8> {
         match kind {
             "key" => self.key(rng),
+            "double" if self.are_level && ["score", "increment"].contains(&name) => text("0"),
             "double" => double(name, rng),
             "pattern" => pattern(name, rng),
             "unix-time" => self.moment(name, rng),
@@ -196,13 +199,8 @@ impl Pools<'_> {
             "min-idle-time" | "ms" => text(rng.pick(&["0", "0", "0", "5000000", "1000000000", "-1", "abc"])),
             "milliseconds" => time_to_live(1000, rng),
             "seconds" => time_to_live(1, rng),
-            "ttl" => {
-                if rng.chance(50) {
-                    text("0")
-                } else {
-                    time_to_live(1000, rng)
-                }
-            }
+            // Valkey counts on beyond the largest time, to one that has passed.
+            "ttl" => text(rng.pick(&["0", "0", "0", "7000000", "9999999999", "-1", "abc"])),
             "cursor" => text(rng.pick(&["0", "0", "0", "0", "0", "abc", "-1", ""])),
             "count" if command.ends_with("scan") => text(rng.pick(&["1", "10", "10", "1000", "0", "-1", "abc"])),
             "count" | "limit" | "num-matches" | "len" | "min-match-len" => {
@@ -211,6 +209,7 @@ impl Pools<'_> {
             "rank" => text(rng.pick(&["1", "2", "-1", "-2", "0", "abc", "-9223372036854775808"])),
             "db" | "destination-db" => text(rng.pick(&["0", "1", "2", "16", "-1", "abc"])),
             "entries-added" | "entriesread" => text(rng.pick(&["0", "1", "5", "100", "-1", "-2", "abc"])),
+            "increment" if self.are_level && command == "zincrby" => text("0"),
             "weight" => text(rng.pick(&["1", "2", "-1", "0.5", "0", "inf", "abc"])),
             "bit" => text(rng.pick(&["0", "1", "1", "2", "-1", "abc"])),
             "value" if command == "setbit" => text(rng.pick(&["0", "1", "1", "1", "2", "-1", "abc"])),
@@ -338,7 +337,10 @@ pub fn stream_id(rng: &mut Rng) -> Vec<u8> {
         6 => text(">"),
         7 => text("0"),
         8 => text(rng.pick(&ODD)),
-        _ => format!("{}-{}", rng.below(if rng.chance(50) { 12 } else { 250 }), rng.below(3)).into_bytes(),
+        _ => {
+            let most = if rng.chance(50) { 12 } else { 250 };
+            format!("{}-{}", rng.below(most), rng.below(3)).into_bytes()
+        }
     }
 }
 

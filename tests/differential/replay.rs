@@ -11,6 +11,9 @@ use crate::harness::Reply;
 /// What begins the reply to an atomic command whose keys lie in several slots, where the data is on several nodes.
 const CROSSING: &str = "CROSSSLOT ";
 
+/// What ends SORT's refusal of keys that a pattern makes, where the data is on several nodes.
+const DENIED: &str = "denied in Cluster mode when keys formed by the pattern may be in different slots.";
+
 /// Where DUMP's payloads are restored, and a copy that has no time to live either: one would be part of its digest.
 const RESTORED: &str = "\u{1}restored";
 const COPIED: &str = "\u{1}copied";
@@ -26,6 +29,8 @@ enum Judge {
     Same,
     /// Ours refused to cross slots: the other was asked for the keys.
     Crosses,
+    /// Ours refused to SORT by or get keys that may lie elsewhere: the other was not asked.
+    Denied,
     /// SPOP: how many there are, and what removing those that ours took says.
     Popped { limit: usize },
     /// SRANDMEMBER, HRANDFIELD and ZRANDMEMBER: the same request, and what it says of those that ours chose.
@@ -40,6 +45,9 @@ impl Replay {
         if refuses_crossing && matches!(reply, Reply::Error(text) if text.starts_with(CROSSING)) {
             let requests = vec![[words(&["COMMAND", "GETKEYS"]), request.clone()].concat()];
             return Replay { requests, judge: Judge::Crosses };
+        }
+        if refuses_crossing && matches!(reply, Reply::Error(text) if text.ends_with(DENIED)) {
+            return Replay { requests: Vec::new(), judge: Judge::Denied };
         }
         let name = compare::name(request);
         let found = match name.as_str() {
@@ -62,6 +70,10 @@ impl Replay {
             (Judge::Crosses, [Reply::Array(keys)]) => {
                 keys.iter().map(|key| slot_of(&bytes(key))).collect::<BTreeSet<_>>().len() > 1
             }
+            (Judge::Denied, []) => {
+                let has = |word: &str| request.iter().any(|have| have.eq_ignore_ascii_case(word.as_bytes()));
+                compare::name(request).starts_with("sort") && (has("BY") || has("GET"))
+            }
             (Judge::Popped { limit }, [count, removed]) => {
                 let (took, all) = (elements(ours).len(), usize::try_from(count.int()).unwrap_or(0));
                 took == all.min(*limit) && usize::try_from(removed.int()).is_ok_and(|removed| removed == took)
@@ -77,10 +89,14 @@ impl Replay {
     }
 }
 
-/// Whether a request may leave another encoding than what the other was asked in its place: SPOP of many makes the set
-/// anew, from what is left.
+/// Whether encodings may differ from a request on: SPOP of many makes the set anew from what is left, where the other was
+/// asked to remove what it took; SORT turns a compact sorted set that it only reads into a skiplist in Valkey.
 pub fn forgets_encodings(request: &Request, reply: &Reply) -> bool {
-    compare::name(request) == "spop" && request.len() > 2 && !reply.is_error() && !elements(reply).is_empty()
+    match compare::name(request).as_str() {
+        "spop" => request.len() > 2 && !elements(reply).is_empty(),
+        "sort" | "sort_ro" => true,
+        _ => false,
+    }
 }
 
 fn popped(request: &Request, reply: &Reply) -> Option<Replay> {

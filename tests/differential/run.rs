@@ -4,14 +4,18 @@ use super::replay::{self, Replay};
 use super::{Request, compare, data};
 use crate::harness::{Conn, Reply, encode, escape};
 
-/// Requests that are sent at once. Replies may be long, and nobody reads while requests are written.
-const PIPELINED: usize = 16;
+/// Requests that are sent at once, and their bytes: nobody reads replies while requests are written.
+const PIPELINED: usize = 64;
+const PIPELINED_BYTES: usize = 200_000;
 
 /// Rounds of one SCAN after which it has gone astray.
 const SCAN_ROUNDS_MAX: usize = 5000;
 
 /// Longer words are cut where they are shown.
 const SHOWN_BYTES_MAX: usize = 80;
+
+/// Replies that are alike for longer are cut there.
+const SHOWN_REPLY_BYTES_MAX: usize = 300;
 
 /// Requests with more words are cut where they are shown.
 const SHOWN_WORDS_MAX: usize = 40;
@@ -49,7 +53,13 @@ pub fn run(requests: &[Request], pair: &mut Pair) -> Outcome {
     let mut at = 0;
     while at < requests.len() {
         let is_scan = |request: &Request| compare::name(request).ends_with("scan");
-        let length = requests[at..].iter().take(PIPELINED).take_while(|request| !is_scan(request)).count();
+        let mut bytes = 0;
+        let fits = |request: &&Request| {
+            bytes += request.iter().map(|word| word.len() + 10).sum::<usize>();
+            !is_scan(request) && bytes <= PIPELINED_BYTES
+        };
+        let length = requests[at..].iter().take(PIPELINED).take_while(fits).count();
+        let length = if is_scan(&requests[at]) { 0 } else { length.max(1) };
         let found = if length == 0 { scan(&requests[at], pair) } else { some(&requests[at..at + length], pair) };
         if let Some((offset, why)) = found {
             return Outcome::Differs(format!("request {} {why}", at + offset + 1));
@@ -88,6 +98,20 @@ pub fn shown(request: &[Vec<u8>]) -> String {
     text
 }
 
+/// A request, our reply and what the other said; of long ones the part where they part.
+pub fn differing(request: &[Vec<u8>], ours: &Reply, theirs: &[Reply]) -> String {
+    let ours = format!("{ours:?}");
+    let theirs = if let [reply] = theirs { format!("{reply:?}") } else { format!("{theirs:?}") };
+    let common = ours.bytes().zip(theirs.bytes()).take_while(|(one, other)| one == other).count();
+    let part = |text: &str| {
+        let from = if common > SHOWN_REPLY_BYTES_MAX { common - SHOWN_REPLY_BYTES_MAX / 2 } else { 0 };
+        let shown = text.get(from..text.len().min(from + SHOWN_REPLY_BYTES_MAX * 2)).unwrap_or_default();
+        let dots = |cut: bool| if cut { "..." } else { "" };
+        format!("{}{shown}{}", dots(from > 0), dots(from + shown.len() < text.len()))
+    };
+    format!("> {}\n  ours   {}\n  theirs {}", shown(request), part(&ours), part(&theirs))
+}
+
 /// Where some requests' replies differ, and how.
 fn some(requests: &[Request], pair: &mut Pair) -> Option<(usize, String)> {
     let ours = pipeline(&mut pair.ours, requests);
@@ -101,8 +125,7 @@ fn some(requests: &[Request], pair: &mut Pair) -> Option<(usize, String)> {
         let alike = replay.agrees(request, &ours[index], &theirs, pair.encodings_differ);
         pair.encodings_differ |= replay::forgets_encodings(request, &ours[index]);
         if !alike {
-            let theirs = if let [reply] = &theirs[..] { format!("{reply:?}") } else { format!("{theirs:?}") };
-            return Some((index, differing(request, &format!("{:?}", ours[index]), &theirs)));
+            return Some((index, differing(request, &ours[index], &theirs)));
         }
     }
     None
@@ -111,19 +134,17 @@ fn some(requests: &[Request], pair: &mut Pair) -> Option<(usize, String)> {
 /// Whether what a SCAN yields to its end differs.
 fn scan(request: &Request, pair: &mut Pair) -> Option<(usize, String)> {
     let (ours, theirs) = (scan_to_end(request, &mut pair.ours), scan_to_end(request, &mut pair.theirs));
-    (ours != theirs).then(|| (0, differing(request, &format!("{ours:?}"), &format!("{theirs:?}"))))
-}
-
-fn differing(request: &[Vec<u8>], ours: &str, theirs: &str) -> String {
-    format!("> {}\n  ours   {ours}\n  theirs {theirs}", shown(request))
+    (ours != theirs).then(|| (0, differing(request, &ours, &[theirs])))
 }
 
 /// The reply; of a SCAN, all elements that it yields until its cursor is 0 again, in ascending order.
 fn scan_to_end(request: &Request, conn: &mut Conn) -> Reply {
     let name = compare::name(request);
+    let has = |word: &str| request.iter().any(|have| have.eq_ignore_ascii_case(word.as_bytes()));
     let in_pairs = match name.as_str() {
-        "hscan" => !request.iter().any(|word| word.eq_ignore_ascii_case(b"NOVALUES")),
-        name => name == "zscan",
+        "hscan" => !has("NOVALUES"),
+        "zscan" => !has("NOSCORES"),
+        _ => false,
     };
     let cursor_at = if name == "scan" { 1 } else { 2 };
     let mut reply = conn.cmd_bytes(request);

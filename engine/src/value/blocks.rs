@@ -157,6 +157,7 @@ mod tests {
             let mut pairs = vec![(Blocks::default(), Vec::<u32>::new())];
             for step in 0..bytes.int_in_range(0..=400)? {
                 let which = bytes.int_in_range(0..=pairs.len() - 1)?;
+                let copies = pairs.len();
                 let (blocks, model) = &mut pairs[which];
                 let at = bytes.int_in_range(0..=500)?;
                 match bytes.int_in_range(0..=9)? {
@@ -172,7 +173,7 @@ mod tests {
                     }
                     6 if at < model.len() => (blocks[at], model[at]) = (step, step),
                     7 => drop((blocks.last_mut().map(|last| *last = step), model.last_mut().map(|last| *last = step))),
-                    8 if pairs.len() < 4 => {
+                    8 if copies < 4 => {
                         let clone = pairs[which].clone();
                         pairs.push(clone);
                     }

@@ -69,7 +69,7 @@ fn geoadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         point(args, at).map(|point| (Cell::of(point, STEPS_MAX).bits as f64, at + 2))
     };
     let places = (0..rest / 3).map(place).collect::<Result<Vec<_>, Fault>>()?;
-    let (added, updated, _) = add_members(cx, args, options, places.len(), places.into_iter())?;
+    let (added, updated, _) = add_members(cx, args, options, &places)?;
     out.int(if options.changed { added + updated } else { added });
     Ok(())
 }

@@ -139,10 +139,16 @@ fn zadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     }
     options.check(rest / 2)?;
     let pair = |n: usize| parse_f64(args.slice(at + n * 2)).ok_or(Fault::NotFloat).map(|score| (score, at + n * 2 + 1));
-    // All of them are read before anything is changed; the first one mostly is the only one.
-    let first = pair(0)?;
-    let others = (1..rest / 2).map(pair).collect::<Result<Vec<_>, Fault>>()?;
-    let (added, updated, last) = add_members(cx, args, options, rest / 2, std::iter::once(first).chain(others))?;
+    // All of them are read before anything is changed; mostly there is one, which needs no list.
+    let (one, many);
+    let members: &[(f64, usize)] = if rest == 2 {
+        one = [pair(0)?];
+        &one
+    } else {
+        many = (0..rest / 2).map(pair).collect::<Result<Vec<_>, Fault>>()?;
+        &many
+    };
+    let (added, updated, last) = add_members(cx, args, options, members)?;
     match last {
         Some(score) if options.increment => write_score(out, score),
         None if options.increment => out.null(),
@@ -151,20 +157,19 @@ fn zadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     Ok(())
 }
 
-/// Adds `count` members to the command's first key: scores, and the arguments that the members are. Answers how many
+/// Adds members to the command's first key: scores, and the arguments that the members are. Answers how many
 /// were added and updated, and the last one's score, unless the options did not let it pass.
 pub(in crate::commands) fn add_members(
     cx: &mut Exec<'_>,
     args: Args<'_>,
     options: Options,
-    count: usize,
-    members: impl Iterator<Item = (f64, usize)>,
+    members: &[(f64, usize)],
 ) -> Result<(i64, i64, Option<f64>), Fault> {
     let missing = if options.xx { Missing::Skip } else { Missing::Create };
     let done = cx.edit::<ZSet, _>(cx.key(args, 0), missing, |zset, tools| {
         let (mut added, mut updated, mut last) = (0, 0, None);
-        zset.expect(count, &tools.limits, &tools.hasher);
-        for (score, member) in members {
+        zset.expect(members.iter().map(|&(_, member)| args.slice(member)), &tools.limits, &tools.hasher);
+        for &(score, member) in members {
             last = match add(zset, args.slice(member), score, options, tools)? {
                 Outcome::Held => None,
                 Outcome::Same(score) => Some(score),
@@ -181,7 +186,7 @@ pub(in crate::commands) fn add_members(
         let change = if added + updated > 0 { Change::Verbatim } else { Change::None };
         Ok(((added, updated, last), change))
     })?;
-    cx.work(count as u64 - 1);
+    cx.work(members.len() as u64 - 1);
     Ok(done.unwrap_or((0, 0, None)))
 }
 
