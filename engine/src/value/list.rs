@@ -317,7 +317,8 @@ mod tests {
         matches!(list, List::Pack(_))
     }
 
-    /// As valkey-server 9.1 does it with `list-max-listpack-size -2`: `RPUSH l x…` of 4000 bytes, twice, then of 200.
+    /// As valkey-server 9.1 does it with `list-max-listpack-size -2`: `RPUSH l x…` of 4000 bytes, twice, then of 200;
+    /// `RPOP l`, `LSET l 0 y`.
     #[test]
     fn bytes_decide() {
         let (mut list, limits) = (List::empty(), Limits::default());
@@ -326,9 +327,9 @@ mod tests {
         assert!(is_compact(&list));
         pushed(&mut list, &[b'x'; 200], &limits);
         assert!(!is_compact(&list));
-        list.pop(End::Front, 1);
+        list.pop(End::Back, 1);
         list.shrink(&limits);
-        assert!(!is_compact(&list), "4,217 bytes are more than the half");
+        assert!(!is_compact(&list), "8,017 bytes are more than the half");
         list.set(0, Item::from(&b"y"[..]), &limits);
         list.shrink(&limits);
         assert!(is_compact(&list));

@@ -45,13 +45,7 @@ fn lmpop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let keys = positive(args.slice(1)).ok_or(Fault::say("ERR numkeys should be greater than 0"))?;
     let at = keys.checked_add(2).filter(|&at| at < args.len()).ok_or(Fault::Syntax)?;
     let end = end_of(args.slice(at))?;
-    let count = match args.from(at + 1) {
-        rest if rest.is_empty() => 1,
-        rest if rest.len() == 2 && is_word(rest.slice(0), "COUNT") => {
-            positive(rest.slice(1)).ok_or(Fault::say("ERR count should be greater than 0"))?
-        }
-        _ => return Err(Fault::Syntax),
-    };
+    let count = count_of(args.from(at + 1))?.unwrap_or(1);
     for n in 0..cx.keys_len() {
         let key = cx.key(args, n);
         let popped = cx.edit::<List, _>(key, Missing::Skip, |list, tools| {
@@ -74,6 +68,17 @@ fn lmpop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     }
     out.null_array();
     Ok(())
+}
+
+/// What COUNT says. Words are judged one after the other, so that a bad number comes before what is wrong behind it.
+fn count_of(options: Args<'_>) -> Result<Option<usize>, Fault> {
+    let (mut count, mut at) = (None, 0);
+    while let Some(word) = options.opt(at) {
+        let number = options.opt(at + 1).filter(|_| count.is_none() && is_word(word, "COUNT")).ok_or(Fault::Syntax)?;
+        count = Some(positive(number).ok_or(Fault::say("ERR count should be greater than 0"))?);
+        at += 2;
+    }
+    Ok(count)
 }
 
 fn positive(arg: &[u8]) -> Option<usize> {

@@ -3,10 +3,13 @@
 //! BY and GET reach keys that no argument names. Where these lie in the slot of the sorted key (a hash tag in the
 //! pattern says so) its lock is enough; else every stripe is locked ([`reaches_beyond`]), and every slot must be served
 //! here: over several nodes such patterns are refused, in the words of a server in cluster mode.
+//!
+//! Many elements are sorted from a snapshot, in slices, if no other key is read or written ([`sliced`]).
 
 mod options;
 mod pattern;
 mod rows;
+mod sliced;
 
 use swell_wire::{Args, Out};
 
@@ -15,14 +18,16 @@ use crate::entry::{Content, Value};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply, Ttl};
 use crate::key::Key;
+use crate::slices;
 use crate::spec::*;
-use crate::value::Limits;
 use crate::value::item::Item;
 use crate::value::list::{End, List};
+use crate::value::{KeptRef, Limits};
 
 use options::Options;
 use pattern::Found;
 use rows::Rows;
+use sliced::Sliced;
 
 pub(crate) use options::reaches_beyond;
 
@@ -118,17 +123,26 @@ fn run(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, may_store: bool) -> Rep
     let store = options.stores.then(|| (cx.key(args, cx.keys_len() - 1), cx.tools().limits));
     let mut rows = match cx.read(key) {
         Some(entry) => match entry.content() {
+            Content::Collection(KeptRef::Large(large))
+                if !options.looks_elsewhere() && slices::is_long(&entry, large.elements()) =>
+            {
+                let elements = large.elements();
+                let sliced = Sliced::new(KeptRef::Large(large).to_kept(), &options)?;
+                cx.work(elements as u64);
+                cx.defer(Some(Box::new(sliced)));
+                return Ok(());
+            }
             Content::Collection(kept) => Rows::of(kept, &options)?,
             Content::String(_) => return Err(Fault::WrongType),
         },
         None => Rows::default(),
     };
     cx.work(rows.len() as u64);
-    if rows.order.is_some() {
+    if rows.is_sorted() {
         weigh(cx, &mut rows, &options)?;
-        rows.sort(&options);
+        rows.sort_from(0);
     }
-    let range = rows.shown(&options);
+    let range = rows.shown(options.limit);
     let gets = options.gets.len().max(1);
     cx.work((range.len() * options.gets.len()) as u64);
     let mut results = Results::new(store, range.len() * gets, out);
@@ -148,7 +162,7 @@ fn run(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, may_store: bool) -> Rep
 /// Finds out what the elements are sorted by.
 fn weigh(cx: &mut Exec<'_>, rows: &mut Rows, options: &Options<'_>) -> Result<(), Fault> {
     let mut is_number = true;
-    let by = options.by.as_ref().filter(|_| !rows.by_itself);
+    let by = options.by.as_ref().filter(|_| rows.is_sorted_by_others());
     for at in 0..rows.len() {
         match by {
             None => is_number &= rows.weigh_by_itself(at),
@@ -161,8 +175,10 @@ fn weigh(cx: &mut Exec<'_>, rows: &mut Rows, options: &Options<'_>) -> Result<()
     if by.is_some() {
         cx.work(rows.len() as u64);
     }
-    if is_number { Ok(()) } else { Err(Fault::say("ERR One or more scores can't be converted into double")) }
+    if is_number { Ok(()) } else { Err(Fault::say(NOT_NUMBERS)) }
 }
+
+const NOT_NUMBERS: &str = "ERR One or more scores can't be converted into double";
 
 /// Where results go: into the reply, or into a list.
 enum Results<'k> {

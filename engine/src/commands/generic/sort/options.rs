@@ -68,6 +68,11 @@ impl<'a> Options<'a> {
         }
         Ok(options)
     }
+
+    /// Whether any other key is read or written.
+    pub fn looks_elsewhere(&self) -> bool {
+        self.stores || (self.by.is_some() && !self.keeps_order) || !self.gets.iter().all(Pattern::is_element)
+    }
 }
 
 /// Whether a call looks at keys that may lie in other slots than the one it sorts, so that the locks of the keys that

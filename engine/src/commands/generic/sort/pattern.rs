@@ -45,19 +45,16 @@ impl<'a> Pattern<'a> {
         self.star.is_some()
     }
 
-    /// The one slot that all its keys lie in; nothing if an element decides. What counts as deciding is Valkey's rule:
-    /// a wildcard of any kind before the end of a hash tag.
+    /// The one slot that all its keys lie in; nothing if an element decides: a hash tag must end before the star. What
+    /// else counts as a wildcard in it is Valkey's rule.
     pub fn slot(&self) -> Option<Slot> {
-        let mut tag = None;
-        for (at, byte) in self.whole.iter().enumerate() {
-            match byte {
-                b'*' | b'?' | b'[' | b'\\' => return None,
-                b'{' if tag.is_none() => tag = Some(at),
-                b'}' if tag.is_some_and(|tag| at > tag + 1) => return Some(slot_of(&self.whole[..at + 1])),
-                _ => {}
-            }
-        }
-        Some(slot_of(self.whole))
+        let Some(star) = self.star else { return Some(slot_of(self.whole)) };
+        let before = &self.whole[..star];
+        let open = before.iter().position(|&byte| byte == b'{')?;
+        let tag = before[open + 1..].iter().position(|&byte| byte == b'}')?;
+        let end = open + 1 + tag;
+        let is_fixed = tag > 0 && !before[..end].iter().any(|byte| b"?[\\".contains(byte));
+        is_fixed.then(|| slot_of(&before[..=end]))
     }
 
     /// Shows what the pattern leads to for an element; nothing where the key or the field is not there, is of another
@@ -104,9 +101,9 @@ mod tests {
         assert_eq!(slot("w_*{a}"), None);
         assert_eq!(slot("{*}a"), None);
         assert_eq!(slot("{}a*"), None);
-        assert_eq!(slot("a?{b}"), None);
+        assert_eq!(slot("a?{b}*"), None);
         assert_eq!(slot("fixed"), Some(slot_of(b"fixed")));
-        assert_eq!(slot("{}{a}*"), None, "as the key itself is hashed");
+        assert_eq!(slot("{}{a}*"), None, "an empty tag is none: the whole key is hashed");
     }
 
     #[test]

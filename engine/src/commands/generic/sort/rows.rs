@@ -7,26 +7,41 @@ use super::options::Options;
 use super::pattern::Found;
 use crate::entry::Value;
 use crate::error::Fault;
-use crate::value::element::DIGITS_MAX;
+use crate::value::element::{DIGITS_MAX, Element};
 use crate::value::item::Item;
-use crate::value::list::{List, ListRef};
+use crate::value::list::List;
+use crate::value::listpack::ListpackRef;
 use crate::value::set::{Set, SetRef};
 use crate::value::zset::{ZSet, ZSetRef};
-use crate::value::{Collection, KeptRef};
+use crate::value::{Collection, KeptRef, Kind};
 
 /// Elements in one buffer.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     bytes: Vec<u8>,
     rows: Vec<Row>,
-    /// How they are to be sorted; nothing: not at all.
-    pub order: Option<Order>,
-    /// They are sorted by themselves although BY is given: a set that is stored must not depend on its hash order.
-    pub by_itself: bool,
+    how: How,
+}
+
+/// How rows are sorted.
+#[derive(Clone, Copy, Debug, Default)]
+struct How {
+    /// Nothing: not at all.
+    order: Option<Order>,
+    /// By what other keys hold.
+    by: bool,
+    desc: bool,
+}
+
+/// Compares rows.
+#[derive(Clone, Copy)]
+struct Comparison<'b> {
+    bytes: &'b [u8],
+    how: How,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+enum Order {
     Numbers,
     Bytes,
 }
@@ -40,27 +55,75 @@ struct Row {
 }
 
 impl Rows {
-    /// The elements of a list, set or sorted set, in the order they have; downwards, if that is all the order there is.
+    /// No rows yet, for the elements of a list, set or sorted set.
+    pub fn new(kept: KeptRef<'_>, options: &Options<'_>) -> Result<Rows, Fault> {
+        // A set that is stored must not depend on its hash order: then it is sorted by itself although BY is given.
+        let by_itself = match kept.form().kind() {
+            Kind::Set => options.keeps_order && options.stores,
+            Kind::List | Kind::ZSet => false,
+            _ => return Err(Fault::WrongType),
+        };
+        let order = if options.alpha || by_itself { Order::Bytes } else { Order::Numbers };
+        let how = How {
+            order: (!options.keeps_order || by_itself).then_some(order),
+            by: options.by.is_some() && !by_itself,
+            desc: options.desc,
+        };
+        Ok(Rows { how, ..Rows::default() })
+    }
+
+    /// All elements, in the order they have; downwards, if that is all the order there is.
     pub fn of(kept: KeptRef<'_>, options: &Options<'_>) -> Result<Rows, Fault> {
-        let mut rows = Rows::default();
-        let keeps = options.keeps_order;
-        let mut order = if options.alpha { Order::Bytes } else { Order::Numbers };
-        let back = keeps && options.desc;
-        if let Some(list) = List::read(kept) {
-            rows.add_list(list, back);
-        } else if let Some(zset) = ZSet::read(kept) {
-            rows.add_zset(zset, back);
-        } else if let Some(set) = Set::read(kept) {
-            rows.add_set(set);
-            rows.by_itself = keeps && options.stores;
-            if rows.by_itself {
-                order = Order::Bytes;
-            }
-        } else {
-            return Err(Fault::WrongType);
+        let mut rows = Rows::new(kept, options)?;
+        let mut place = Some(0);
+        while let Some(at) = place {
+            place = rows.collect(kept, at, usize::MAX);
         }
-        rows.order = (!keeps || rows.by_itself).then_some(order);
         Ok(rows)
+    }
+
+    /// Adds about so many elements from a place on; says where to go on, if there are more.
+    pub fn collect(&mut self, kept: KeptRef<'_>, place: u64, count: usize) -> Option<u64> {
+        let back = self.how.order.is_none() && self.how.desc;
+        let at = place as usize;
+        let next = |len: usize| Some(at.saturating_add(count)).filter(|&next| next < len).map(|next| next as u64);
+        if let Some(list) = List::read(kept) {
+            let from = if back { list.len().saturating_sub(at + 1) } else { at };
+            list.items(from, back).take(count).for_each(|item| self.add_item(item));
+            return next(list.len());
+        }
+        if let Some(zset) = ZSet::read(kept) {
+            return match zset {
+                ZSetRef::Pack(pack) => self.add_pairs(pack, back),
+                ZSetRef::Large(ranked) if back => {
+                    let from = ranked.len().saturating_sub(at + 1);
+                    ranked.backward(from).take(count).for_each(|(member, _)| self.add(member));
+                    next(ranked.len())
+                }
+                ZSetRef::Large(ranked) => {
+                    ranked.forward(at).take(count).for_each(|(member, _)| self.add(member));
+                    next(ranked.len())
+                }
+            };
+        }
+        match Set::read(kept)? {
+            SetRef::Ints(ints) => ints.iter().for_each(|number| self.add_item(Item::Short(Element::Int(number)))),
+            SetRef::Pack(pack) => pack.iter().for_each(|element| self.add_item(Item::Short(element))),
+            SetRef::Large(map) => {
+                return Some(map.scan(place, count, |element| self.add(element.key))).filter(|&next| next != 0);
+            }
+        }
+        None
+    }
+
+    /// Whether they are sorted at all.
+    pub fn is_sorted(&self) -> bool {
+        self.how.order.is_some()
+    }
+
+    /// Whether they are sorted by what other keys hold.
+    pub fn is_sorted_by_others(&self) -> bool {
+        self.how.by
     }
 
     pub fn len(&self) -> usize {
@@ -73,7 +136,7 @@ impl Rows {
 
     /// Sorts a row by its own bytes; says whether these are a number, if they have to be.
     pub fn weigh_by_itself(&mut self, at: usize) -> bool {
-        let weight = match self.order {
+        let weight = match self.how.order {
             Some(Order::Numbers) => weight_of(self.element(at)),
             _ => Some(0.0),
         };
@@ -92,7 +155,7 @@ impl Rows {
                 segments.parts().iter().for_each(|part| self.bytes.extend_from_slice(part));
             }
         }
-        if self.order == Some(Order::Bytes) {
+        if self.how.order == Some(Order::Bytes) {
             self.rows[at].by = Some(from..self.bytes.len());
             return true;
         }
@@ -102,73 +165,67 @@ impl Rows {
         weight.is_some()
     }
 
-    /// Puts the rows in order.
-    pub fn sort(&mut self, options: &Options<'_>) {
-        let bytes = &self.bytes;
-        let own = |row: &Row| &bytes[row.element.clone()];
-        let by = options.by.is_some() && !self.by_itself;
-        let order = |one: &Row, other: &Row| match self.order {
-            Some(Order::Bytes) if by => {
-                let weight = |row: &Row| row.by.clone().map(|range| &bytes[range]);
-                weight(one).cmp(&weight(other))
-            }
-            Some(Order::Bytes) => own(one).cmp(own(other)),
-            _ => one.score.partial_cmp(&other.score).unwrap_or(Ordering::Equal).then_with(|| own(one).cmp(own(other))),
-        };
-        if options.desc {
-            self.rows.sort_by(|one, other| order(other, one));
-        } else {
-            self.rows.sort_by(order);
-        }
+    /// Puts the rows from one on in order.
+    pub fn sort_from(&mut self, from: usize) {
+        let comparison = Comparison { bytes: &self.bytes, how: self.how };
+        self.rows[from..].sort_by(|one, other| comparison.compare(one, other));
+    }
+
+    /// Whether a row comes before another.
+    pub fn is_before(&self, one: usize, other: usize) -> bool {
+        let comparison = Comparison { bytes: &self.bytes, how: self.how };
+        comparison.compare(&self.rows[one], &self.rows[other]).is_lt()
     }
 
     /// The rows that LIMIT leaves.
-    pub fn shown(&self, options: &Options<'_>) -> Range<usize> {
+    pub fn shown(&self, limit: Option<(i64, i64)>) -> Range<usize> {
         let len = self.rows.len();
-        let Some((offset, count)) = options.limit else { return 0..len };
+        let Some((offset, count)) = limit else { return 0..len };
         let start = usize::try_from(offset.max(0)).unwrap_or(len).min(len);
         let count = usize::try_from(count).unwrap_or(len);
         start..start.saturating_add(count).min(len)
     }
 
-    fn add_list(&mut self, list: ListRef<'_>, back: bool) {
-        let from = if back { list.len().saturating_sub(1) } else { 0 };
-        list.items(from, back).for_each(|item| match item {
+    fn add_item(&mut self, item: Item<'_>) {
+        match item {
             Item::Short(element) => self.add(element.bytes(&mut [0; DIGITS_MAX])),
             Item::Long(segments) => self.add(&segments.to_vec()),
-        });
-    }
-
-    fn add_set(&mut self, set: SetRef<'_>) {
-        match set {
-            SetRef::Ints(ints) => {
-                let mut digits = [0; DIGITS_MAX];
-                ints.iter().for_each(|number| self.add(swell_wire::out::format_i64(number, &mut digits)));
-            }
-            SetRef::Pack(pack) => pack.iter().for_each(|element| self.add(element.bytes(&mut [0; DIGITS_MAX]))),
-            SetRef::Large(map) => map.iter().for_each(|element| self.add(element.key)),
         }
     }
 
-    fn add_zset(&mut self, zset: ZSetRef<'_>, back: bool) {
-        match zset {
-            ZSetRef::Pack(pack) => {
-                let members: Vec<_> = pack.iter().step_by(2).collect();
-                let mut add = |at: usize| self.add(members[at].bytes(&mut [0; DIGITS_MAX]));
-                if back { (0..members.len()).rev().for_each(&mut add) } else { (0..members.len()).for_each(&mut add) }
-            }
-            ZSetRef::Large(ranked) if back => {
-                let last = ranked.len().saturating_sub(1);
-                ranked.backward(last).for_each(|(member, _)| self.add(member));
-            }
-            ZSetRef::Large(ranked) => ranked.forward(0).for_each(|(member, _)| self.add(member)),
+    /// The members of a compact sorted set, all of them.
+    fn add_pairs(&mut self, pack: ListpackRef<'_>, back: bool) -> Option<u64> {
+        let members: Vec<_> = pack.iter().step_by(2).collect();
+        let mut add = |at: usize| self.add_item(Item::Short(members[at]));
+        if back {
+            (0..members.len()).rev().for_each(&mut add)
+        } else {
+            (0..members.len()).for_each(&mut add)
         }
+        None
     }
 
     fn add(&mut self, element: &[u8]) {
         let from = self.bytes.len();
         self.bytes.extend_from_slice(element);
         self.rows.push(Row { element: from..self.bytes.len(), score: 0.0, by: None });
+    }
+}
+
+impl Comparison<'_> {
+    fn compare(&self, one: &Row, other: &Row) -> Ordering {
+        let own = |row: &Row| &self.bytes[row.element.clone()];
+        let by = |row: &Row| row.by.clone().map(|range| &self.bytes[range]);
+        let order = match self.how.order {
+            None => Ordering::Equal,
+            Some(Order::Bytes) if self.how.by => by(one).cmp(&by(other)),
+            Some(Order::Bytes) => own(one).cmp(own(other)),
+            Some(Order::Numbers) => {
+                let scores = one.score.partial_cmp(&other.score).unwrap_or(Ordering::Equal);
+                scores.then_with(|| own(one).cmp(own(other)))
+            }
+        };
+        if self.how.desc { order.reverse() } else { order }
     }
 }
 
