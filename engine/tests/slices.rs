@@ -145,9 +145,17 @@ fn in_a_unit_it_comes_at_once_at_the_same_price() {
     for n in 0..10_000 {
         bench.run(&["XADD", "s", &format!("{}-1", n + 1), "field", &member(n)]);
     }
+    bench.fill("h", "HSET", |n| vec![member(n), n.to_string()]);
+    bench.fill("m", "SADD", |n| vec![member(n)]);
     for proto in [Proto::Resp2, Proto::Resp3] {
         bench.proto = proto;
         for line in [
+            "HGETALL h",
+            "HKEYS h",
+            "HVALS h",
+            "SMEMBERS m",
+            "DUMP h",
+            "DUMP m",
             "LRANGE l 0 -1",
             "ZRANGE z 0 -1",
             "ZRANGE z 5 -7 REV WITHSCORES",
@@ -189,6 +197,36 @@ fn ranges_of_sorted_sets_and_streams_are_whole_and_in_order() {
     let lines: String = (2..=10_000).rev().map(entry).collect();
     assert!(got.bytes == format!("*9999\r\n{lines}").into_bytes());
     assert_eq!(got.work, 9_999);
+}
+
+#[test]
+fn hashes_and_sets_are_told_whole_each_element_once() {
+    let mut bench = Bench::new();
+    bench.fill("h", "HSET", |n| vec![member(n), n.to_string()]);
+    bench.fill("m", "SADD", |n| vec![member(n)]);
+    let sorted = |got: &Got, per: usize| {
+        let text = String::from_utf8(got.bytes.clone()).unwrap();
+        let (head, rest) = text.split_once("\r\n").unwrap();
+        let lines: Vec<&str> = rest.split("\r\n").skip(1).step_by(2).collect();
+        let mut elements: Vec<Vec<String>> =
+            lines.chunks(per).map(|chunk| chunk.iter().map(|part| (*part).to_owned()).collect()).collect();
+        elements.sort();
+        (head.to_owned(), elements)
+    };
+    let mut expected: Vec<Vec<String>> = (0..MANY).map(|n| vec![member(n), n.to_string()]).collect();
+    expected.sort();
+    let (got, _) = bench.run_long(&["HGETALL", "h"], |bench| {
+        bench.fill("h", "HSET", |n| vec![member(n), "other".to_owned()]);
+        bench.fill("h", "HSET", |n| vec![format!("new:{n}"), "x".to_owned()]);
+    });
+    assert!(sorted(&got, 2) == (format!("*{}", 2 * MANY), expected));
+    let mut expected: Vec<Vec<String>> = (0..MANY).map(|n| vec![member(n)]).collect();
+    expected.sort();
+    let (got, _) = bench.run_long(&["SMEMBERS", "m"], |bench| {
+        bench.fill("m", "SREM", |n| vec![member(n)]);
+    });
+    assert!(sorted(&got, 1) == (format!("*{MANY}"), expected));
+    assert_eq!(got.work, MANY as u64);
 }
 
 #[test]

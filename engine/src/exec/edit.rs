@@ -44,6 +44,14 @@ pub struct Tools {
     pub followed: bool,
 }
 
+impl Tools {
+    /// The change that a command tells, which is put together only where somebody is told.
+    #[inline]
+    pub fn effect(&self, args: impl FnOnce() -> OwnedArgs) -> Change {
+        if self.followed { Change::Effect(args()) } else { Change::Whole }
+    }
+}
+
 /// A value that is out of its entry. Goes back also when the body panics, so that no entry is left without one.
 struct Taken<'x, 'e, C: Collection> {
     exec: &'x mut Exec<'e>,

@@ -395,7 +395,7 @@ mod tests {
     const NOW_MS: u64 = 1_000;
 
     fn tools() -> Tools {
-        Tools { hasher: Hasher::new(1), limits: Limits::default(), now_ms: NOW_MS, followed: false }
+        Tools { hasher: Hasher::new(1), limits: Limits::default(), now_ms: NOW_MS, followed: true }
     }
 
     fn set(hash: &mut Hash, field: &str, value: &str, expire_at_ms: Option<u64>) -> bool {

@@ -229,7 +229,11 @@ pub const fn rounded(bytes: usize) -> usize {
     match bytes {
         0 => 0,
         1..=128 => bytes.next_multiple_of(16),
-        _ => bytes.next_multiple_of((1 << (bytes - 1).ilog2()) / 4),
+        _ => {
+            // A power of two: no division.
+            let step = (1 << (bytes - 1).ilog2()) / 4;
+            (bytes + step - 1) & !(step - 1)
+        }
     }
 }
 

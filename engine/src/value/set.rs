@@ -310,7 +310,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn tools() -> Tools {
-        Tools { hasher: Hasher::new(1), limits: Limits::default(), now_ms: 0, followed: false }
+        Tools { hasher: Hasher::new(1), limits: Limits::default(), now_ms: 0, followed: true }
     }
 
     fn made(members: impl Iterator<Item = String>) -> Set {

@@ -76,8 +76,8 @@ impl Incoming {
         }
         let (engine, local) = handle.parts();
         let applied = self.apply_all(engine, local, bytes);
-        // Nothing but what FLUSHALL left; a moment's work each time.
-        while engine.free_garbage(local, GARBAGE_PER_SLICE) {}
+        // What FLUSHALL left, and large values that are overwritten: a moment's work each time. The rest is freed later.
+        engine.free_garbage(local, GARBAGE_PER_SLICE);
         if let Err(error) = &applied {
             self.failed = Some(error.clone());
             self.long = None;

@@ -21,6 +21,7 @@ fn recorded() -> (SlotSet, Vec<u8>) {
         source.mc(&["set", "{v}c", "5", "0", "3", "abc"]);
         source.mc(&["gets", "{v}c"]);
         source.run(&["set", "{t}long", &"x".repeat(70_000)]);
+        fill_collections(source);
     };
     fill(&mut source);
     let mut outgoing = Outgoing::begin(&from, &group);
@@ -28,6 +29,14 @@ fn recorded() -> (SlotSet, Vec<u8>) {
     source.run(&["setrange", "{t}long", "3", "patch"]);
     source.run(&["append", "{t}long", &"y".repeat(66_000)]);
     source.text("pexpire {u}b 77777");
+    source.text("lpush {t}list-large more");
+    source.text("lset {t}list 1 changed");
+    source.text("hset {t}hash-large new value");
+    source.text("hpexpire {t}hash-large 5000 fields 1 field:5");
+    source.text("srem {t}set-large 5");
+    source.text("zincrby {t}zset-large 7 member:5");
+    source.text("xack {t}stream group 1-0 2-0");
+    source.text("copy {t}zset-large {v}zset-large");
     source.text("persist {t}a");
     source.text("del {t}a");
     source.text("flushall");
@@ -38,11 +47,32 @@ fn recorded() -> (SlotSet, Vec<u8>) {
     (group, bytes)
 }
 
+/// A compact and a large value of every type.
+fn fill_collections(source: &mut Client) {
+    let many = |begin: &str, one: &dyn Fn(u64) -> String| {
+        let words: Vec<String> = (0..600).map(one).collect();
+        format!("{begin} {}", words.join(" "))
+    };
+    source.text("rpush {t}list a 1 bb 70000");
+    source.text("hset {t}hash f v 1 2");
+    source.text("sadd {t}set a b 3");
+    source.text("sadd {t}ints 1 700 80000");
+    source.text("zadd {t}zset 1 a 2.5 b");
+    source.text(&many("rpush {t}list-large", &|n| format!("element:{n}")));
+    source.text(&many("hset {t}hash-large", &|n| format!("field:{n} value:{n}")));
+    source.text("hpexpire {t}hash-large 90000 fields 2 field:1 field:2");
+    source.text(&many("sadd {t}set-large", &|n| n.to_string()));
+    source.text(&many("zadd {t}zset-large", &|n| format!("{n} member:{n}")));
+    (1..300).for_each(|n| drop(source.text(&format!("xadd {{t}}stream {n}-0 field {n}"))));
+    source.text("xgroup create {t}stream group 0");
+    source.text("xreadgroup group group consumer count 200 streams {t}stream >");
+}
+
 fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     let len = bytes.len() as u64;
-    // Mostly among the small records, which are at the ends.
-    let at = match random.below(3) {
-        0 => random.below(len),
+    // Half of the time among the small records, which are at the ends.
+    let at = match random.below(4) {
+        0 | 3 => random.below(len),
         1 => random.below(len.min(400)),
         _ => len - 1 - random.below(len.min(400)),
     } as usize;

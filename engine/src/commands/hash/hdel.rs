@@ -36,7 +36,7 @@ fn hdel(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         }
         // Expired fields stay, and whoever replays the command knows of no time: it is told what was removed.
         let removed: Vec<&[u8]> = fields.iter().filter(|field| hash.remove(field, tools)).collect();
-        let change = if removed.is_empty() { Change::None } else { Change::Effect(delete_effect(key, &removed)) };
+        let change = if removed.is_empty() { Change::None } else { tools.effect(|| delete_effect(key, &removed)) };
         Ok((removed.len(), change))
     })?;
     cx.work(fields.len() as u64 - 1);

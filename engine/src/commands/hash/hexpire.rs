@@ -149,8 +149,8 @@ fn set_expiries(
         }
         let change = match changed.is_empty() {
             true => Change::None,
-            false if at_ms <= tools.now_ms => Change::Effect(delete_effect(key, &changed)),
-            false => Change::Effect(expiry_effect(key, Some(at_ms), &changed)),
+            false if at_ms <= tools.now_ms => tools.effect(|| delete_effect(key, &changed)),
+            false => tools.effect(|| expiry_effect(key, Some(at_ms), &changed)),
         };
         Ok(((), change))
     })?;

@@ -44,7 +44,7 @@ fn hgetdel(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             hash.remove(field, tools);
             removed.push(field);
         }
-        let change = if removed.is_empty() { Change::None } else { Change::Effect(delete_effect(key, &removed)) };
+        let change = if removed.is_empty() { Change::None } else { tools.effect(|| delete_effect(key, &removed)) };
         Ok(((), change))
     })?;
     if edited.is_none() {

@@ -107,7 +107,7 @@ fn give(hash: &mut Hash, field: &[u8], expire_at_ms: Option<u64>, tools: &Tools)
 fn told(key: Key<'_>, expire_at_ms: Option<u64>, changed: &[&[u8]], tools: &Tools) -> Change {
     match expire_at_ms {
         _ if changed.is_empty() => Change::None,
-        Some(at_ms) if at_ms <= tools.now_ms => Change::Effect(delete_effect(key, changed)),
-        _ => Change::Effect(expiry_effect(key, expire_at_ms, changed)),
+        Some(at_ms) if at_ms <= tools.now_ms => tools.effect(|| delete_effect(key, changed)),
+        _ => tools.effect(|| expiry_effect(key, expire_at_ms, changed)),
     }
 }

@@ -92,7 +92,7 @@ fn change<T>(
         let expire_at_ms = hash.view().expiry(field, &tools.hasher, tools.now_ms).flatten();
         let change = match hash.view().is_volatile() {
             // A field that has expired counts as 0 here, and not where the command is replayed.
-            true => Change::Effect(set_effect(key, field, value, expire_at_ms)),
+            true => tools.effect(|| set_effect(key, field, value, expire_at_ms)),
             false => Change::Verbatim,
         };
         hash.set(field, value, expire_at_ms, tools);

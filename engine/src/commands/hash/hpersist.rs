@@ -51,7 +51,7 @@ fn hpersist(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         }
         let change = match changed.is_empty() {
             true => Change::None,
-            false => Change::Effect(expiry_effect(key, None, &changed)),
+            false => tools.effect(|| expiry_effect(key, None, &changed)),
         };
         Ok(((), change))
     })?;

@@ -91,7 +91,7 @@ fn names(pairs: Args<'_>) -> impl Iterator<Item = usize> {
 fn remove(hash: &mut Hash, key: Key<'_>, pairs: Args<'_>, tools: &Tools) -> Change {
     let fields = names(pairs).map(|pair| pairs.slice(pair));
     let removed: Vec<&[u8]> = fields.filter(|field| hash.remove(field, tools)).collect();
-    if removed.is_empty() { Change::None } else { Change::Effect(delete_effect(key, &removed)) }
+    if removed.is_empty() { Change::None } else { tools.effect(|| delete_effect(key, &removed)) }
 }
 
 fn set(hash: &mut Hash, key: Key<'_>, pairs: Args<'_>, expire_at_ms: Option<u64>, keep: bool, tools: &Tools) -> Change {
@@ -111,7 +111,7 @@ fn set(hash: &mut Hash, key: Key<'_>, pairs: Args<'_>, expire_at_ms: Option<u64>
         // Where nothing expires, KEEPTTL would keep the expiry of a field that had expired.
         return Change::Whole;
     }
-    Change::Effect(effect(key, pairs, expire_at_ms, keep))
+    tools.effect(|| effect(key, pairs, expire_at_ms, keep))
 }
 
 /// The same without conditions, at a time that does not depend on now.

@@ -35,7 +35,7 @@ fn hsetnx(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         }
         // Where nothing expires the field may still be there.
         let change = match hash.view().is_volatile() {
-            true => Change::Effect(set_effect(key, field, value, None)),
+            true => tools.effect(|| set_effect(key, field, value, None)),
             false => Change::Verbatim,
         };
         hash.set(field, value, None, tools);

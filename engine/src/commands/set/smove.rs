@@ -46,12 +46,12 @@ fn smove(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let moved = [member.to_vec()];
     cx.edit::<Set, _>(source, Missing::Skip, |set, tools| {
         set.remove(member, tools);
-        Ok(((), Change::Effect(effect(b"srem", source, &moved))))
+        Ok(((), tools.effect(|| effect(b"srem", source, &moved))))
     })?;
     cx.edit::<Set, _>(target, Missing::Create, |set, tools| {
         set.make_room(member, 1, tools);
         let is_new = set.add(member, tools);
-        Ok(((), if is_new { Change::Effect(effect(b"sadd", target, &moved)) } else { Change::None }))
+        Ok(((), if is_new { tools.effect(|| effect(b"sadd", target, &moved)) } else { Change::None }))
     })?;
     Ok(())
 }

@@ -69,7 +69,7 @@ fn spop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             set.remove(&member, tools);
             popped.push(member);
         }
-        let change = if popped.is_empty() { Change::None } else { Change::Effect(effect(b"srem", key, &popped)) };
+        let change = if popped.is_empty() { Change::None } else { tools.effect(|| effect(b"srem", key, &popped)) };
         Ok(((), change))
     })?;
     Ok(())

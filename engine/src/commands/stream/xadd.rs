@@ -111,7 +111,7 @@ fn xadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     })?;
     match added {
         Some(Added { id, trimmed }) => {
-            cx.work(trimmed);
+            cx.work(trimmed + fields.len() as u64 / 2 - 1);
             bulk_id(out, id);
         }
         None => out.null(),
