@@ -140,14 +140,8 @@ pub fn value_parts(data: &[u8]) {
 
 /// A seed for [`value_parts`]: the parts of the value in an RDB object, if that is a collection.
 pub fn parts_of_object(object: &[u8]) -> Option<Vec<u8>> {
-    let nothing_is_compact = Limits {
-        hash_entries: 0,
-        list_size: 1,
-        set_ints: 0,
-        set_entries: 0,
-        zset_entries: 0,
-        ..Limits::default()
-    };
+    let nothing_is_compact =
+        Limits { hash_entries: 0, list_size: 1, set_ints: 0, set_entries: 0, zset_entries: 0, ..Limits::default() };
     let restored = rdb::restore(&sealed(object), &Hasher::new(7), &nothing_is_compact);
     let Ok(Restored::Collection(Kept::Large(large))) = restored else { return None };
     let kind = FORMS.iter().position(|form| *form == large.as_ref().form())?;
