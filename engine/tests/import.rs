@@ -64,7 +64,7 @@ impl Bench {
             while let Some(from) = cursor {
                 cursor = export.part(slot, db, from, 2, |entry| {
                     assert_eq!(slot_of(entry.key()), slot);
-                    let value = entry.value().to_bytes().into_owned();
+                    let value = entry.string().unwrap().to_bytes().into_owned();
                     let seen = (value, entry.expire_at_ms(), entry.mc_flags(), entry.cas());
                     assert_eq!(found.insert((db.number(), entry.key().to_vec()), seen), None, "each key once");
                 });

@@ -96,7 +96,10 @@ fn write_collections(conn: &mut Conn) {
         write(&["HSET", "hash"], &mut numbers.clone().map(|n| format!("field:{n} value:{n}")));
         let expiring = ["HPEXPIRE", "hash", "90000000", "FIELDS", "1000"];
         write(&expiring, &mut numbers.clone().map(|n| format!("field:{n}")));
-        numbers.by_ref().take(200).for_each(|n| write(&["XADD", "stream", "*", "field"], &mut [n.to_string()].into_iter()));
+        numbers
+            .by_ref()
+            .take(200)
+            .for_each(|n| write(&["XADD", "stream", "*", "field"], &mut [n.to_string()].into_iter()));
     }
     for begin in [&["RPUSH", "list"][..], &["SADD", "set"], &["HSET", "hash", "long"], &["ZADD", "zset", "7"]] {
         write(begin, &mut [long.clone()].into_iter());

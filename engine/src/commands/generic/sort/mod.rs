@@ -79,7 +79,8 @@ const DESTINATION: KeySpec = KeySpec {
     find: Find::Range { last: 0, step: 1 },
 };
 
-const BY: ArgDoc = ArgDoc { optional: true, key_spec_index: Some(1), ..token("BY", "", "by-pattern", ArgKind::Pattern) };
+const BY: ArgDoc =
+    ArgDoc { optional: true, key_spec_index: Some(1), ..token("BY", "", "by-pattern", ArgKind::Pattern) };
 const LIMIT: ArgDoc = ArgDoc {
     optional: true,
     arguments: &[plain_arg("offset", ArgKind::Integer), plain_arg("count", ArgKind::Integer)],
