@@ -99,6 +99,12 @@ pub fn forgets_encodings(request: &Request, reply: &Reply) -> bool {
     }
 }
 
+/// Whether the data differ from a request on: PFADD that finds a damaged HyperLogLog changes nothing here; Valkey's keeps
+/// what it has changed before.
+pub fn parts(request: &Request, reply: &Reply) -> bool {
+    compare::name(request) == "pfadd" && matches!(reply, Reply::Error(text) if text.starts_with("INVALIDOBJ"))
+}
+
 fn popped(request: &Request, reply: &Reply) -> Option<Replay> {
     let took = elements(reply);
     let limit = match request.get(2) {

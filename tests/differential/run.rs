@@ -28,6 +28,8 @@ pub struct Pair {
     pub refuses_crossing: bool,
     /// Encodings may differ from now on: see [`replay::forgets_encodings`].
     pub encodings_differ: bool,
+    /// Nothing can be compared from now on: see [`replay::parts`].
+    pub parted: bool,
 }
 
 /// What comparing came to.
@@ -39,7 +41,7 @@ pub enum Outcome {
 
 impl Pair {
     pub fn new(ours: Conn, theirs: Conn, refuses_crossing: bool) -> Pair {
-        Pair { ours, theirs, refuses_crossing, encodings_differ: false }
+        Pair { ours, theirs, refuses_crossing, encodings_differ: false, parted: false }
     }
 }
 
@@ -49,7 +51,7 @@ pub fn run(requests: &[Request], pair: &mut Pair) -> Outcome {
         let cleared = pipeline(conn, &[words(&["SELECT", "0"]), words(&["FLUSHALL"])]);
         assert!(cleared.iter().all(|reply| reply.text() == "OK"), "{cleared:?}");
     }
-    pair.encodings_differ = false;
+    (pair.encodings_differ, pair.parted) = (false, false);
     let mut at = 0;
     while at < requests.len() {
         let is_scan = |request: &Request| compare::name(request).ends_with("scan");
@@ -61,8 +63,10 @@ pub fn run(requests: &[Request], pair: &mut Pair) -> Outcome {
         let length = requests[at..].iter().take(PIPELINED).take_while(fits).count();
         let length = if is_scan(&requests[at]) { 0 } else { length.max(1) };
         let found = if length == 0 { scan(&requests[at], pair) } else { some(&requests[at..at + length], pair) };
-        if let Some((offset, why)) = found {
-            return Outcome::Differs(format!("request {} {why}", at + offset + 1));
+        match found {
+            Some((offset, why)) => return Outcome::Differs(format!("request {} {why}", at + offset + 1)),
+            None if pair.parted => return Outcome::Same,
+            None => {}
         }
         at += length.max(1);
     }
@@ -124,6 +128,10 @@ fn some(requests: &[Request], pair: &mut Pair) -> Option<(usize, String)> {
         let theirs: Vec<Reply> = theirs.by_ref().take(replay.requests.len()).collect();
         let alike = replay.agrees(request, &ours[index], &theirs, pair.encodings_differ);
         pair.encodings_differ |= replay::forgets_encodings(request, &ours[index]);
+        if replay::parts(request, &ours[index]) && alike {
+            pair.parted = true;
+            return None;
+        }
         if !alike {
             return Some((index, differing(request, &ours[index], &theirs)));
         }

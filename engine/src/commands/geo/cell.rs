@@ -41,7 +41,9 @@ impl Cell {
 
     /// The smallest cell, as a score names it.
     pub(super) fn of_score(score: f64) -> Cell {
-        Cell { bits: score as u64, steps: STEPS_MAX }
+        // Scores that no place has: negative ones wrap around, as in Valkey.
+        let bits = if score < 0.0 { (score as i64) as u64 } else { score as u64 };
+        Cell { bits, steps: STEPS_MAX }
     }
 
     /// What it covers.

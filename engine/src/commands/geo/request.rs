@@ -179,11 +179,10 @@ impl Request<'_> {
             }
             _ if is_word(word, "BYPOLYGON") && left >= 1 && no_center && !is_circle && !is_box => {
                 let corners = parse_i64(self.args.slice(at + 1)).ok_or(Fault::say("ERR invalid number of vertices"))?;
-                let corners = usize::try_from(corners).ok().filter(|&corners| corners >= 3);
+                // Too few to be given are as wrong as too few to be asked for.
+                let is_given = |corners: &usize| *corners >= 3 && *corners <= (left - 1) / 2;
+                let corners = usize::try_from(corners).ok().filter(is_given);
                 let corners = corners.ok_or(Fault::say("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices"))?;
-                if corners > (left - 1) / 2 {
-                    return Err(Fault::Syntax);
-                }
                 let corners: Result<Vec<Point>, Fault> =
                     (0..corners).map(|n| point(self.args, at + 2 + n * 2)).collect();
                 let corners = corners?;

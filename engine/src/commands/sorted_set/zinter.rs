@@ -125,14 +125,13 @@ fn zinterstore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 fn zintercard(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let keys = number_of_keys(args, 1, "zintercard")?;
     touch(cx, args, 0, keys)?;
-    let limit = match args.from(2 + keys) {
-        rest if rest.is_empty() => 0,
-        rest if rest.len() == 2 && is_word(rest.slice(0), "LIMIT") => {
-            let limit = parse_i64(rest.slice(1)).and_then(|limit| usize::try_from(limit).ok());
-            limit.ok_or(Fault::say("ERR LIMIT can't be negative"))?
-        }
-        _ => return Err(Fault::Syntax),
-    };
+    let options = args.from(2 + keys);
+    let mut limit = 0;
+    for at in (0..options.len()).step_by(2) {
+        let value = options.opt(at + 1).filter(|_| is_word(options.slice(at), "LIMIT")).ok_or(Fault::Syntax)?;
+        let number = parse_i64(value).and_then(|limit| usize::try_from(limit).ok());
+        limit = number.ok_or(Fault::say("ERR LIMIT can't be negative"))?;
+    }
     let hasher = cx.tools().hasher;
     let mut inputs: Vec<_> = sources(cx, args, 0, keys)?.into_iter().map(|source| (source, 1.0)).collect();
     inputs.sort_by_key(|(source, _)| source.len());

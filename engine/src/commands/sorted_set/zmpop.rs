@@ -52,8 +52,13 @@ fn zmpop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     };
     let count = match args.from(at + 1) {
         rest if rest.is_empty() => 1,
-        rest if rest.len() == 2 && is_word(rest.slice(0), "COUNT") => {
-            positive(rest.slice(1)).ok_or(Fault::say("ERR count should be greater than 0"))?
+        // The number is judged before what stands behind it.
+        rest if rest.len() >= 2 && is_word(rest.slice(0), "COUNT") => {
+            let count = positive(rest.slice(1)).ok_or(Fault::say("ERR count should be greater than 0"))?;
+            if rest.len() > 2 {
+                return Err(Fault::Syntax);
+            }
+            count
         }
         _ => return Err(Fault::Syntax),
     };
