@@ -85,6 +85,11 @@ impl Client {
                     (body.end)(args.as_args(), &mut state, &mut self.out);
                     return Outcome::Done { work: 1, failed: false };
                 }
+                Outcome::Deferred => {
+                    let mut rest = self.handle.take_deferred().unwrap();
+                    rest.finish(&mut self.out);
+                    return Outcome::Done { work: rest.work(), failed: false };
+                }
                 other => return other,
             }
         }
