@@ -177,11 +177,10 @@ impl Request<'_> {
                 self.form = Some(self.rectangle(at + 1)?);
                 Ok(at + 4)
             }
-            _ if is_word(word, "BYPOLYGON") && left >= 1 && no_center && !is_circle && !is_box => {
+            _ if is_word(word, "BYPOLYGON") && left >= 2 && no_center && !is_circle && !is_box => {
                 let corners = parse_i64(self.args.slice(at + 1)).ok_or(Fault::say("ERR invalid number of vertices"))?;
-                // Too few to be given are as wrong as too few to be asked for.
-                let is_given = |corners: &usize| *corners >= 3 && *corners <= (left - 1) / 2;
-                let corners = usize::try_from(corners).ok().filter(is_given);
+                // Fewer arguments than that many need are told in the same words.
+                let corners = usize::try_from(corners).ok().filter(|corners| (3..=(left - 1) / 2).contains(corners));
                 let corners = corners.ok_or(Fault::say("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices"))?;
                 let corners: Result<Vec<Point>, Fault> =
                     (0..corners).map(|n| point(self.args, at + 2 + n * 2)).collect();

@@ -49,16 +49,16 @@ pub static ZPOPMIN: Spec = Spec {
 };
 
 fn zpopmax(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    pop(cx, args, out, true, "zpopmax")
+    pop(cx, args, out, true)
 }
 
 fn zpopmin(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    pop(cx, args, out, false, "zpopmin")
+    pop(cx, args, out, false)
 }
 
-fn pop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, max: bool, name: &'static str) -> Reply {
+fn pop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, max: bool) -> Reply {
     if args.len() > 3 {
-        return Err(Fault::WrongArity(name));
+        return Err(Fault::Syntax);
     }
     let count = args.opt(2).map(count_of).transpose()?;
     let popped = cx.edit::<ZSet, _>(cx.key(args, 0), Missing::Skip, |zset, tools| {

@@ -71,7 +71,8 @@ fn zrandmember(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let zset = cx.look(cx.key(args, 0)).map(|entry| entry.collection::<ZSet>()).transpose()?;
     let Some(zset) = zset else { return Ok(()) };
     match &ranks {
-        None => write_members(zset.upwards(0), len, with_scores, out),
+        // From the highest down, as Valkey answers a whole set.
+        None => write_members(zset.downwards(len), len, with_scores, out),
         Some(ranks) => {
             let drawn = ranks.iter().filter_map(|&rank| zset.by_rank(rank));
             write_members(drawn, ranks.len(), with_scores, out);
