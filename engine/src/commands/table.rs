@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 
 use swell_wire::Args;
 
-use super::{bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, server, set, sorted_set, stream, string, transactions};
+use super::{
+    bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, server, set, sorted_set, stream,
+    string, transactions,
+};
 use crate::spec::{Body, CommandId, Spec};
 
 /// Longest command name with its subcommand, in bytes.
