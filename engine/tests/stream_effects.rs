@@ -127,7 +127,7 @@ fn command(next: &mut impl FnMut(u64) -> u64) -> Vec<String> {
             1 => format!("XGROUP DESTROY s {group}"),
             2 => format!("XGROUP DELCONSUMER s {group} {consumer}"),
             3 => format!("XGROUP SETID s {group} {some_id} ENTRIESREAD 3"),
-            4 => format!("XSETID s {}-0 ENTRIESADDED 9999", 1_700_000_005_000u64),
+            4 => "XSETID s 1700000005000-0 ENTRIESADDED 9999".to_owned(),
             _ => format!("XGROUP CREATECONSUMER s {group} {consumer}"),
         },
     };

@@ -21,7 +21,7 @@ impl Stream {
         let log = Log { last_id, max_deleted_id, entries_added, ..Log::default() };
         let mut stream = Stream { log, ..Stream::default() };
         for (master, bytes) in nodes {
-            stream.push_checked_node(master, bytes).ok()?;
+            stream.push_checked_node(master, &bytes).ok()?;
         }
         let first = stream.log.range(StreamId::MIN, StreamId::MAX).next().map_or(StreamId::MIN, |entry| entry.id);
         stream.log.first_id = first_id.unwrap_or(first);

@@ -8,6 +8,7 @@
 //! Nodes, leaves of maps and groups are behind `Arc`s and copied on write: a clone is a snapshot at the cost of one
 //! count per leaf.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use swell_wire::Args;
@@ -43,8 +44,6 @@ pub const ENTRY_BYTES_MAX: usize = 1 << 30;
 
 /// What an `Arc` allocates beside what it holds.
 const ARC_BYTES: usize = 16;
-/// Allocated once per node beside its bytes.
-const NODE_OUTSIDE_BYTES: usize = ARC_BYTES + size_of::<Vec<u8>>();
 
 /// An ID as a key of a radix tree.
 const ID_BYTES: usize = 16;
@@ -69,7 +68,7 @@ impl Default for NodeLimits {
 /// The entries, and what is known of those that were.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    nodes: Ordered<StreamId, Arc<Vec<u8>>>,
+    nodes: Ordered<StreamId, Node>,
     /// Accounted bytes of the nodes.
     node_bytes: usize,
     length: u64,
@@ -79,6 +78,15 @@ pub struct Log {
     max_deleted_id: StreamId,
     /// Entries ever added.
     pub entries_added: u64,
+}
+
+/// A node's bytes.
+#[derive(Clone, Debug)]
+enum Node {
+    /// With room to spare: the last one.
+    Open(Arc<Vec<u8>>),
+    /// In one piece with the count of who shares it.
+    Sealed(Arc<[u8]>),
 }
 
 /// A stream.
@@ -94,7 +102,7 @@ pub struct Stream {
 /// Entries of a range in order, from either end; deleted ones are left out.
 #[derive(Clone, Debug)]
 pub struct Entries<'a> {
-    nodes: Range<'a, StreamId, Arc<Vec<u8>>>,
+    nodes: Range<'a, StreamId, Node>,
     here: Option<node::Entries<'a>>,
     from: StreamId,
     to: StreamId,
@@ -208,16 +216,16 @@ impl Log {
     }
 
     fn append_to_last(&mut self, id: StreamId, fields: Args<'_>) {
-        let Some((master, shared)) = self.nodes.last_mut() else { return };
-        let before = shared.capacity();
-        let bytes = Arc::make_mut(shared);
+        let Some((master, last)) = self.nodes.last_mut() else { return };
+        let before = last.heap_bytes();
+        let bytes = last.open();
         let needed = bytes.len() + node::entry_room(fields);
         if needed > bytes.capacity() {
             // A quarter more than is needed: the last node is the only one that has room to spare.
             bytes.reserve_exact(rounded(needed + needed / 4) - bytes.len());
         }
         node::append(bytes, master, id, fields);
-        let after = bytes.capacity();
+        let after = last.heap_bytes();
         self.account(before, after);
     }
 
@@ -225,18 +233,19 @@ impl Log {
         self.shrink_last();
         let mut bytes = node::create(fields);
         bytes.shrink_to_fit();
-        self.node_bytes += node_bytes(bytes.capacity());
-        self.nodes.insert(id, Arc::new(bytes));
+        let node = Node::Open(Arc::new(bytes));
+        self.node_bytes += node.heap_bytes();
+        self.nodes.insert(id, node);
     }
 
     /// The last node is full: it gives its spare room back.
     fn shrink_last(&mut self) {
-        let Some((_, shared)) = self.nodes.last_mut() else { return };
-        let before = shared.capacity();
-        if rounded(shared.len()) < rounded(before) {
-            Arc::make_mut(shared).shrink_to_fit();
+        let Some((_, last)) = self.nodes.last_mut() else { return };
+        let before = last.heap_bytes();
+        if let Node::Open(bytes) = last {
+            *last = Node::Sealed(Arc::from(&bytes[..]));
         }
-        let after = shared.capacity();
+        let after = last.heap_bytes();
         self.account(before, after);
     }
 
@@ -249,7 +258,7 @@ impl Log {
         if view.live == 1 {
             self.remove_node(master);
         } else {
-            self.change_node(master, |bytes| node::delete(bytes, at));
+            self.delete_from_node(master, &[at]);
         }
         self.length -= 1;
         self.max_deleted_id = self.max_deleted_id.max(id);
@@ -286,29 +295,30 @@ impl Log {
     }
 
     fn remove_node(&mut self, master: StreamId) {
-        if let Some(bytes) = self.nodes.remove(&master) {
-            self.node_bytes -= node_bytes(bytes.capacity());
+        if let Some(node) = self.nodes.remove(&master) {
+            self.node_bytes -= node.heap_bytes();
         }
     }
 
-    fn change_node(&mut self, master: StreamId, change: impl FnOnce(&mut Vec<u8>)) {
-        let Some(shared) = self.nodes.get_mut(&master) else { return };
-        let before = shared.capacity();
-        change(Arc::make_mut(shared));
-        let after = shared.capacity();
+    /// Deletes the entries at these places of a node, but not all of it.
+    fn delete_from_node(&mut self, master: StreamId, places: &[usize]) {
+        let Some(node) = self.nodes.get_mut(&master) else { return };
+        let before = node.heap_bytes();
+        node.delete(places);
+        let after = node.heap_bytes();
         self.account(before, after);
     }
 
     /// Takes a node over as it is; it is above all that are there.
-    fn push_node(&mut self, master: StreamId, mut bytes: Vec<u8>, live: u64) {
-        bytes.shrink_to_fit();
-        self.node_bytes += node_bytes(bytes.capacity());
+    fn push_node(&mut self, master: StreamId, bytes: &[u8], live: u64) {
+        let node = Node::Sealed(Arc::from(bytes));
+        self.node_bytes += node.heap_bytes();
         self.length += live;
-        self.nodes.insert(master, Arc::new(bytes));
+        self.nodes.insert(master, node);
     }
 
     fn account(&mut self, before: usize, after: usize) {
-        self.node_bytes = self.node_bytes + rounded(after) - rounded(before);
+        self.node_bytes = self.node_bytes + after - before;
     }
 }
 
@@ -374,6 +384,53 @@ impl Stream {
     }
 }
 
+impl Node {
+    /// Accounted heap bytes.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Node::Open(bytes) => rounded(ARC_BYTES + size_of::<Vec<u8>>()) + rounded(bytes.capacity()),
+            Node::Sealed(bytes) => rounded(ARC_BYTES + bytes.len()),
+        }
+    }
+
+    /// The bytes, for appending to them.
+    fn open(&mut self) -> &mut Vec<u8> {
+        if let Node::Sealed(bytes) = self {
+            *self = Node::Open(Arc::new(bytes.to_vec()));
+        }
+        match self {
+            Node::Open(bytes) => Arc::make_mut(bytes),
+            Node::Sealed(_) => unreachable!("it was opened above"),
+        }
+    }
+
+    /// Deletes the entries at these places.
+    fn delete(&mut self, places: &[usize]) {
+        match self {
+            Node::Open(bytes) => node::delete(Arc::make_mut(bytes), places),
+            Node::Sealed(bytes) => {
+                if !node::delete_in_place(Arc::make_mut(bytes), places) {
+                    let mut longer = bytes.to_vec();
+                    node::delete(&mut longer, places);
+                    *bytes = Arc::from(longer);
+                }
+            }
+        }
+    }
+}
+
+impl Deref for Node {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Node::Open(bytes) => bytes,
+            Node::Sealed(bytes) => bytes,
+        }
+    }
+}
+
 impl<'a> Iterator for Entries<'a> {
     type Item = EntryView<'a>;
 
@@ -415,7 +472,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-fn open<'a>((master, bytes): (StreamId, &'a Arc<Vec<u8>>)) -> Option<node::Entries<'a>> {
+fn open<'a>((master, bytes): (StreamId, &'a Node)) -> Option<node::Entries<'a>> {
     NodeView::new(bytes, master).map(NodeView::entries)
 }
 
@@ -444,11 +501,6 @@ fn radix_nodes(keys: &[[u8; ID_BYTES]], depth: usize) -> usize {
     }
     let children = keys.chunk_by(|left, right| left[parts_at] == right[parts_at]);
     run + 1 + children.map(|child| radix_nodes(child, parts_at + 1)).sum::<usize>()
-}
-
-/// Accounted bytes of a node whose bytes have this capacity.
-fn node_bytes(capacity: usize) -> usize {
-    rounded(NODE_OUTSIDE_BYTES) + rounded(capacity)
 }
 
 /// Accounted bytes of a group with its name.

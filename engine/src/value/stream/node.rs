@@ -115,26 +115,28 @@ pub fn entry_room(fields: Args<'_>) -> usize {
     2 + 20 + 20 + (0..fields.len()).map(|at| fields.slice(at).len() + 11).sum::<usize>() + 1
 }
 
-/// Marks the entry at `at` as deleted and counts it so.
-pub fn delete(bytes: &mut Vec<u8>, at: usize) {
-    mark_deleted(bytes, at);
-    count_deleted(bytes, 1);
-}
-
-/// Marks the entry at `at` as deleted; the counts are to follow. Nothing moves.
-pub fn mark_deleted(bytes: &mut Vec<u8>, at: usize) {
-    if let Some((Element::Int(flags), _)) = bytes.get(at..).and_then(decode) {
-        replace_int(bytes, at, flags | DELETED);
-    }
-}
-
-/// Counts entries that were marked as deleted.
-pub fn count_deleted(bytes: &mut Vec<u8>, more: i64) {
-    let Some((Element::Int(live), skipped)) = bytes.get(HEAD_BYTES..).and_then(decode) else { return };
-    let Some((Element::Int(deleted), _)) = bytes.get(HEAD_BYTES + skipped..).and_then(decode) else { return };
+/// Marks the entries at these places as deleted and counts them so.
+pub fn delete(bytes: &mut Vec<u8>, places: &[usize]) {
+    let Some(counts) = Counts::read(bytes) else { return };
+    mark_deleted(bytes, places);
+    let (live, deleted) = counts.after(places.len());
     // The second first: the first one's length may change.
-    replace_int(bytes, HEAD_BYTES + skipped, deleted.saturating_add(more));
-    replace_int(bytes, HEAD_BYTES, live.saturating_sub(more));
+    replace_int(bytes, counts.deleted_at, deleted);
+    replace_int(bytes, HEAD_BYTES, live);
+}
+
+/// As [`delete`], where nothing has to move for it; says whether that is so.
+pub fn delete_in_place(bytes: &mut [u8], places: &[usize]) -> bool {
+    let Some(counts) = Counts::read(bytes) else { return true };
+    let (live, deleted) = counts.after(places.len());
+    let fits = |number: i64, old: i64| Element::Int(number).encoded_bytes() == Element::Int(old).encoded_bytes();
+    if !fits(live, counts.live) || !fits(deleted, counts.deleted) {
+        return false;
+    }
+    mark_deleted(bytes, places);
+    overwrite_int(bytes, counts.deleted_at, deleted);
+    overwrite_int(bytes, HEAD_BYTES, live);
+    true
 }
 
 /// Whether bytes from elsewhere are a node whose every entry can be read, in either direction and in order; returns
@@ -342,6 +344,45 @@ fn push_different(bytes: &mut Vec<u8>, master: StreamId, id: StreamId, fields: A
 fn push_entry_head(bytes: &mut Vec<u8>, flags: i64, master: StreamId, id: StreamId) {
     let (ms, seq) = (id.ms.wrapping_sub(master.ms) as i64, id.seq.wrapping_sub(master.seq) as i64);
     [flags, ms, seq].into_iter().for_each(|number| Element::Int(number).push_to(bytes));
+}
+
+/// What a node's master entry begins with.
+struct Counts {
+    live: i64,
+    deleted: i64,
+    deleted_at: usize,
+}
+
+impl Counts {
+    fn read(bytes: &[u8]) -> Option<Counts> {
+        let (Element::Int(live), skipped) = decode(bytes.get(HEAD_BYTES..)?)? else { return None };
+        let deleted_at = HEAD_BYTES + skipped;
+        let (Element::Int(deleted), _) = decode(bytes.get(deleted_at..)?)? else { return None };
+        Some(Counts { live, deleted, deleted_at })
+    }
+
+    /// The counts when so many more are deleted.
+    fn after(&self, more: usize) -> (i64, i64) {
+        (self.live.saturating_sub(more as i64), self.deleted.saturating_add(more as i64))
+    }
+}
+
+/// Flags take one byte, deleted or not: nothing moves.
+fn mark_deleted(bytes: &mut [u8], places: &[usize]) {
+    for &at in places {
+        if let Some((Element::Int(flags), _)) = bytes.get(at..).and_then(decode) {
+            overwrite_int(bytes, at, flags | DELETED);
+        }
+    }
+}
+
+/// Writes a number over one of the same length.
+fn overwrite_int(bytes: &mut [u8], at: usize, number: i64) {
+    let new = Element::Int(number);
+    let len = new.encoded_bytes();
+    if bytes.get(at..).and_then(skip) == Some(len) {
+        new.encode(&mut bytes[at..at + len]);
+    }
 }
 
 /// Ends a listpack and writes its head.

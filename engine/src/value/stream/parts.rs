@@ -3,10 +3,8 @@
 //!
 //! A part is a row of records: a tag, then fields of fixed width, little-endian; bytes have their length before them.
 
-use std::sync::Arc;
-
 use super::node;
-use super::{Consumer, Group, Log, Nack, Stream, StreamId};
+use super::{Consumer, Group, Log, Nack, Node, Stream, StreamId};
 use crate::value::Malformed;
 
 /// A part is about this long, longer only by one record.
@@ -123,7 +121,7 @@ impl Stream {
 
     fn read_node(&mut self, reader: &mut Reader<'_>) -> Option<()> {
         let (master, bytes) = (reader.id()?, reader.bytes()?);
-        self.push_checked_node(master, bytes.to_vec()).ok()
+        self.push_checked_node(master, bytes).ok()
     }
 
     fn read_group(&mut self, reader: &mut Reader<'_>) -> Option<()> {
@@ -157,8 +155,8 @@ impl Stream {
     ///
     /// # Errors
     /// Where it is not, or is no node.
-    pub fn push_checked_node(&mut self, master: StreamId, bytes: Vec<u8>) -> Result<(), Malformed> {
-        let (first, last, live) = node::check(&bytes, master).ok_or(Malformed)?;
+    pub fn push_checked_node(&mut self, master: StreamId, bytes: &[u8]) -> Result<(), Malformed> {
+        let (first, last, live) = node::check(bytes, master).ok_or(Malformed)?;
         let below = self.log.nodes.last().map(|(master, bytes)| match node::NodeView::new(bytes, master) {
             Some(view) => node::last_id(view),
             None => master,
@@ -209,7 +207,7 @@ fn write_until<T>(
     count
 }
 
-fn write_node((master, bytes): (StreamId, &Arc<Vec<u8>>), out: &mut Vec<u8>) {
+fn write_node((master, bytes): (StreamId, &Node), out: &mut Vec<u8>) {
     out.push(NODE);
     put_id(out, master);
     put_bytes(out, bytes);

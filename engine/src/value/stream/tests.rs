@@ -27,7 +27,7 @@ fn check(stream: &Stream, model: &Model) {
     assert_eq!(log.len(), model.len() as u64);
     assert_eq!(log.first_id(), model.keys().next().copied().unwrap_or_default());
     assert_eq!(log.top_id(), model.keys().next_back().copied());
-    let nodes: usize = log.nodes.iter().map(|(_, bytes)| node_bytes(bytes.capacity())).sum();
+    let nodes: usize = log.nodes.iter().map(|(_, node)| node.heap_bytes()).sum();
     assert_eq!(log.node_bytes, nodes);
     for (master, bytes) in log.nodes() {
         assert!(node::check(bytes, master).is_some(), "{bytes:?}");

@@ -95,10 +95,7 @@ impl Log {
         }
         self.length = length;
         let gone = places.len();
-        self.change_node(master, |bytes| {
-            places.iter().for_each(|&at| node::mark_deleted(bytes, at));
-            node::count_deleted(bytes, gone as i64);
-        });
+        self.delete_from_node(master, &places);
         gone as u64
     }
 }
