@@ -169,8 +169,11 @@ fn effects_rebuild_hashes_and_sets() {
             let words = command(&mut next, now_ms);
             let words: Vec<Vec<u8>> = words.split(' ').map(|word| word.as_bytes().to_vec()).collect();
             let reply = source.run(now_ms, &words);
-            assert!(!reply.starts_with('-'), "{words:?}: {reply}");
-            for (key, op) in std::mem::take(&mut *ops.lock().unwrap()) {
+            let told = std::mem::take(&mut *ops.lock().unwrap());
+            // Not every field holds a number.
+            let is_fault = reply.starts_with("-ERR hash value is not a");
+            assert!(if is_fault { told.is_empty() } else { !reply.starts_with('-') }, "{words:?}: {reply}");
+            for (key, op) in told {
                 target.apply(&key, op);
             }
         }
