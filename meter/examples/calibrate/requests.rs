@@ -54,7 +54,9 @@ impl Dataset {
 
     /// The value of each of its keys, for those that are strings.
     fn bytes(self) -> Vec<u8> {
-        (0..self.size).map(|at| b'a' + (at * 7 % 23) as u8).collect()
+        // Bits that are not set are looked for to the last one.
+        let byte = |at: u64| if self.kind == 'b' { u8::from(at + 1 == self.size) } else { b'a' + (at * 7 % 23) as u8 };
+        (0..self.size).map(byte).collect()
     }
 
     /// The requests that make one of its keys what it was.
