@@ -84,7 +84,7 @@ pub fn stream_nodes(data: &[u8]) {
     let [ms, seq, node @ ..] = data else { return };
     let mut stream = Stream::default();
     assert!(stream.log_mut().set_id(StreamId::MAX, None, None).is_ok(), "an empty stream takes any ID");
-    if stream.push_checked_node(StreamId::new(u64::from(*ms), u64::from(*seq)), node.to_vec()).is_err() {
+    if stream.push_checked_node(StreamId::new(u64::from(*ms), u64::from(*seq)), node).is_err() {
         assert!(stream.log().is_empty());
         return;
     }
