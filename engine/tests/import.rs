@@ -161,7 +161,7 @@ fn what_is_no_effect_on_that_key_is_refused() {
         &[&b"setrange"[..], b"other", b"0", b"x"][..],
         &[b"setrange", b"k", b"0"],
         &[b"setrange", b"k", b"-1", b"x"],
-        &[b"set", b"k", b"x"],
+        &[b"expire", b"k", b"100"],
         &[b"mset", b"k", b"1", b"other", b"2"],
         &[b"flushall"],
         &[b"nonsense", b"k"],
