@@ -114,18 +114,14 @@ impl ZSet {
     }
 
     /// Before one command adds members, new or not: makes it a tree if they would be too many for a listpack, or if one
-    /// is too long. Of a set that is empty only the first is looked at, as in Valkey.
+    /// is too long. Nobody sees when it becomes one, but for -0, which a listpack does not know.
     pub fn expect<'m>(
         &mut self,
         mut members: impl ExactSizeIterator<Item = &'m [u8]>,
         limits: &Limits,
         hasher: &Hasher,
     ) {
-        let ZSet::Pack(pack) = self else { return };
-        let seen = if pack.view().is_empty() { 1 } else { usize::MAX };
-        if members.len() > limits.zset_entries
-            || members.by_ref().take(seen).any(|member| member.len() > limits.zset_value_bytes)
-        {
+        if members.len() > limits.zset_entries || members.any(|member| member.len() > limits.zset_value_bytes) {
             self.enlarge(hasher);
         }
     }
