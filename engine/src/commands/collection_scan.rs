@@ -25,7 +25,6 @@ pub(super) struct Options<'a> {
 pub(super) enum ScanOf {
     Hash,
     Set,
-    #[allow(dead_code, reason = "the sorted sets bring ZSCAN")]
     ZSet,
 }
 

@@ -266,7 +266,10 @@ mod tests {
             assert_ne!(spec.arity, 0, "{name}");
             // Further ones may be left out (PFMERGE's sources).
             if let Some(Begin::Index(first)) = spec.keys.first().map(|keys| keys.begin) {
-                assert!(first < spec.arity.unsigned_abs() as usize, "{name}: the first key is inside the shortest call");
+                assert!(
+                    first < spec.arity.unsigned_abs() as usize,
+                    "{name}: the first key is inside the shortest call"
+                );
             }
             if let Spread::Split(merge) = spec.spread {
                 assert!(!spec.keys.is_empty() && merge != Merge::Union, "{name}: a split has keys and a merge");

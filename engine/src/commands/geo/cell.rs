@@ -25,6 +25,9 @@ pub(super) struct Bounds {
     pub(super) north: f64,
 }
 
+/// 2^64.
+const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
+
 impl Cell {
     /// The cell that a point is in.
     pub(super) fn of(point: Point, steps: u32) -> Cell {
@@ -42,7 +45,14 @@ impl Cell {
     /// The smallest cell, as a score names it.
     pub(super) fn of_score(score: f64) -> Cell {
         // Scores that no place has: negative ones wrap around, as in Valkey.
-        let bits = if score < 0.0 { (score as i64) as u64 } else { score as u64 };
+        // What does not fit 64 bits is the first cell.
+        let bits = if score < 0.0 {
+            (score as i64) as u64
+        } else if score >= TOO_LARGE {
+            0
+        } else {
+            score as u64
+        };
         Cell { bits, steps: STEPS_MAX }
     }
 

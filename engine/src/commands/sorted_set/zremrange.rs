@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use swell_wire::{Args, Out};
+use swell_wire::{Args, Out, OwnedArgs};
 
 use super::zrange::rank_range;
 use super::{lex_range, score_range};
@@ -72,29 +72,52 @@ pub static ZREMRANGEBYSCORE: Spec = Spec {
 
 fn zremrangebylex(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let range = lex_range(args.slice(2), args.slice(3))?;
-    remove(cx, args, out, |zset| zset.lex_range(&range, false))
+    remove(cx, args, out, Told::AsRanks, |zset| zset.lex_range(&range, false))
 }
 
 fn zremrangebyrank(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let start = parse_i64(args.slice(2)).ok_or(Fault::NotInteger)?;
     let end = parse_i64(args.slice(3)).ok_or(Fault::NotInteger)?;
-    remove(cx, args, out, |zset| rank_range(start, end, zset.len()))
+    remove(cx, args, out, Told::AsItIs, |zset| rank_range(start, end, zset.len()))
 }
 
 fn zremrangebyscore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let range = score_range(args.slice(2), args.slice(3))?;
-    remove(cx, args, out, |zset| zset.score_range(&range))
+    remove(cx, args, out, Told::AsItIs, |zset| zset.score_range(&range))
 }
 
-fn remove(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, range: impl FnOnce(ZSetRef<'_>) -> Range<usize>) -> Reply {
-    let removed = cx.edit::<ZSet, _>(cx.key(args, 0), Missing::Skip, |zset, tools| {
+/// How those who follow are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// By the command itself.
+    AsItIs,
+    /// By ranks: what a range of names means where scores differ depends on how the tree has grown.
+    AsRanks,
+}
+
+fn remove(
+    cx: &mut Exec<'_>,
+    args: Args<'_>,
+    out: &mut Out,
+    told: Told,
+    range: impl FnOnce(ZSetRef<'_>) -> Range<usize>,
+) -> Reply {
+    let key = cx.key(args, 0);
+    let removed = cx.edit::<ZSet, _>(key, Missing::Skip, |zset, tools| {
         let range = range(zset.view());
         let count = range.len();
         if count == 0 {
             return Ok((0, Change::None));
         }
+        let change = match told {
+            Told::AsItIs => Change::Verbatim,
+            Told::AsRanks => tools.effect(|| {
+                let (start, end) = (range.start.to_string(), (range.end - 1).to_string());
+                OwnedArgs::from_slices(&[&b"zremrangebyrank"[..], key.bytes, start.as_bytes(), end.as_bytes()])
+            }),
+        };
         zset.remove_ranks(range, &tools.hasher);
-        Ok((count, Change::Verbatim))
+        Ok((count, change))
     })?;
     let removed = removed.unwrap_or(0);
     out.int(removed as i64);

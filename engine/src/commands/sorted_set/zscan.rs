@@ -2,19 +2,14 @@
 
 use swell_wire::{Args, Out};
 
+use crate::commands::collection_scan::{Options, ScanOf, cursor, reply};
 use crate::commands::grammar::{KEY, one_key, plain_arg, token};
-use crate::commands::options::is_word;
 use crate::double::{DOUBLE_BYTES, format_double};
-use crate::error::Fault;
 use crate::exec::{Exec, Reply};
-use crate::glob;
-use crate::number::{parse_i64, parse_u64};
 use crate::spec::*;
 use crate::value::element::DIGITS_MAX;
 use crate::value::zset::{ZSet, ZSetRef};
 
-/// Members visited where the request does not say.
-const COUNT: usize = 10;
 /// Visited in one call at most, however many are asked for.
 const COUNT_MAX: usize = 100_000;
 
@@ -43,61 +38,26 @@ pub static ZSCAN: Spec = Spec {
     body: Body::Keys(zscan),
 };
 
-struct Options<'a> {
-    count: usize,
-    pattern: Option<&'a [u8]>,
-    scores: bool,
-}
-
-impl<'a> Options<'a> {
-    fn parse(args: Args<'a>) -> Result<Options<'a>, Fault> {
-        let mut options = Options { count: COUNT, pattern: None, scores: true };
-        let mut at = 3;
-        while let Some(word) = args.opt(at) {
-            let value = args.opt(at + 1);
-            match (word, value) {
-                (word, Some(value)) if is_word(word, "COUNT") => {
-                    let count = parse_i64(value).ok_or(Fault::NotInteger)?;
-                    options.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(Fault::Syntax)?;
-                    at += 2;
-                }
-                (word, Some(value)) if is_word(word, "MATCH") => {
-                    options.pattern = Some(value).filter(|pattern| !glob::is_everything(pattern));
-                    at += 2;
-                }
-                (word, _) if is_word(word, "NOSCORES") => {
-                    options.scores = false;
-                    at += 1;
-                }
-                _ => return Err(Fault::Syntax),
-            }
-        }
-        Ok(options)
-    }
-}
-
 fn zscan(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let cursor = parse_cursor(args.slice(2)).ok_or(Fault::InvalidCursor)?;
+    let cursor = cursor(args)?;
     let hasher = cx.tools().hasher;
     let Some(entry) = cx.read(cx.key(args, 0)) else {
         // What the options say is not looked at.
-        out.array(2);
-        out.bulk(b"0");
-        out.array(0);
+        reply(out, 0, 0, &mut Out::new(out.proto()));
         return Ok(());
     };
     let zset = entry.collection::<ZSet>()?;
-    let options = Options::parse(args)?;
+    let options = Options::parse(args, ScanOf::ZSet)?;
     let mut found = Out::new(out.proto());
     let (mut count, mut visited) = (0, 0u64);
     let mut each = |member: &[u8], score: f64| {
         visited += 1;
-        if options.pattern.is_some_and(|pattern| !glob::matches(pattern, member)) {
+        if !options.want(member) {
             return;
         }
         found.bulk(member);
         count += 1;
-        if options.scores {
+        if !options.names_only {
             // Not a double, in RESP3 neither.
             found.bulk(format_double(score, &mut [0; DOUBLE_BYTES]).as_bytes());
             count += 1;
@@ -111,16 +71,7 @@ fn zscan(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         }
         ZSetRef::Large(large) => large.scan(cursor, options.count.min(COUNT_MAX), &hasher, &mut each),
     };
-    out.array(2);
-    out.bulk_int(next as i64);
-    out.array(count);
-    out.append(&mut found);
+    reply(out, next, count, &mut found);
     cx.work(visited.saturating_sub(1));
     Ok(())
-}
-
-/// As Valkey reads it: a plus sign, and white space before, are let pass.
-fn parse_cursor(arg: &[u8]) -> Option<u64> {
-    let number = arg.trim_ascii_start();
-    parse_u64(number.strip_prefix(b"+").unwrap_or(number))
 }

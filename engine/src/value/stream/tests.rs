@@ -297,5 +297,5 @@ fn small_entries_take_little_more_than_their_bytes() {
     let mut stream = Stream::default();
     (1..=100_000).for_each(|ms| add(&mut stream, ms, &["field", "0123456789abcdef"]));
     let per_entry = stream.heap_bytes() as f64 / 100_000.0;
-    assert!(per_entry < 29.0, "{per_entry} bytes");
+    assert!(per_entry < 32.0, "{per_entry} bytes");
 }

@@ -78,7 +78,7 @@ fn both_forms_are_one_set() {
 #[test]
 fn names_of_equal_scores() {
     let (limits, hasher) = (limits(), hasher());
-    let names: Vec<String> = (0..60).map(|number| format!("{:02}", number * 2)).collect();
+    let names: Vec<String> = (0..60).map(|number| format!("{:03}", number * 2)).collect();
     let mut large = ZSet::Large(Box::default());
     let mut pack = ZSet::empty();
     for name in &names {
@@ -86,7 +86,7 @@ fn names_of_equal_scores() {
         large.put(name.as_bytes(), 0.0, &limits, &hasher);
     }
     for (min, max) in
-        [("-", "+"), ("[10", "(20"), ("(10", "[21"), ("[11", "[11"), ("+", "-"), ("(10", "[10"), ("[", "(zz")]
+        [("-", "+"), ("[010", "(020"), ("(010", "[021"), ("[011", "[011"), ("+", "-"), ("(010", "[010"), ("[", "(zz")]
     {
         let wanted = LexRange::parse(min.as_bytes(), max.as_bytes()).expect("good bounds");
         let expected = names.iter().filter(|name| wanted.reaches(name.as_bytes()) && wanted.keeps(name.as_bytes()));
