@@ -137,7 +137,7 @@ fn without_words(reply: Reply) -> Reply {
                 items.chunks_exact(2).any(|pair| is_text(&pair[0], "type") && is_text(&pair[1], "integer"));
             let is_said = |pair: &&[Reply]| {
                 let is = |name| is_text(&pair[0], name);
-                !is("display_text") && !is("summary") && !(is_integer && is("key_spec_index"))
+                !(is("display_text") || is("summary") || is_integer && is("key_spec_index"))
             };
             let kept = items.chunks_exact(2).filter(is_said).flatten().cloned();
             Reply::Map(kept.map(without_words).collect())

@@ -88,7 +88,7 @@ fn parts(value: LargeRef<'_>) -> Vec<Vec<u8>> {
 }
 
 /// The elements of a map: their order says nothing where hashes agree.
-fn elements(value: LargeRef<'_>) -> Option<BTreeSet<(Vec<u8>, Vec<u8>, Option<u64>)>> {
+fn elements(value: LargeRef<'_>) -> Option<BTreeSet<Shown>> {
     let (LargeRef::Hash(map) | LargeRef::Set(map)) = value else { return None };
     Some(map.iter().map(|of| (of.key.to_vec(), of.value.to_bytes().into_owned(), of.expire_at_ms)).collect())
 }

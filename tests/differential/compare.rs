@@ -47,7 +47,7 @@ pub fn alike(request: &[Vec<u8>], one: &Reply, other: &Reply, encodings_differ: 
     if one == other || (encodings_differ && name == "object") {
         return true;
     }
-    let (within, canonical): (i64, fn(&str, &[Vec<u8>], &Reply) -> Reply) = match name.as_str() {
+    let (within, canonical): (i64, Canonical) = match name.as_str() {
         "ttl" | "expiretime" | "httl" | "hexpiretime" => (CLOCK_MS / 1000 + 1, as_it_is),
         "pttl" | "pexpiretime" | "hpttl" | "hpexpiretime" => (CLOCK_MS, as_it_is),
         "xinfo" => (0, without_idle_times),

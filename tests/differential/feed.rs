@@ -111,7 +111,7 @@ fn pairs(name: &str, key: Vec<u8>, count: usize, pair: &mut dyn FnMut(usize) -> 
 
 /// One of a few that meet, or of many that are told apart.
 fn member(n: usize, count: usize, pools: &Pools<'_>, rng: &mut Rng) -> Vec<u8> {
-    if count < 10 || n % 50 == 0 { pools.word(rng) } else { format!("member:{n}").into_bytes() }
+    if count < 10 || n.is_multiple_of(50) { pools.word(rng) } else { format!("member:{n}").into_bytes() }
 }
 
 fn integer(n: usize, count: usize, rng: &mut Rng) -> Vec<u8> {

@@ -18,8 +18,7 @@ pub fn write(stream: &Stream, at: u64, full: usize, out: &mut Vec<u8>) -> Option
         out.push(kinds::STREAM_LISTPACKS_3);
         length(log.nodes_len() as u64, out);
     }
-    let mut next = at;
-    for (master, node) in log.nodes().skip(at as usize) {
+    for (next, (master, node)) in (at..).zip(log.nodes().skip(at as usize)) {
         if out.len() >= full {
             return Some(next);
         }
@@ -27,7 +26,6 @@ pub fn write(stream: &Stream, at: u64, full: usize, out: &mut Vec<u8>) -> Option
         raw_id(master, out);
         length(node.len() as u64, out);
         out.extend_from_slice(node);
-        next += 1;
     }
     length(log.len(), out);
     for id in [log.last_id, log.first_id(), log.max_deleted_id()] {

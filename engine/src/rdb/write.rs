@@ -124,8 +124,7 @@ fn chunks(list: &Chunks, at: u64, full: usize, out: &mut Vec<u8>) -> Option<u64>
         out.push(kinds::LIST_QUICKLIST_2);
         length(list.nodes_len() as u64, out);
     }
-    let mut next = at;
-    for node in list.nodes().skip(at as usize) {
+    for (next, node) in (at..).zip(list.nodes().skip(at as usize)) {
         if out.len() >= full {
             return Some(next);
         }
@@ -143,7 +142,6 @@ fn chunks(list: &Chunks, at: u64, full: usize, out: &mut Vec<u8>) -> Option<u64>
                 long_string(segments, out);
             }
         }
-        next += 1;
     }
     None
 }
@@ -199,14 +197,12 @@ fn ranked(zset: &Ranked, at: u64, full: usize, out: &mut Vec<u8>) -> Option<u64>
         out.push(kinds::ZSET_2);
         length(zset.len() as u64, out);
     }
-    let mut next = at;
-    for (member, score) in zset.backward(zset.len().saturating_sub(at as usize)) {
+    for (next, (member, score)) in (at..).zip(zset.backward(zset.len().saturating_sub(at as usize))) {
         if out.len() >= full {
             return Some(next);
         }
         string(member, out);
         out.extend_from_slice(&score.to_le_bytes());
-        next += 1;
     }
     None
 }

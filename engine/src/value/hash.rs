@@ -289,7 +289,7 @@ impl<'a> HashRef<'a> {
             return self.fields(now_ms).nth(drawn);
         };
         for _ in 0..DRAWS_MAX {
-            let element = large.random(|| random.next())?;
+            let element = large.random(|| random.number())?;
             if is_living(now_ms)(element) {
                 return Some(element.into());
             }
@@ -313,7 +313,7 @@ impl<'a> HashRef<'a> {
         if let HashRef::Large(large) = self
             && large.volatile_len() == 0
         {
-            return (0..count).filter_map(|_| large.random(|| random.next())).for_each(|element| each(element.into()));
+            return (0..count).filter_map(|_| large.random(|| random.number())).for_each(|element| each(element.into()));
         }
         let living: Vec<Field<'a>> = self.fields(now_ms).collect();
         if !living.is_empty() {

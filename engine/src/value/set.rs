@@ -238,7 +238,7 @@ impl<'a> SetRef<'a> {
         match self {
             SetRef::Ints(ints) => ints.get(random.below(ints.len())).map(Element::Int),
             SetRef::Pack(pack) => pack.get(random.below(pack.len()) as i64),
-            SetRef::Large(large) => large.random(|| random.next()).map(|element| Element::Str(element.key)),
+            SetRef::Large(large) => large.random(|| random.number()).map(|element| Element::Str(element.key)),
         }
     }
 

@@ -94,7 +94,7 @@ impl Dataset {
                     numbers.map(|number| request(&["xgroup", "create", key, &element(number), "0", "mkstream"])),
                 ),
                 'k' => {
-                    let consumers = numbers.map(|number| element(number));
+                    let consumers = numbers.map(element);
                     requests.push(request(&["xgroup", "create", key, "g", "0", "mkstream"]));
                     requests.extend(consumers.map(|name| request(&["xgroup", "createconsumer", key, "g", &name])));
                 }

@@ -35,7 +35,7 @@ fn turns_until_whole(peer: &mut Peer, session: u32) -> usize {
             Got::Chunk(head, _) => Some((head.session, head.last)),
             _ => None,
         });
-        if chunks.last() == Some((session, true)) {
+        if chunks.next_back() == Some((session, true)) {
             return turn;
         }
     }

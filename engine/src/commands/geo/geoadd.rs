@@ -61,7 +61,7 @@ fn geoadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         at += 1;
     }
     let rest = args.len() - at;
-    if rest == 0 || rest % 3 != 0 || (options.nx && options.xx) {
+    if rest == 0 || !rest.is_multiple_of(3) || (options.nx && options.xx) {
         return Err(Fault::Syntax);
     }
     let place = |n: usize| {

@@ -61,7 +61,7 @@ fn hmset(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 
 /// Returns how many fields are new.
 fn set(cx: &mut Exec<'_>, args: Args<'_>, command: &'static str) -> Result<usize, Fault> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Fault::WrongArity(command));
     }
     let pairs = (args.len() - 2) / 2;

@@ -134,7 +134,7 @@ impl Options {
 fn zadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let (options, at) = Options::parse(args);
     let rest = args.len() - at;
-    if rest == 0 || rest % 2 != 0 {
+    if rest == 0 || !rest.is_multiple_of(2) {
         return Err(Fault::Syntax);
     }
     options.check(rest / 2)?;

@@ -128,5 +128,5 @@ fn draw(count: i64, len: usize, mut random: impl FnMut() -> u64) -> Option<Vec<u
 
 /// A number below `bound` from 64 random bits.
 fn below(random: u64, bound: usize) -> usize {
-    (u128::from(random) * bound as u128 >> 64) as usize
+    ((u128::from(random) * bound as u128) >> 64) as usize
 }

@@ -129,7 +129,7 @@ impl Page {
         if slots.len() > GUESS_SLOTS_MAX || self.is_wide() {
             return self.lower_bound_by_halving(wanted);
         }
-        let mut at = usize::from(wanted) * slots.len() >> 16;
+        let mut at = (usize::from(wanted) * slots.len()) >> 16;
         while slots.get(at).is_some_and(|slot| narrow_tag(slot) < wanted) {
             at += 1;
         }

@@ -63,7 +63,7 @@ impl Large for PageMap {
             let key_len = number(&mut rest)?;
             let len = number(&mut rest)?;
             let expire_at_ms = match form {
-                EXPIRES => Some(*take(&mut rest, 8)?.first_chunk().ok_or(Malformed)?).map(u64::from_le_bytes),
+                EXPIRES => Some(u64::from_le_bytes(*take(&mut rest, 8)?.first_chunk().ok_or(Malformed)?)),
                 PLAIN | MORE => None,
                 _ => return Err(Malformed),
             };

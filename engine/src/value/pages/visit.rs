@@ -102,7 +102,7 @@ impl PageMap {
         }
         let mut drawn = HashSet::with_capacity(count);
         while drawn.len() < count {
-            let Some(element) = self.random(|| random.next()) else { return };
+            let Some(element) = self.random(|| random.number()) else { return };
             // Keys of one map that is not changed meanwhile are the same where they lie at the same place.
             if drawn.insert((element.key.as_ptr(), element.key.len())) {
                 each(element);
@@ -113,7 +113,7 @@ impl PageMap {
 
 /// A number below `bound` from 64 random bits.
 fn below(random: u64, bound: usize) -> usize {
-    (u128::from(random) * bound as u128 >> 64) as usize
+    ((u128::from(random) * bound as u128) >> 64) as usize
 }
 
 /// The lowest place that an element with this tag may have.

@@ -32,15 +32,13 @@ impl Large for Ranked {
     /// `at` is a rank.
     fn write_part(&self, at: usize, out: &mut Vec<u8>) -> Option<usize> {
         let begin = out.len();
-        let mut rank = at;
-        for (member, score) in self.forward(at) {
+        for (rank, (member, score)) in (at..).zip(self.forward(at)) {
             if out.len() - begin >= PART_BYTES {
                 return Some(rank);
             }
             out.extend_from_slice(&score.to_le_bytes());
             out.extend_from_slice(&(member.len() as u32).to_le_bytes());
             out.extend_from_slice(member);
-            rank += 1;
         }
         None
     }

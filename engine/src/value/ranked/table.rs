@@ -226,7 +226,7 @@ fn fingerprint_of(cell: u64) -> u32 {
 #[inline]
 fn lower_bound(cells: &[u64], fingerprint: u32, bits: u32) -> usize {
     let within = u64::from(fingerprint) << bits & 0xffff_ffff;
-    let mut at = (within * cells.len() as u64 >> 32) as usize;
+    let mut at = ((within * cells.len() as u64) >> 32) as usize;
     while at > 0 && fingerprint_of(cells[at - 1]) >= fingerprint {
         at -= 1;
     }
