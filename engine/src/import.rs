@@ -225,6 +225,9 @@ fn effect_args(
     key: Key<'_>,
     args: Args<'_>,
 ) -> Result<(Option<swell_wire::OwnedArgs>, KeyHash), ImportFault> {
+    if args.is_empty() {
+        return Err(ImportFault::NoEffect);
+    }
     let Found::Command(command) = tables().resp.find(args) else { return Err(ImportFault::NoEffect) };
     if !may_be_effect(command.spec) || !command.spec.arity_fits(args.len()) {
         return Err(ImportFault::NoEffect);

@@ -208,11 +208,22 @@ impl<'x, 'e, C: Collection> Taken<'x, 'e, C> {
     }
 
     fn finish(mut self, change: Change) {
-        if let Change::None = change {
-            return self.restore();
-        }
         let Some(value) = self.value.take() else { return };
         let (key, found) = (self.key, self.found);
+        let (value, change) = match change {
+            Change::None => {
+                let kept = value.into_kept();
+                let is_same = self.was.is_none_or(|(was, _)| was == kept.form());
+                let Some(value) = C::from_kept(kept) else { return };
+                if is_same {
+                    self.value = Some(value);
+                    return self.restore();
+                }
+                // No element has changed, but the form has (ZADD XX with a long member): a copy has to follow.
+                (value, Change::Whole)
+            }
+            change => (value, change),
+        };
         if value.is_empty() && !C::KEEP_EMPTY {
             self.value = Some(value);
             self.restore();
