@@ -1,6 +1,10 @@
 //! What must hold for any bytes a client may send; shared by the fuzz targets and by wire's own tests.
 #![allow(dead_code, reason = "every binary that includes this file uses a part of it")]
 
+#[path = "random.rs"]
+mod random;
+
+pub use random::Random;
 use swell_wire::limits::{self, INLINE_BYTES_MAX, MEMCACHED_KEY_BYTES_MAX};
 use swell_wire::{Arg, Limits, Reject, Requests, SEGMENT_BYTES, memcached, resp};
 
@@ -274,17 +278,4 @@ fn expand(data: &[u8]) -> Vec<u8> {
         }
     }
     input
-}
-
-/// A small generator (xorshift), so that pieces follow from the input alone.
-pub struct Random(pub u64);
-
-impl Random {
-    /// A number below `limit`, which is not 0.
-    pub fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit as u64) as usize
-    }
 }

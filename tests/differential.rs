@@ -1,26 +1,84 @@
 //! The same random requests to Swell and to valkey-server 9.1, replies and data compared.
 //!
-//! Requests are made from the grammar that `COMMAND DOCS` gives for each string and generic command, then some are
-//! spoiled. `SWELL_SEED=n` runs one case again, `SWELL_CASES=n` as many from a new start; a failing case is reduced to the
-//! requests that it takes.
+//! Requests are made from the grammar that `COMMAND DOCS` gives for each command of the data families, then some are
+//! spoiled. Each case is about one family. `SWELL_SEED=n` runs one case again, `SWELL_CASES=n` as many of each from a new start,
+//! `SWELL_FAMILY=name` (a group of `COMMAND DOCS`) only those of one; a failing case is reduced to the requests that it takes,
+//! and after `SWELL_DIFFERENCES=n` of them a run ends.
 
 mod compare;
+mod data;
+mod feed;
 mod grammar;
+mod pools;
+mod replay;
+mod run;
 
-use crate::harness::{Conn, Real, Rng, Server, Subject, Topology, escape, everywhere};
-use compare::{Outcome, Pair, run};
+use std::collections::BTreeMap;
+
+use crate::harness::{Conn, Real, Rng, Server, Subject, Topology, everywhere};
 use grammar::Grammar;
+use run::{Outcome, Pair, run};
 
-/// Cases of one run unless SWELL_CASES says otherwise.
-const CASES: u64 = 300;
+/// Cases of each family in one run unless SWELL_CASES says otherwise: in eight runs these make 20,000 requests of each.
+const CASES: u64 = 62;
 
-/// Requests of one case.
+/// Cases that differ after which a run ends, unless SWELL_DIFFERENCES says otherwise.
+const DIFFERENCES: u64 = 3;
+
+/// Requests of one case, at least.
 const REQUESTS: usize = 50;
 
-/// Seeds of the ordinary run: fixed, so that it says the same each time.
-const FIRST_SEED: u64 = 1;
-
 type Request = Vec<Vec<u8>>;
+
+/// What a case is about: the groups of `COMMAND DOCS`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Family {
+    String,
+    List,
+    Hash,
+    Set,
+    SortedSet,
+    Stream,
+    HyperLogLog,
+    Bitmap,
+    Geo,
+    Generic,
+}
+
+impl Family {
+    pub const ALL: [Family; 10] = [
+        Family::String,
+        Family::List,
+        Family::Hash,
+        Family::Set,
+        Family::SortedSet,
+        Family::Stream,
+        Family::HyperLogLog,
+        Family::Bitmap,
+        Family::Geo,
+        Family::Generic,
+    ];
+
+    /// The name in `COMMAND DOCS`.
+    fn group(self) -> &'static str {
+        match self {
+            Family::String => "string",
+            Family::List => "list",
+            Family::Hash => "hash",
+            Family::Set => "set",
+            Family::SortedSet => "sorted-set",
+            Family::Stream => "stream",
+            Family::HyperLogLog => "hyperloglog",
+            Family::Bitmap => "bitmap",
+            Family::Geo => "geo",
+            Family::Generic => "generic",
+        }
+    }
+
+    fn of_group(group: &str) -> Option<Family> {
+        Family::ALL.into_iter().find(|family| family.group() == group)
+    }
+}
 
 everywhere! {
     replies_in_resp2
@@ -28,24 +86,24 @@ everywhere! {
 }
 
 fn replies_in_resp2(place: Topology) {
-    differential(2, &Subject::resp_in(place));
+    differential(2, &Subject::resp_in(place), place as u64 * 2);
 }
 
 fn replies_in_resp3(place: Topology) {
-    differential(3, &Subject::resp_in(place));
+    differential(3, &Subject::resp_in(place), place as u64 * 2 + 1);
 }
 
 /// Checks the test: what one server answers, another of the same kind has to answer as well.
 #[test]
 fn the_oracle_agrees_with_itself() {
-    differential(2, &Real::valkey(&[]));
+    differential(2, &Real::valkey(&[]), 8);
 }
 
 /// Checks the test: a difference is found and reduced to the request that shows it.
 #[test]
 fn a_difference_is_found_and_reduced() {
     let (one, other) = (Real::valkey(&[]), Real::valkey(&["--proto-max-bulk-len", "1mb"]));
-    let mut pair = Pair { ours: one.conn(), theirs: other.conn(), refuses_crossing: false };
+    let mut pair = Pair::new(one.conn(), other.conn(), false);
     let word = |text: &str| text.as_bytes().to_vec();
     let harmless: Request = vec![word("SET"), word("a"), word("b")];
     let telling: Request = vec![word("SETRANGE"), word("k"), word("2000000"), word("x")];
@@ -54,20 +112,47 @@ fn a_difference_is_found_and_reduced() {
     assert_eq!(reduce(requests, &mut pair), [telling]);
 }
 
-fn differential(protocol: u8, subject: &Server) {
-    let oracle = Real::valkey(&[]);
-    let grammar = Grammar::of(&mut subject.conn());
+fn differential(protocol: u8, subject: &Server, place: u64) {
+    let oracle = Real::valkey(&["--enable-debug-command", "yes"]);
+    let grammar = Grammar::of(&mut subject.conn(), &mut oracle.conn());
     let (ours, theirs) = (connect(subject, protocol), connect(&oracle, protocol));
-    let mut pair = Pair { ours, theirs, refuses_crossing: subject.topology.is_several() };
-    for seed in seeds() {
-        let requests = grammar.requests(&mut Rng::new(seed), REQUESTS);
+    let mut pair = Pair::new(ours, theirs, subject.topology.is_several());
+    let (mut compared, mut found) = (BTreeMap::new(), Vec::new());
+    for seed in seeds(place) {
+        let family = family_of(seed);
+        if number("SWELL_SEED").is_none() && chosen().is_some_and(|chosen| chosen != family) {
+            continue;
+        }
+        let telling = Telling(seed, protocol);
+        let requests = grammar.requests(family, &mut Rng::new(seed), REQUESTS);
+        for family in requests.iter().filter_map(|request| grammar.family(request)) {
+            *compared.entry(family).or_insert(0) += 1;
+        }
         if let Outcome::Differs(first) = run(&requests, &mut pair) {
             let fewest = reduce(requests, &mut pair);
             let why = match run(&fewest, &mut pair) {
                 Outcome::Differs(why) => why,
                 Outcome::Same => format!("but it does not show every time; at first {first}"),
             };
-            panic!("SWELL_SEED={seed}, RESP{protocol}:\n{}\n{why}", print(&fewest));
+            found.push(format!("SWELL_SEED={seed}, RESP{protocol}:\n{}\n{why}", print(&fewest)));
+        }
+        std::mem::forget(telling);
+        if found.len() >= number("SWELL_DIFFERENCES").unwrap_or(DIFFERENCES).try_into().expect("not many") {
+            break;
+        }
+    }
+    let counts: Vec<String> = compared.iter().map(|(family, count)| format!("{} {count}", family.group())).collect();
+    eprintln!("compared in RESP{protocol}, {:?}: {}", subject.topology, counts.join(", "));
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+}
+
+/// Says which case it was when a server went away in its midst.
+struct Telling(u64, u8);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("in the case SWELL_SEED={}, RESP{}", self.0, self.1);
         }
     }
 }
@@ -78,19 +163,36 @@ fn connect(server: &Server, protocol: u8) -> Conn {
     conn
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+/// The seeds of one run; those of the ordinary ones are fixed, so that they say the same each time.
+fn seeds(place: u64) -> std::ops::Range<u64> {
     if let Some(seed) = number("SWELL_SEED") {
         return seed..seed + 1;
     }
     match number("SWELL_CASES") {
         Some(count) => {
-            let start = u64::from(std::process::id()) << 32;
+            let start = (u64::from(std::process::id()) << 32) + (place << 28);
+            let start = start - start % Family::ALL.len() as u64;
             eprintln!("seeds from {start}");
-            start..start + count
+            start..start + count * Family::ALL.len() as u64
         }
-        None => FIRST_SEED..FIRST_SEED + CASES,
+        None => {
+            let cases = CASES * Family::ALL.len() as u64;
+            place * cases..(place + 1) * cases
+        }
     }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number")))
+}
+
+fn family_of(seed: u64) -> Family {
+    Family::ALL[usize::try_from(seed % Family::ALL.len() as u64).expect("below ten")]
+}
+
+fn chosen() -> Option<Family> {
+    let name = std::env::var("SWELL_FAMILY").ok()?;
+    Some(Family::of_group(&name).unwrap_or_else(|| panic!("no family is called {name}")))
 }
 
 /// Leaves out whatever the difference does not need: halves first, then ever smaller pieces.
@@ -106,7 +208,7 @@ fn reduce(mut requests: Vec<Request>, pair: &mut Pair) -> Vec<Request> {
                 Outcome::Same => at = end,
             }
         }
-        if piece == 1 {
+        if piece <= 1 {
             return requests;
         }
         piece = piece.div_ceil(2);
@@ -114,10 +216,6 @@ fn reduce(mut requests: Vec<Request>, pair: &mut Pair) -> Vec<Request> {
 }
 
 fn print(requests: &[Request]) -> String {
-    let word = |word: &Vec<u8>| {
-        let text = escape(word).replace('"', "\\\"");
-        if word.is_empty() || text.contains([' ', '"', '\\']) { format!("\"{text}\"") } else { text }
-    };
-    let line = |request: &Request| format!("> {}", request.iter().map(word).collect::<Vec<_>>().join(" "));
+    let line = |request: &Request| format!("> {}", run::shown(request));
     requests.iter().map(line).collect::<Vec<_>>().join("\n")
 }

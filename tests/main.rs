@@ -12,5 +12,6 @@ mod harness;
 mod laws;
 mod ledger;
 mod metadata;
+mod payloads;
 mod process;
 mod transcripts;

@@ -1,6 +1,7 @@
 //! The engine: one cache's key space on one node, and what each worker keeps of its own beside it.
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use swell_ring::SLOTS;
@@ -12,8 +13,11 @@ use crate::expire::UpkeepCursor;
 use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
+use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
+use crate::value::COMPACT_BYTES_MAX;
+use crate::value::limits::{Limits, LiveLimits};
 
 /// Bytes a worker may be ahead of the shared count of used memory.
 const ACCOUNT_SLACK_BYTES: i64 = 16 * 1024;
@@ -48,6 +52,7 @@ pub struct Settings {
     string_bytes_max: AtomicU64,
     /// Nobody has asked for noeviction: what memcached clients wrote may go all the same.
     spares_only_resp: AtomicBool,
+    limits: LiveLimits,
 }
 
 impl Default for Settings {
@@ -61,11 +66,23 @@ impl Default for Settings {
             item_bytes_max: AtomicU64::new(swell_wire::limits::MEMCACHED_ITEM_BYTES_MAX as u64),
             string_bytes_max: AtomicU64::new(swell_wire::limits::BULK_BYTES_MAX as u64),
             spares_only_resp: AtomicBool::new(false),
+            limits: LiveLimits::default(),
         }
     }
 }
 
 impl Settings {
+    /// Thresholds between compact and large values.
+    #[inline]
+    pub fn limits(&self) -> Limits {
+        self.limits.now()
+    }
+
+    /// The same, to be read and set one by one.
+    pub fn live_limits(&self) -> &LiveLimits {
+        &self.limits
+    }
+
     /// What this engine may hold, in bytes: its share of the cache's maximum; 0: no limit.
     #[inline]
     pub fn maxmemory_bytes(&self) -> u64 {
@@ -168,6 +185,7 @@ pub struct Engine {
     has_memcached: AtomicBool,
     next_cas: AtomicU64,
     next_observer: AtomicU64,
+    leftovers: Arc<Leftovers>,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -176,6 +194,10 @@ pub struct Local {
     pub(crate) unreported_bytes: i64,
     pub(crate) pool: Pool,
     pub(crate) garbage: Garbage,
+    /// The rest of the reply of the command that has just run.
+    pub(crate) deferred: Option<Box<Deferred>>,
+    /// A compact value on its way through a command.
+    scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
     pub(crate) packing: UpkeepCursor,
     pub(crate) fullest_stripe: u64,
@@ -230,6 +252,7 @@ impl Engine {
             has_memcached: AtomicBool::new(false),
             next_cas: AtomicU64::new(1),
             next_observer: AtomicU64::new(0),
+            leftovers: Arc::default(),
         }
     }
 
@@ -240,6 +263,8 @@ impl Engine {
             unreported_bytes: 0,
             pool: Pool::default(),
             garbage: Garbage::default(),
+            deferred: None,
+            scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
             random: seed | 1,
@@ -290,6 +315,11 @@ impl Engine {
     /// The heap itself, for upkeep.
     pub(crate) fn heap(&self) -> &Heap {
         &self.heap
+    }
+
+    /// Snapshots that nobody reads any longer.
+    pub(crate) fn leftovers(&self) -> &Arc<Leftovers> {
+        &self.leftovers
     }
 
     /// How full this engine's share of the cache is. What is stored counts, and so does what the heap holds in vain beyond the maximum (after
@@ -449,6 +479,27 @@ impl Drop for Engine {
 }
 
 impl Local {
+    /// An empty buffer, mostly with room.
+    #[inline]
+    pub(crate) fn scratch(&mut self) -> Vec<u8> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch
+    }
+
+    /// Keeps a buffer for the next who asks for one.
+    #[inline]
+    pub(crate) fn keep_scratch(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() > self.scratch.capacity() && buffer.capacity() <= 2 * COMPACT_BYTES_MAX {
+            self.scratch = buffer;
+        }
+    }
+
+    /// The rest of the reply of the command that has just run, after [`Outcome::Deferred`](crate::run::Outcome::Deferred).
+    pub fn take_deferred(&mut self) -> Option<Box<Deferred>> {
+        self.deferred.take()
+    }
+
     /// The counts since the last call.
     pub fn take_stats(&mut self) -> Stats {
         std::mem::take(&mut self.stats)

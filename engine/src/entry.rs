@@ -1,24 +1,28 @@
 //! One key with its value: one allocation (header, optional fields, key, value) behind one pointer.
 //!
 //! ```text
-//! header u64:  0..24 LRU/LFU clock | 24..28 kind | 28..36 field flags | 36..44 key length | 44..61 value length
+//! header u64:  0..24 LRU/LFU clock | 24..28 form | 28..36 field flags | 36..44 key length | 44..61 value length
 //! fields:      [expiry u64] [cas u64] [memcached flags u32] [long key length u32]     each only where used
-//! key bytes, then value bytes (up to 64 KiB), or a pointer to a boxed `Segments`
+//! key bytes, then value bytes (strings up to 64 KiB, compact collections up to 128 KiB), or a pointer to boxed
+//! `Segments` or to a large value
 //! ```
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use swell_wire::{Arg, SEGMENT_BYTES, Segments};
+use swell_wire::{Arg, Segments};
 
 use crate::error::Fault;
 use crate::heap;
 use crate::number;
+use crate::value::{COMPACT_BYTES_MAX, Collection, Form, Kept, KeptRef, LargeBox, LargeRef};
+
+pub use crate::value::Kind;
 
 const CLOCK_BITS: u32 = 24;
 /// Mask of the 24 bits of an LRU or LFU clock.
 pub const CLOCK_MASK: u64 = (1 << CLOCK_BITS) - 1;
-const KIND_AT: u32 = 24;
+const FORM_AT: u32 = 24;
 const FLAGS_AT: u32 = 28;
 const KEY_AT: u32 = 36;
 const VALUE_AT: u32 = 44;
@@ -32,26 +36,8 @@ const HAS_LONG_KEY: u64 = 1 << (FLAGS_AT + 3);
 const IS_RAW: u64 = 1 << (FLAGS_AT + 4);
 const IS_MEMCACHED: u64 = 1 << (FLAGS_AT + 5);
 
-const KIND_STRING: u64 = 0;
-const KIND_SEGMENTS: u64 = 1;
-
 /// Strings up to this length are told as "embstr" (Redis: `OBJ_ENCODING_EMBSTR_SIZE_LIMIT`).
 const EMBSTR_BYTES_MAX: usize = 44;
-
-/// The type of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    String,
-}
-
-impl Kind {
-    /// The name `TYPE` prints.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::String => "string",
-        }
-    }
-}
 
 /// A string value, read in place.
 #[derive(Clone, Copy, Debug)]
@@ -85,13 +71,76 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A whole value to be stored.
+/// A whole string to be stored.
 #[derive(Clone, Debug)]
 pub enum NewValue<'a> {
     /// Any length; longer than 64 KiB is put into segments.
     Bytes(&'a [u8]),
     /// Any length; up to 64 KiB is put inline.
     Segments(Segments),
+}
+
+/// What an entry holds, read in place.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    String(Value<'a>),
+    Collection(KeptRef<'a>),
+}
+
+/// What is written behind an entry's key.
+pub(crate) enum Stored<'a> {
+    /// In the entry, in an inline form.
+    Inline(Form, &'a [u8]),
+    Outside(Outside),
+}
+
+/// What an entry points to.
+pub(crate) enum Outside {
+    Segments(Box<Segments>),
+    Large(LargeBox),
+}
+
+impl Stored<'_> {
+    fn form(&self) -> Form {
+        match self {
+            Stored::Inline(form, _) => *form,
+            Stored::Outside(Outside::Segments(_)) => Form::Segments,
+            Stored::Outside(Outside::Large(large)) => large.as_ref().form(),
+        }
+    }
+
+    /// Bytes in the entry.
+    pub fn len(&self) -> usize {
+        match self {
+            Stored::Inline(_, bytes) => bytes.len(),
+            Stored::Outside(_) => 8,
+        }
+    }
+
+    /// Bytes elsewhere.
+    pub fn outside_bytes(&self) -> usize {
+        match self {
+            Stored::Inline(..) => 0,
+            Stored::Outside(outside) => outside.heap_bytes(),
+        }
+    }
+}
+
+impl Outside {
+    /// Accounted bytes.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Outside::Segments(segments) => segments.heap_bytes(),
+            Outside::Large(large) => large.as_ref().heap_bytes(),
+        }
+    }
+
+    fn into_raw(self) -> *mut u8 {
+        match self {
+            Outside::Segments(segments) => Box::into_raw(segments).cast(),
+            Outside::Large(large) => large.into_raw(),
+        }
+    }
 }
 
 impl<'a> From<Arg<'a>> for NewValue<'a> {
@@ -162,20 +211,20 @@ impl EntryPtr {
             + usize::from(fields.cas.is_some()) * 8
             + usize::from(fields.mc_flags != 0) * 4
             + usize::from(key_len >= LONG_KEY) * 4;
-        8 + optional + key_len + if value_len > SEGMENT_BYTES { 8 } else { value_len }
+        8 + optional + key_len + value_len
     }
 
-    /// Writes an entry. `segments` only for values over 64 KiB; then `value` is ignored.
+    /// Writes an entry.
     ///
     /// # Safety
-    /// `to` has room for [`EntryPtr::bytes_for`] these parts; neither key nor value overlap it.
+    /// `to` has room for [`EntryPtr::bytes_for`] these parts, with [`Stored::len`] for the value's; neither key nor
+    /// value overlap it.
     #[inline]
-    pub unsafe fn write(to: NonNull<u8>, fields: &Fields, key: &[u8], value: &[u8], segments: Option<Box<Segments>>) {
-        let is_long = segments.is_some();
-        let value_len = if is_long { 8 } else { value.len() };
-        let kind = if is_long { KIND_SEGMENTS } else { KIND_STRING };
+    pub(crate) unsafe fn write(to: NonNull<u8>, fields: &Fields, key: &[u8], value: Stored<'_>) {
+        let value_len = value.len();
+        debug_assert!(value_len <= COMPACT_BYTES_MAX);
         let mut header = u64::from(fields.clock) & CLOCK_MASK
-            | kind << KIND_AT
+            | (value.form() as u64) << FORM_AT
             | (key.len().min(LONG_KEY) as u64) << KEY_AT
             | (value_len as u64) << VALUE_AT;
         // SAFETY: the caller made room for all parts; each write advances by what it wrote.
@@ -209,9 +258,9 @@ impl EntryPtr {
             }
             at.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
             at = at.add(key.len());
-            match segments {
-                Some(segments) => at.cast::<*mut Segments>().write_unaligned(Box::into_raw(segments)),
-                None => at.copy_from_nonoverlapping(NonNull::from(value).cast(), value.len()),
+            match value {
+                Stored::Inline(_, bytes) => at.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()),
+                Stored::Outside(outside) => at.cast::<*mut u8>().write_unaligned(outside.into_raw()),
             }
             to.cast::<u64>().write(header);
         }
@@ -339,30 +388,76 @@ impl EntryPtr {
         (header, unsafe { self.0.add(Self::key_offset(header) + self.key_len(header)) })
     }
 
-    /// The value's bytes for writing in place; nothing for long values.
-    pub fn inline_value_mut<'a>(self) -> Option<&'a mut [u8]> {
+    /// How the value is held.
+    #[inline]
+    pub fn form(self) -> Form {
+        Self::form_in(self.header())
+    }
+
+    #[inline]
+    fn form_in(header: u64) -> Form {
+        Form::from_number((header >> FORM_AT) as u8 & 0xf).unwrap_or(Form::Bytes)
+    }
+
+    /// The bytes of a string that lies in the entry, for writing over them.
+    pub fn inline_string_mut<'a>(self) -> Option<&'a mut [u8]> {
         let (header, at) = self.value_at();
         // SAFETY: inline values lie inside the entry; the caller holds the lock and makes no second reference.
-        (header >> KIND_AT & 0xf == KIND_STRING)
+        (Self::form_in(header) == Form::Bytes)
             .then(|| unsafe { std::slice::from_raw_parts_mut(at.as_ptr(), (header >> VALUE_AT) as usize) })
     }
 
-    /// The segments of a long value, for writing.
+    /// The segments of a long string, for writing.
     pub fn segments_mut<'a>(self) -> Option<&'a mut Segments> {
         let (header, at) = self.value_at();
         // SAFETY: a segmented entry holds the pointer of a live box; the caller holds the lock.
-        (header >> KIND_AT & 0xf == KIND_SEGMENTS).then(|| unsafe { &mut *at.cast::<*mut Segments>().read_unaligned() })
+        (Self::form_in(header) == Form::Segments).then(|| unsafe { &mut *at.cast::<*mut Segments>().read_unaligned() })
     }
 
-    /// Takes the box of a long value out; the entry must be freed next.
+    /// Takes what the entry points to out of it; nothing for inline values.
     ///
     /// # Safety
-    /// The entry's value is not read again.
-    pub unsafe fn take_segments(self) -> Option<Box<Segments>> {
+    /// The entry's value is not read again: it is freed next, or given a value again.
+    pub(crate) unsafe fn take_outside(self) -> Option<Outside> {
         let (header, at) = self.value_at();
-        // SAFETY: as above, and the caller gives the entry up.
-        (header >> KIND_AT & 0xf == KIND_SEGMENTS)
-            .then(|| unsafe { Box::from_raw(at.cast::<*mut Segments>().read_unaligned()) })
+        let form = Self::form_in(header);
+        if form.is_inline() {
+            return None;
+        }
+        // SAFETY: the entry holds the pointer of a live box of its form, and the caller gives it up.
+        unsafe {
+            let raw = at.cast::<*mut u8>().read_unaligned();
+            match form {
+                Form::Segments => Some(Outside::Segments(Box::from_raw(raw.cast()))),
+                _ => LargeBox::from_raw(form, raw).map(Outside::Large),
+            }
+        }
+    }
+
+    /// Makes an entry whose pointer was taken one with an empty value, of the size that it has.
+    ///
+    /// The header keeps its lengths: the block is freed with them.
+    pub(crate) fn forget_outside(self) {
+        // SAFETY: live entry under the caller's lock.
+        unsafe { self.0.cast::<u64>().write(self.header() & !(0xf << FORM_AT)) }
+    }
+
+    /// The bytes of an inline value.
+    pub(crate) fn inline_value<'a>(self) -> &'a [u8] {
+        let (header, at) = self.value_at();
+        debug_assert!(Self::form_in(header).is_inline());
+        // SAFETY: inline values lie inside the entry; the caller holds the lock.
+        unsafe { std::slice::from_raw_parts(at.as_ptr(), (header >> VALUE_AT) as usize) }
+    }
+
+    /// Gives an entry back what [`EntryPtr::take_outside`] took, perhaps another box of the same form.
+    ///
+    /// # Safety
+    /// It was taken, and the caller holds the lock.
+    pub(crate) unsafe fn put_outside(self, outside: Outside) {
+        let (_, at) = self.value_at();
+        // SAFETY: as the caller promises: eight bytes of the entry that held a pointer.
+        unsafe { at.cast::<*mut u8>().write_unaligned(outside.into_raw()) }
     }
 
     /// Whether a memcached client wrote it.
@@ -388,11 +483,17 @@ impl EntryPtr {
     /// Accounted heap bytes: the rounded allocation, and a long value's segments.
     #[inline]
     pub fn heap_bytes(self) -> usize {
-        let outside = match self.view().value() {
-            Value::Segments(segments) => segments.heap_bytes(),
-            Value::Slice(_) => 0,
-        };
-        heap::rounded(self.bytes()) + outside
+        heap::rounded(self.bytes()) + self.outside_bytes()
+    }
+
+    /// Accounted bytes of what it points to.
+    #[inline]
+    pub fn outside_bytes(self) -> usize {
+        match self.view().content() {
+            Content::String(Value::Segments(segments)) => segments.heap_bytes(),
+            Content::Collection(KeptRef::Large(large)) => large.heap_bytes(),
+            _ => 0,
+        }
     }
 }
 
@@ -411,19 +512,42 @@ impl<'a> Entry<'a> {
 
     /// The type of the value.
     pub fn kind(&self) -> Kind {
-        Kind::String
+        self.ptr.form().kind()
+    }
+
+    /// How the value is held.
+    pub fn form(&self) -> Form {
+        self.ptr.form()
+    }
+
+    /// Where the value lies, for tools.
+    pub fn address(&self) -> *const u8 {
+        let (header, at) = self.ptr.value_at();
+        if EntryPtr::form_in(header).is_inline() {
+            return at.as_ptr();
+        }
+        // SAFETY: forms that are not inline hold a pointer there.
+        unsafe { at.cast::<*const u8>().read_unaligned() }
     }
 
     /// The value.
     #[inline]
-    pub fn value(&self) -> Value<'a> {
+    pub fn content(&self) -> Content<'a> {
         let (header, at) = self.ptr.value_at();
-        // SAFETY: the value lies inside the entry (or behind its box) and the lock is held for 'a.
+        let form = EntryPtr::form_in(header);
+        // SAFETY: the value lies inside the entry, or behind its box, and the lock is held for 'a.
         unsafe {
-            if header >> KIND_AT & 0xf == KIND_SEGMENTS {
-                Value::Segments(&*at.cast::<*const Segments>().read_unaligned())
-            } else {
-                Value::Slice(std::slice::from_raw_parts(at.as_ptr(), (header >> VALUE_AT) as usize))
+            if form.is_inline() {
+                let bytes = std::slice::from_raw_parts(at.as_ptr(), (header >> VALUE_AT) as usize & COMPACT_BYTES_MAX);
+                return match form {
+                    Form::Bytes => Content::String(Value::Slice(bytes)),
+                    _ => Content::Collection(KeptRef::Compact(form, bytes)),
+                };
+            }
+            let raw = at.cast::<*const u8>().read_unaligned();
+            match LargeRef::from_raw(form, raw) {
+                Some(large) => Content::Collection(KeptRef::Large(large)),
+                None => Content::String(Value::Segments(&*raw.cast())),
             }
         }
     }
@@ -431,8 +555,32 @@ impl<'a> Entry<'a> {
     /// The value, if it is a string.
     #[inline]
     pub fn string(&self) -> Result<Value<'a>, Fault> {
-        match self.kind() {
-            Kind::String => Ok(self.value()),
+        let (header, at) = self.ptr.value_at();
+        if header >> FORM_AT & 0xf == Form::Bytes as u64 {
+            // SAFETY: the value lies inside the entry, and the lock is held for 'a.
+            let bytes = unsafe { std::slice::from_raw_parts(at.as_ptr(), (header >> VALUE_AT) as usize) };
+            return Ok(Value::Slice(bytes));
+        }
+        match self.content() {
+            Content::String(value) => Ok(value),
+            Content::Collection(_) => Err(Fault::WrongType),
+        }
+    }
+
+    /// The value, if it is of this type.
+    #[inline]
+    pub fn collection<C: Collection>(&self) -> Result<C::Ref<'a>, Fault> {
+        match self.content() {
+            Content::Collection(kept) => C::read(kept).ok_or(Fault::WrongType),
+            Content::String(_) => Err(Fault::WrongType),
+        }
+    }
+
+    /// A copy of a collection as an entry holds it; nothing for a string. A large one shares its pages.
+    pub fn to_kept(&self) -> Option<Kept> {
+        match self.content() {
+            Content::Collection(kept) => Some(kept.to_kept()),
+            Content::String(_) => None,
         }
     }
 
@@ -474,11 +622,12 @@ impl<'a> Entry<'a> {
 
     /// The name `OBJECT ENCODING` prints.
     pub fn encoding(&self) -> &'static str {
-        match self.value() {
-            Value::Slice(_) if self.ptr.fields().raw => "raw",
-            Value::Slice(bytes) if bytes.len() <= 20 && number::parse_i64(bytes).is_some() => "int",
-            Value::Slice(bytes) if bytes.len() <= EMBSTR_BYTES_MAX => "embstr",
-            _ => "raw",
+        match self.content() {
+            Content::Collection(kept) => kept.form().encoding(),
+            Content::String(Value::Slice(_)) if self.ptr.fields().raw => "raw",
+            Content::String(Value::Slice(bytes)) if bytes.len() <= 20 && number::parse_i64(bytes).is_some() => "int",
+            Content::String(Value::Slice(bytes)) if bytes.len() <= EMBSTR_BYTES_MAX => "embstr",
+            Content::String(_) => "raw",
         }
     }
 

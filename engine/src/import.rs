@@ -10,14 +10,11 @@ use crate::engine::{Engine, Local};
 use crate::entry::{Entry, EntryPtr, Fields, NewValue};
 use crate::exec::{Exec, hash_of};
 use crate::gate::Gate;
-use crate::key::{Db, Key, all_dbs};
-use crate::spec::Body;
+use crate::key::{Db, Key, KeyHash, all_dbs};
+use crate::spec::{Body, Group, Spec, Spread};
 use crate::stripe::{Held, STRIPE_SLOTS, stripe_of};
 use crate::table::ScanCursor;
-
-/// The canonical commands that an [`Effect::Argv`](crate::effect::Effect::Argv) may be. Each touches its one key and nothing else, whatever its
-/// other arguments are: that is what makes it safe to run them from bytes under the lock of one stripe.
-const EFFECT_COMMANDS: [&str; 1] = ["setrange"];
+use crate::value::{Kept, KeptRef};
 
 /// Why an import could not take something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,8 +71,7 @@ impl Engine {
         let _held = stripe.hold_patiently();
         // SAFETY: the lock is held; the reference ends with the statement.
         let counts = unsafe { stripe.data() }.gate_of(slot).counts();
-        let mut exec =
-            if counts { Exec::upkeep(self, local, 0) } else { Exec::import(self, local, &[], Db::default()) };
+        let mut exec = if counts { Exec::upkeep(self, local, 0) } else { Exec::import(self, local, Db::default()) };
         all_dbs().map(|db| exec.drop_table(slot, db)).sum()
     }
 
@@ -130,9 +126,26 @@ impl Import<'_> {
         if fields.memcached {
             self.engine.note_memcached();
         }
-        let mut exec = Exec::import(self.engine, self.local, &[], key.db);
+        let mut exec = Exec::import(self.engine, self.local, key.db);
         let found = exec.position(key);
         exec.put_entry(key, found, value, fields);
+        Ok(())
+    }
+
+    /// Puts a collection as it is, over what may be there.
+    ///
+    /// # Errors
+    /// `NotDark`; `NoMemory`, when it would pass the cache's maximum.
+    pub fn put_kept(&mut self, key: Key<'_>, kept: Kept, fields: &Fields) -> Result<(), ImportFault> {
+        self.check(key.slot)?;
+        let bytes = match kept.as_ref() {
+            KeptRef::Compact(_, bytes) => bytes.len(),
+            KeptRef::Large(large) => large.heap_bytes(),
+        };
+        self.check_room(EntryPtr::bytes_for(fields, key.bytes.len(), 0) + bytes)?;
+        let mut exec = Exec::import(self.engine, self.local, key.db);
+        let found = exec.position(key);
+        exec.put_kept_entry(key, found, kept, fields);
         Ok(())
     }
 
@@ -142,7 +155,7 @@ impl Import<'_> {
     /// `NotDark`; `NoKey`.
     pub fn delete(&mut self, key: Key<'_>) -> Result<(), ImportFault> {
         self.check(key.slot)?;
-        let removed = Exec::import(self.engine, self.local, &[], key.db).remove(key);
+        let removed = Exec::import(self.engine, self.local, key.db).remove(key);
         if removed { Ok(()) } else { Err(ImportFault::NoKey) }
     }
 
@@ -152,7 +165,7 @@ impl Import<'_> {
     /// `NotDark`; `NoKey`.
     pub fn expire_at(&mut self, key: Key<'_>, at_ms: Option<u64>) -> Result<(), ImportFault> {
         self.check(key.slot)?;
-        let set = Exec::import(self.engine, self.local, &[], key.db).set_expiry(key, at_ms);
+        let set = Exec::import(self.engine, self.local, key.db).set_expiry(key, at_ms);
         if set { Ok(()) } else { Err(ImportFault::NoKey) }
     }
 
@@ -163,12 +176,12 @@ impl Import<'_> {
     pub fn run(&mut self, key: Key<'_>, args: Args<'_>, fields: Fields) -> Result<(), ImportFault> {
         self.check(key.slot)?;
         self.check_room(args.payload_bytes())?;
-        let flat = effect_args(self.engine, key, args)?;
+        let (flat, only) = effect_args(self.engine, key, args)?;
         let args = flat.as_ref().map_or(args, |flat| flat.as_args());
-        let keys = [self.engine.hasher().key_hash(key.bytes, 1)];
+        let keys = [only];
         let Found::Command(command) = tables().resp.find(args) else { return Err(ImportFault::NoEffect) };
         let Body::Keys(body) = command.spec.body else { return Err(ImportFault::NoEffect) };
-        let mut exec = Exec::import(self.engine, self.local, &keys, key.db);
+        let mut exec = Exec::import(self.engine, self.local, key.db).replay(args, &keys);
         if exec.position(key).is_none() {
             return Err(ImportFault::NoKey);
         }
@@ -187,7 +200,7 @@ impl Import<'_> {
     /// `NotDark`.
     pub fn clear(&mut self, slot: Slot, db: Db) -> Result<(), ImportFault> {
         self.check(slot)?;
-        Exec::import(self.engine, self.local, &[], db).clear_slot(slot, db);
+        Exec::import(self.engine, self.local, db).clear_slot(slot, db);
         Ok(())
     }
 
@@ -205,14 +218,18 @@ impl Import<'_> {
     }
 }
 
-/// Checks that these arguments are an effect on this key; returns them with long ones in one piece where need be.
-fn effect_args(engine: &Engine, key: Key<'_>, args: Args<'_>) -> Result<Option<swell_wire::OwnedArgs>, ImportFault> {
-    let is_effect = args.opt(0).is_some_and(|name| EFFECT_COMMANDS.iter().any(|known| known.as_bytes() == name));
-    if !is_effect {
+/// Checks that these arguments are an effect on this key; returns them with long ones in one piece where need be, and
+/// where the key stands.
+fn effect_args(
+    engine: &Engine,
+    key: Key<'_>,
+    args: Args<'_>,
+) -> Result<(Option<swell_wire::OwnedArgs>, KeyHash), ImportFault> {
+    if args.is_empty() {
         return Err(ImportFault::NoEffect);
     }
     let Found::Command(command) = tables().resp.find(args) else { return Err(ImportFault::NoEffect) };
-    if !command.spec.arity_fits(args.len()) {
+    if !may_be_effect(command.spec) || !command.spec.arity_fits(args.len()) {
         return Err(ImportFault::NoEffect);
     }
     let flat = command.spec.flatten(args);
@@ -220,7 +237,25 @@ fn effect_args(engine: &Engine, key: Key<'_>, args: Args<'_>) -> Result<Option<s
     let mut keys = Vec::new();
     command.spec.hash_keys(engine, read, &mut keys);
     match keys.as_slice() {
-        [only] if read.slice(only.arg as usize) == key.bytes => Ok(flat),
+        [only] if read.slice(only.arg as usize) == key.bytes => Ok((flat, *only)),
         _ => Err(ImportFault::NoEffect),
     }
+}
+
+/// Whether a command touches its one key and nothing else, whatever its other arguments are: that is what makes it safe
+/// to run an [`Effect::Argv`](crate::effect::Effect::Argv) from bytes under the lock of one stripe.
+fn may_be_effect(spec: &Spec) -> bool {
+    let is_data = matches!(
+        spec.group,
+        Group::Bitmap
+            | Group::Geo
+            | Group::Hash
+            | Group::HyperLogLog
+            | Group::List
+            | Group::Set
+            | Group::SortedSet
+            | Group::Stream
+            | Group::String
+    );
+    is_data && spec.is_write() && spec.spread == Spread::One && matches!(spec.body, Body::Keys(_))
 }

@@ -3,6 +3,7 @@
 pub mod admit;
 pub mod clock;
 pub mod commands;
+pub mod double;
 pub mod effect;
 pub mod engine;
 pub mod entry;
@@ -18,11 +19,14 @@ pub mod import;
 pub mod key;
 pub mod metric;
 pub mod number;
+pub mod rdb;
 pub mod run;
+pub mod slices;
 pub mod spec;
 pub mod state;
 pub mod stripe;
 pub mod table;
+pub mod value;
 pub mod walk;
 
 pub use engine::{Engine, Local, Stats};
@@ -30,4 +34,5 @@ pub use error::Fault;
 pub use exec::{Call, Context, Exec, Reply};
 pub use key::{Db, Key, KeyHash};
 pub use run::Outcome;
+pub use slices::Deferred;
 pub use spec::{CommandId, Spec};

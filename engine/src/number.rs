@@ -1,6 +1,6 @@
 //! Numbers as Redis reads and writes them.
 
-use swell_wire::out::format_i64;
+use crate::double::{DOUBLE_BYTES, format_double};
 
 /// A decimal integer, strictly: no sign but `-`, no leading zero, no space, within 64 bits (Redis: `string2ll`).
 #[inline]
@@ -40,26 +40,20 @@ pub fn parse_u64(bytes: &[u8]) -> Option<u64> {
     })
 }
 
-/// A floating-point number as Redis accepts it: no space around, no NaN; `inf` and exponents are fine.
+/// A double as Valkey accepts it: decimal, `inf` and exponents are fine; no space, no NaN, nothing that is too large for
+/// a double or too small to be told from 0.
 pub fn parse_f64(bytes: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(bytes).ok()?;
-    if text.is_empty() || text.as_bytes()[0].is_ascii_whitespace() || text.ends_with('_') {
-        return None;
-    }
     let number: f64 = text.parse().ok()?;
-    (!number.is_nan()).then_some(number)
+    let named = bytes.iter().any(|byte| matches!(byte, b'i' | b'I'));
+    let mantissa = bytes.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
+    let vanished = number == 0.0 && mantissa.iter().any(|byte| matches!(byte, b'1'..=b'9'));
+    (!number.is_nan() && (number.is_finite() || named) && !vanished).then_some(number)
 }
 
-/// A double in its shortest exact form, never with an exponent below 1e17.
+/// A double as Valkey prints it; see [`format_double`].
 pub fn format_f64(number: f64) -> String {
-    if number.is_infinite() {
-        return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
-    }
-    if number == number.trunc() && number.abs() < 1e17 {
-        let mut digits = [0; 20];
-        return String::from_utf8_lossy(format_i64(number as i64, &mut digits)).into_owned();
-    }
-    format!("{number}")
+    format_double(number, &mut [0; DOUBLE_BYTES]).to_owned()
 }
 
 #[cfg(test)]
@@ -94,10 +88,26 @@ mod tests {
     fn doubles_are_short() {
         assert_eq!(format_f64(3.0), "3");
         assert_eq!(format_f64(-0.5), "-0.5");
-        assert_eq!(format_f64(1e20), "100000000000000000000");
+        assert_eq!(format_f64(1e20), "1e+20");
         assert_eq!(parse_f64(b"1e3"), Some(1000.0));
         assert_eq!(parse_f64(b" 1"), None);
         assert_eq!(parse_f64(b"nan"), None);
-        assert_eq!(parse_f64(b"inf"), Some(f64::INFINITY));
+        for (text, expected) in [
+            ("inf", Some(f64::INFINITY)),
+            ("-INFINITY", Some(f64::NEG_INFINITY)),
+            ("1.", Some(1.0)),
+            (".5", Some(0.5)),
+            ("+5", Some(5.0)),
+            ("5e-324", Some(5e-324)),
+            ("0e-400", Some(0.0)),
+            ("1e400", None),
+            ("1e-400", None),
+            ("0x10", None),
+            ("1e", None),
+            ("", None),
+            ("1 ", None),
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), expected, "{text:?}");
+        }
     }
 }

@@ -23,6 +23,8 @@ pub enum Outcome {
     Busy(usize),
     /// It is a walk: begin it and run it in slices.
     Walk,
+    /// It ran, and only the beginning of its reply is written: the rest, with its work, is at [`Local::take_deferred`].
+    Deferred,
 }
 
 /// A set of stripes, locked in ascending order.
@@ -47,10 +49,19 @@ impl LockSet {
         })
     }
 
-    fn of(keys: &[KeyHash]) -> LockSet {
+    /// What a call with a body for its keys needs.
+    fn of(call: &Call<'_>) -> LockSet {
+        if call.reaches_beyond() {
+            return LockSet::ALL;
+        }
         let mut set = LockSet::default();
-        keys.iter().for_each(|key| set.add(stripe_of(key.slot)));
+        call.keys.iter().for_each(|key| set.add(stripe_of(key.slot)));
         set
+    }
+
+    /// All that is in one or the other.
+    fn and(self, other: LockSet) -> LockSet {
+        LockSet(std::array::from_fn(|word| self.0[word] | other.0[word]))
     }
 
     /// Locks all, or none: then returns the stripe that was taken.
@@ -156,6 +167,7 @@ impl Spec {
             Long::Never => false,
             Long::At(at) => at == arg,
             Long::EverySecond(from) => arg >= from && (arg - from).is_multiple_of(2),
+            Long::From(from) => arg >= from,
         }
     }
 
@@ -231,7 +243,9 @@ impl Engine {
             write_fault(call.spec, &fault, out);
             return Outcome::Done { work: 1, failed: true };
         }
-        if let [key] = call.keys {
+        if let [key] = call.keys
+            && !call.reaches_beyond()
+        {
             let index = stripe_of(key.slot);
             if !lock_one(self, index, ticket) {
                 return Outcome::Busy(index);
@@ -245,7 +259,7 @@ impl Engine {
             }
             return run(self, local, call, body, out);
         }
-        self.execute_locked(local, call, LockSet::of(call.keys), body, ticket, out)
+        self.execute_locked(local, call, LockSet::of(call), body, ticket, out)
     }
 
     fn execute_locked(
@@ -281,7 +295,7 @@ impl Engine {
         let mut set = LockSet::default();
         for call in calls {
             match call.spec.body {
-                Body::Keys(_) => call.keys.iter().for_each(|key| set.add(stripe_of(key.slot))),
+                Body::Keys(_) => set = set.and(LockSet::of(call)),
                 _ => set = LockSet::ALL,
             }
         }
@@ -299,6 +313,9 @@ impl Engine {
     fn check_gates(&self, call: &Call<'_>) -> Result<(), (Refusal, usize)> {
         if matches!(call.spec.body, Body::Whole(_) | Body::Walk(_)) {
             return self.check_all_gates(call.spec.is_write());
+        }
+        if call.reaches_beyond() {
+            self.check_all_gates(false)?;
         }
         for key in call.keys {
             let index = stripe_of(key.slot);
@@ -357,8 +374,13 @@ impl Unit<'_> {
             return (1, true);
         }
         match &call.spec.body {
-            Body::Keys(body) | Body::Whole(body) => match run(engine, local, call, *body, out) {
-                Outcome::Done { work, failed } => (work, failed),
+            Body::Keys(body) | Body::Whole(body) => match (run(engine, local, call, *body, out), local.take_deferred())
+            {
+                (Outcome::Done { work, failed }, _) => (work, failed),
+                (Outcome::Deferred, Some(mut deferred)) => {
+                    deferred.finish(out);
+                    (deferred.work(), false)
+                }
                 _ => unreachable!("a body that runs is done"),
             },
             Body::Walk(body) => match WalkState::begin(body, engine, local, call) {
@@ -403,6 +425,10 @@ fn run(
     let reply = body(&mut exec, call.args, out);
     let work = exec.work_done();
     match reply {
+        Ok(()) if exec.deferred.is_some() => {
+            local.deferred = exec.deferred.take().map(|deferred| deferred.with_work(work));
+            Outcome::Deferred
+        }
         Ok(()) => Outcome::Done { work, failed: false },
         Err(fault) => {
             write_fault(call.spec, &fault, out);

@@ -48,11 +48,19 @@ pub struct Spec {
 /// The documentation groups of Redis, and memcached's verbs as one of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
+    Bitmap,
     Connection,
     Cluster,
     Generic,
+    Geo,
+    Hash,
+    HyperLogLog,
+    List,
     Memcached,
     Server,
+    Set,
+    SortedSet,
+    Stream,
     String,
     Transactions,
 }
@@ -133,13 +141,29 @@ impl Acl {
     pub const CONNECTION: Acl = Acl(1 << 8);
     pub const TRANSACTION: Acl = Acl(1 << 9);
     pub const BLOCKING: Acl = Acl(1 << 10);
+    pub const SET: Acl = Acl(1 << 11);
+    pub const SORTED_SET: Acl = Acl(1 << 12);
+    pub const LIST: Acl = Acl(1 << 13);
+    pub const HASH: Acl = Acl(1 << 14);
+    pub const BITMAP: Acl = Acl(1 << 15);
+    pub const HYPERLOGLOG: Acl = Acl(1 << 16);
+    pub const GEO: Acl = Acl(1 << 17);
+    pub const STREAM: Acl = Acl(1 << 18);
 
     /// Names as `COMMAND` and `ACL CAT` print them, in Valkey's order.
     pub const NAMES: &[(Acl, &str)] = &[
         (Acl::KEYSPACE, "keyspace"),
         (Acl::READ, "read"),
         (Acl::WRITE, "write"),
+        (Acl::SET, "set"),
+        (Acl::SORTED_SET, "sortedset"),
+        (Acl::LIST, "list"),
+        (Acl::HASH, "hash"),
         (Acl::STRING, "string"),
+        (Acl::BITMAP, "bitmap"),
+        (Acl::HYPERLOGLOG, "hyperloglog"),
+        (Acl::GEO, "geo"),
+        (Acl::STREAM, "stream"),
         (Acl::ADMIN, "admin"),
         (Acl::FAST, "fast"),
         (Acl::SLOW, "slow"),
@@ -281,6 +305,8 @@ pub enum Long {
     At(usize),
     /// Every second argument from this one (MSET).
     EverySecond(usize),
+    /// Every argument from this one (RPUSH).
+    From(usize),
 }
 
 /// What runs when a command is called.
@@ -363,11 +389,19 @@ impl Group {
     /// The name `COMMAND DOCS` prints.
     pub const fn name(self) -> &'static str {
         match self {
+            Group::Bitmap => "bitmap",
             Group::Connection => "connection",
             Group::Cluster => "cluster",
             Group::Generic => "generic",
+            Group::Geo => "geo",
+            Group::Hash => "hash",
+            Group::HyperLogLog => "hyperloglog",
+            Group::List => "list",
             Group::Memcached => "memcached",
             Group::Server => "server",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::Stream => "stream",
             Group::String => "string",
             Group::Transactions => "transactions",
         }

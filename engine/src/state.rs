@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::evict::Policy;
 use crate::key::DATABASES;
 use crate::stripe::STRIPES;
+use crate::value::limits::LIMITS;
 
 /// Why a document cannot be taken over. Nothing of it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +38,8 @@ enum Change {
     SparesOnlyResp(bool),
     /// Where each database lives, four bits each.
     Databases(u64),
+    /// One of [`LIMITS`] by its place.
+    Limit(usize, i64),
 }
 
 const ROWS: &[Row] = &[
@@ -95,13 +98,22 @@ impl Engine {
             let bad = || BadState { name: row.name.to_owned(), value: value.clone() };
             changes.push((row.read)(value).ok_or_else(bad)?);
         }
+        for (at, limit) in LIMITS.iter().enumerate() {
+            let Some(value) = state.entries.get(limit.name) else { continue };
+            let bad = || BadState { name: limit.name.to_owned(), value: value.clone() };
+            let number = value.parse().ok().filter(|number| (limit.min..=limit.max).contains(number));
+            changes.push(Change::Limit(at, number.ok_or_else(bad)?));
+        }
         changes.into_iter().for_each(|change| self.change(change));
         Ok(())
     }
 
     /// What a document has to say for an engine to be as this one: the first document of a cache.
     pub fn state_entries(&self) -> BTreeMap<String, String> {
-        ROWS.iter().map(|row| (row.name.to_owned(), (row.write)(self))).collect()
+        let limits = LIMITS.iter().enumerate();
+        let limits = limits.map(|(at, limit)| (limit.name, self.settings().live_limits().get(at).to_string()));
+        let rows = ROWS.iter().map(|row| (row.name, (row.write)(self)));
+        rows.chain(limits).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     fn change(&self, change: Change) {
@@ -115,6 +127,7 @@ impl Engine {
             Change::ItemBytes(bytes) => settings.set_item_bytes_max(bytes),
             Change::SparesOnlyResp(spares) => settings.set_spares_only_resp(spares),
             Change::Databases(map) => self.change_databases(map),
+            Change::Limit(at, value) => settings.live_limits().set(at, value),
         }
     }
 
@@ -184,7 +197,7 @@ mod tests {
         assert_eq!((one.settings().item_bytes_max(), one.settings().spares_only_resp()), (5_000, true));
         assert_eq!(one.map_db(Db::default()).number(), 1);
         let written = CacheState { version: 1, entries: one.state_entries() };
-        assert_eq!(written.entries.len(), ROWS.len());
+        assert_eq!(written.entries.len(), ROWS.len() + LIMITS.len());
         for (name, value) in &entries[..8] {
             assert_eq!(&written.entries[*name], value);
         }
@@ -219,6 +232,7 @@ mod tests {
         let before = engine.state_entries();
         for (name, value) in [
             ("maxmemory", "-1"),
+            ("hash-max-listpack-entries", "-1"),
             ("maxmemory-policy", "lru"),
             ("spares-only-resp", "true"),
             ("databases", "0,1"),

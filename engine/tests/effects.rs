@@ -27,7 +27,7 @@ impl Observer for Follower {
     fn before(&mut self, _: Slot, db: Db, key: &[u8], entry: Option<Entry<'_>>) {
         let id = (db.number(), key.to_vec());
         let known = self.copy.lock().unwrap().get(&id).map(|(value, _)| value.clone());
-        let is = entry.map(|entry| entry.value().to_bytes().into_owned());
+        let is = entry.map(|entry| entry.string().unwrap().to_bytes().into_owned());
         assert_eq!(is, known, "what is about to change is what the effects have built");
         assert_eq!(self.announced.replace(id), None, "every before has its after");
     }
@@ -38,7 +38,7 @@ impl Observer for Follower {
         let mut copy = self.copy.lock().unwrap();
         match effect {
             Effect::Put(entry) => {
-                copy.insert(id, (entry.value().to_bytes().into_owned(), entry.expire_at_ms()));
+                copy.insert(id, (entry.string().unwrap().to_bytes().into_owned(), entry.expire_at_ms()));
             }
             Effect::Delete => assert!(copy.remove(&id).is_some(), "only what was there is deleted"),
             Effect::ExpireAt(at) => copy.get_mut(&id).expect("the key is there").1 = *at,
@@ -53,7 +53,7 @@ impl Observer for Follower {
                     Arg::Segments(more) => segments.write_at(offset, &more.to_vec()),
                 }
                 *value = segments.to_vec();
-                assert!(entry.value().to_bytes() == value.as_slice(), "the entry is what the command made");
+                assert!(entry.string().unwrap().to_bytes() == value.as_slice(), "the entry is what the command made");
             }
         }
     }
@@ -109,7 +109,10 @@ fn contents(engine: &Engine, local: &mut Local, now_ms: u64) -> Copy {
     for number in 0..16384u16 {
         let slot = Slot::new(number).unwrap();
         swell_engine::exec::inspect_slot(engine, local, slot, Db::default(), now_ms, |entry| {
-            found.insert((0, entry.key().to_vec()), (entry.value().to_bytes().into_owned(), entry.expire_at_ms()));
+            found.insert(
+                (0, entry.key().to_vec()),
+                (entry.string().unwrap().to_bytes().into_owned(), entry.expire_at_ms()),
+            );
         });
     }
     found

@@ -64,7 +64,7 @@ impl Bench {
             while let Some(from) = cursor {
                 cursor = export.part(slot, db, from, 2, |entry| {
                     assert_eq!(slot_of(entry.key()), slot);
-                    let value = entry.value().to_bytes().into_owned();
+                    let value = entry.string().unwrap().to_bytes().into_owned();
                     let seen = (value, entry.expire_at_ms(), entry.mc_flags(), entry.cas());
                     assert_eq!(found.insert((db.number(), entry.key().to_vec()), seen), None, "each key once");
                 });
@@ -161,7 +161,7 @@ fn what_is_no_effect_on_that_key_is_refused() {
         &[&b"setrange"[..], b"other", b"0", b"x"][..],
         &[b"setrange", b"k", b"0"],
         &[b"setrange", b"k", b"-1", b"x"],
-        &[b"set", b"k", b"x"],
+        &[b"expire", b"k", b"100"],
         &[b"mset", b"k", b"1", b"other", b"2"],
         &[b"flushall"],
         &[b"nonsense", b"k"],

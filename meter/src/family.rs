@@ -5,15 +5,22 @@ use swell_engine::spec::{Flags, Group};
 
 use crate::ledger::Totals;
 
-/// A family of commands. Those of data types that are not there yet come with their types.
+/// A family of commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     /// Every command that only reads.
     GetTypeCmds,
     /// Every command that may change data.
     SetTypeCmds,
-    /// On strings.
+    /// On strings, bitmaps among them.
     StringBasedCmds,
+    HashBasedCmds,
+    ListBasedCmds,
+    SetBasedCmds,
+    SortedSetBasedCmds,
+    GeoSpatialBasedCmds,
+    StreamBasedCmds,
+    HyperLogLogBasedCmds,
     /// On keys of any type, or on the key space.
     KeyBasedCmds,
     /// On the connection, the server, the cluster, transactions.
@@ -39,10 +46,17 @@ pub struct FamilyUsage {
 
 impl Family {
     /// All families, in the order of bills and metrics.
-    pub const ALL: [Family; 9] = [
+    pub const ALL: [Family; 16] = [
         Family::GetTypeCmds,
         Family::SetTypeCmds,
         Family::StringBasedCmds,
+        Family::HashBasedCmds,
+        Family::ListBasedCmds,
+        Family::SetBasedCmds,
+        Family::SortedSetBasedCmds,
+        Family::GeoSpatialBasedCmds,
+        Family::StreamBasedCmds,
+        Family::HyperLogLogBasedCmds,
         Family::KeyBasedCmds,
         Family::NonKeyTypeCmds,
         Family::CmdGet,
@@ -57,6 +71,13 @@ impl Family {
             Family::GetTypeCmds => "GetTypeCmds",
             Family::SetTypeCmds => "SetTypeCmds",
             Family::StringBasedCmds => "StringBasedCmds",
+            Family::HashBasedCmds => "HashBasedCmds",
+            Family::ListBasedCmds => "ListBasedCmds",
+            Family::SetBasedCmds => "SetBasedCmds",
+            Family::SortedSetBasedCmds => "SortedSetBasedCmds",
+            Family::GeoSpatialBasedCmds => "GeoSpatialBasedCmds",
+            Family::StreamBasedCmds => "StreamBasedCmds",
+            Family::HyperLogLogBasedCmds => "HyperLogLogBasedCmds",
             Family::KeyBasedCmds => "KeyBasedCmds",
             Family::NonKeyTypeCmds => "NonKeyTypeCmds",
             Family::CmdGet => "CmdGet",
@@ -74,9 +95,16 @@ impl Family {
         match self {
             Family::GetTypeCmds => spec.flags.has(Flags::READONLY),
             Family::SetTypeCmds => spec.is_write(),
-            Family::StringBasedCmds => spec.group == Group::String,
+            Family::StringBasedCmds => matches!(spec.group, Group::String | Group::Bitmap),
+            Family::HashBasedCmds => spec.group == Group::Hash,
+            Family::ListBasedCmds => spec.group == Group::List,
+            Family::SetBasedCmds => spec.group == Group::Set,
+            Family::SortedSetBasedCmds => spec.group == Group::SortedSet,
+            Family::GeoSpatialBasedCmds => spec.group == Group::Geo,
+            Family::StreamBasedCmds => spec.group == Group::Stream,
+            Family::HyperLogLogBasedCmds => spec.group == Group::HyperLogLog,
             Family::KeyBasedCmds => is_key_based(spec),
-            Family::NonKeyTypeCmds => spec.group != Group::String && !is_key_based(spec),
+            Family::NonKeyTypeCmds => !is_of_a_type(spec) && !is_key_based(spec),
             Family::CmdGet | Family::CmdSet | Family::CmdTouch | Family::CmdFlush => false,
         }
     }
@@ -113,8 +141,16 @@ fn is_key_based(spec: &Spec) -> bool {
     match spec.group {
         Group::Generic => true,
         Group::Connection | Group::Cluster | Group::Server | Group::Transactions => !spec.keys.is_empty(),
-        Group::Memcached | Group::String => false,
+        _ => false,
     }
+}
+
+/// Whether a command belongs to a data type.
+fn is_of_a_type(spec: &Spec) -> bool {
+    !matches!(
+        spec.group,
+        Group::Generic | Group::Connection | Group::Cluster | Group::Server | Group::Transactions | Group::Memcached
+    )
 }
 
 #[cfg(test)]
@@ -140,6 +176,24 @@ mod tests {
             ("del", &["SetTypeCmds", "KeyBasedCmds"]),
             ("ttl", &["GetTypeCmds", "KeyBasedCmds"]),
             ("scan", &["GetTypeCmds", "KeyBasedCmds"]),
+            ("sort", &["SetTypeCmds", "KeyBasedCmds"]),
+            ("dump", &["GetTypeCmds", "KeyBasedCmds"]),
+            ("restore", &["SetTypeCmds", "KeyBasedCmds"]),
+            ("lcs", &["GetTypeCmds", "StringBasedCmds"]),
+            ("bitcount", &["GetTypeCmds", "StringBasedCmds"]),
+            ("hget", &["GetTypeCmds", "HashBasedCmds"]),
+            ("hexpire", &["SetTypeCmds", "HashBasedCmds"]),
+            ("lpop", &["SetTypeCmds", "ListBasedCmds"]),
+            ("lrange", &["GetTypeCmds", "ListBasedCmds"]),
+            ("sinterstore", &["SetTypeCmds", "SetBasedCmds"]),
+            ("scard", &["GetTypeCmds", "SetBasedCmds"]),
+            ("zadd", &["SetTypeCmds", "SortedSetBasedCmds"]),
+            ("zrange", &["GetTypeCmds", "SortedSetBasedCmds"]),
+            ("geoadd", &["SetTypeCmds", "GeoSpatialBasedCmds"]),
+            ("geosearch", &["GetTypeCmds", "GeoSpatialBasedCmds"]),
+            ("xread", &["GetTypeCmds", "StreamBasedCmds"]),
+            ("xgroup|create", &["SetTypeCmds", "StreamBasedCmds"]),
+            ("pfadd", &["SetTypeCmds", "HyperLogLogBasedCmds"]),
             ("memory|usage", &["GetTypeCmds", "KeyBasedCmds"]),
             ("memory|help", &["NonKeyTypeCmds"]),
             ("memcached:get", &["CmdGet"]),
@@ -156,8 +210,10 @@ mod tests {
     #[test]
     fn every_resp_command_has_one_family_by_what_it_works_on() {
         for command in tables().resp.iter() {
-            let kinds = [Family::StringBasedCmds, Family::KeyBasedCmds, Family::NonKeyTypeCmds];
-            let count = kinds.into_iter().filter(|family| family.has(command.spec)).count();
+            let kinds = Family::ALL.into_iter().filter(|family| {
+                !matches!(family, Family::GetTypeCmds | Family::SetTypeCmds) && !family.name().starts_with("Cmd")
+            });
+            let count = kinds.filter(|family| family.has(command.spec)).count();
             assert_eq!(count, 1, "{}", command.spec.name);
         }
     }

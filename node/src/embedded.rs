@@ -8,7 +8,7 @@ use swell_engine::key::KeyHash;
 use swell_engine::run::Unit;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkBody, WalkState};
-use swell_engine::{Call, Db, Engine, Fault, Local, Outcome, Stats};
+use swell_engine::{Call, Db, Deferred, Engine, Fault, Local, Outcome, Stats};
 use swell_wire::Out;
 use tokio::sync::Notify;
 
@@ -24,6 +24,9 @@ pub struct Node {
     /// When slots came or went last, in unix milliseconds.
     moved_at_ms: AtomicU64,
 }
+
+/// Entries freed in one tick, each counted as some elements of a large value: about a millisecond's work.
+const GARBAGE_PER_TICK: u64 = 10_000;
 
 /// For so long after slots came or went, more may.
 const MOVING_MS: u64 = 1_000;
@@ -138,6 +141,17 @@ impl Handle {
     #[inline]
     pub fn execute(&mut self, call: &Call<'_>, ticket: Option<Ticket>, out: &mut Out) -> Outcome {
         self.node.engine.execute(&mut self.local, call, ticket, out)
+    }
+
+    /// The rest of the reply of the request that has just run, after [`Outcome::Deferred`].
+    pub fn take_deferred(&mut self) -> Option<Box<Deferred>> {
+        self.local.take_deferred()
+    }
+
+    /// Frees a slice of what this worker has left behind (large values that were deleted, flushed tables) and of what
+    /// long replies have; says whether there is more. Every worker calls this at its ticks.
+    pub fn free_garbage(&mut self) -> bool {
+        self.node.engine.free_garbage(&mut self.local, GARBAGE_PER_TICK)
     }
 
     /// Makes room before something that needs memory; see [`Engine::make_room`].

@@ -10,8 +10,6 @@ const EXPIRE_KEYS_PER_TICK: u64 = 10_000;
 const COMPACT_BYTES_PER_TICK: u64 = 512 * 1024;
 /// Slots looked at for that in one tick.
 const COMPACT_SLOTS_PER_TICK: usize = 128;
-/// Entries freed in one tick of what flushes left behind.
-const GARBAGE_PER_TICK: u64 = 10_000;
 
 /// The state of a node's upkeep; one worker runs it.
 #[derive(Debug, Default)]
@@ -27,10 +25,9 @@ impl Upkeep {
     pub fn tick(&mut self, handle: &mut Handle, now_ms: u64) -> bool {
         let (engine, local) = handle.parts();
         let expiring = engine.expire_due(local, &mut self.cursor, now_ms, EXPIRE_KEYS_PER_TICK);
-        let has_garbage = engine.free_garbage(local, GARBAGE_PER_TICK);
         engine.note_peak();
         let is_full = engine.evict_in_upkeep(local, now_ms);
-        let is_behind = expiring >= EXPIRE_KEYS_PER_TICK || has_garbage || is_full;
+        let is_behind = expiring >= EXPIRE_KEYS_PER_TICK || is_full;
         if handle.node().is_moving(now_ms) {
             return is_behind;
         }

@@ -87,6 +87,7 @@ pub fn value_bytes(spec: &Spec, args: Args<'_>) -> u64 {
         Long::At(at) if at < args.len() => args.get(at).len() as u64,
         Long::At(_) => 0,
         Long::EverySecond(from) => (from..args.len()).step_by(2).map(|at| args.get(at).len() as u64).sum(),
+        Long::From(from) => (from..args.len()).map(|at| args.get(at).len() as u64).sum(),
     }
 }
 

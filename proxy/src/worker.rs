@@ -168,7 +168,8 @@ impl Worker {
         core.report();
         core.follow_settings();
         core.handle.trim_if_idle(was_active);
-        let is_freeing = lazy::free_some();
+        let has_garbage = core.handle.free_garbage();
+        let is_freeing = lazy::free_some() || has_garbage;
         let was_resting = self.resting.replace(!was_active);
         if !was_active && !was_resting {
             lazy::give_back_all();

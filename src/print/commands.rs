@@ -29,8 +29,16 @@ const HEAD: &str = "\
 ";
 
 /// The families of the page in their order, with their headings.
-const FAMILIES: [(Group, &str); 7] = [
+const FAMILIES: [(Group, &str); 15] = [
     (Group::String, "Strings"),
+    (Group::Bitmap, "Bitmaps"),
+    (Group::HyperLogLog, "HyperLogLogs"),
+    (Group::List, "Lists"),
+    (Group::Hash, "Hashes"),
+    (Group::Set, "Sets"),
+    (Group::SortedSet, "Sorted sets"),
+    (Group::Geo, "Geo"),
+    (Group::Stream, "Streams"),
     (Group::Generic, "Keys of any type"),
     (Group::Transactions, "Transactions"),
     (Group::Connection, "Connection"),

@@ -1,98 +1,80 @@
 //! Random requests out of the arguments' grammar in `COMMAND DOCS`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use super::Request;
+use super::pools::{self, Pools, text};
+use super::{Family, Request, feed};
 use crate::harness::{Conn, Reply, Rng};
 
-/// Groups whose commands are tried.
-const GROUPS: [&str; 2] = ["string", "generic"];
-
-/// Commands whose replies are not a function of what was asked, or that are no data commands.
-const LEFT_OUT: [&str; 7] = ["object|help", "wait", "waitaof", "sort", "sort_ro", "migrate", "restore"];
-
-/// Few keys, so that requests meet; two share a slot, one is empty, one is not text.
-const KEYS: [&[u8]; 7] = [b"a", b"b", b"c", b"{t}1", b"{t}2", b"", b"\xff\x00k"];
-
-const VALUES: [&[u8]; 18] = [
-    b"",
-    b"a",
-    b"value",
-    b"7000",
-    b"-1",
-    b"0",
-    b"007",
-    b"+5",
-    b" 1",
-    b"1 ",
-    b"3.25",
-    b"-0.5",
-    b"1e3",
-    b"inf",
-    b"nan",
-    b"9223372036854775807",
-    b"-9223372036854775808",
-    b"\x00\xff\r\n",
+/// Commands whose replies are not a function of what was asked, or that are no data commands; and those that wait.
+const LEFT_OUT: [&str; 19] = [
+    "object|help",
+    "xgroup|help",
+    "xinfo|help",
+    "wait",
+    "waitaof",
+    "migrate",
+    "pfselftest",
+    "pfdebug",
+    "blpop",
+    "brpop",
+    "blmove",
+    "blmpop",
+    "brpoplpush",
+    "bzpopmin",
+    "bzpopmax",
+    "bzmpop",
+    "debug",
+    "dbsize",
+    "flushall",
 ];
 
-/// Never small and positive: as a time to live that would run out during the test.
-const INTEGERS: [&str; 11] = [
-    "0",
-    "-1",
-    "7000",
-    "123456",
-    "9223372036854775807",
-    "-9223372036854775808",
-    "9223372036854775808",
-    "abc",
-    "",
-    "1.5",
-    "0x10",
-];
-
-const DOUBLES: [&str; 12] =
-    ["0", "1.5", "-2.25", "3", "1e10", "1e-5", "0.1", "nan", "inf", "-inf", "abc", "1.7976931348623157e308"];
-
-const INDEXES: [&str; 13] = [
-    "0",
-    "1",
-    "2",
-    "5",
-    "-1",
-    "-2",
-    "-100",
-    "100",
-    "70000",
-    "9223372036854775807",
-    "536870912",
-    "abc",
-    "-9223372036854775808",
-];
-
-/// Times to live that are none, or out of range.
-const NO_SECONDS: [&str; 6] = ["0", "-1", "9223372036854775807", "9223372036854775", "abc", "-9223372036854775808"];
-
-const PATTERNS: [&str; 12] = ["*", "a*", "?", "[ab]", "[^a]", "{t}*", "\\a", "[a-c]", "[", "", "*t*", "nosuch"];
+/// Tokens of arguments that are never sent.
+const TOKENS_LEFT_OUT: [&str; 1] = ["BLOCK"];
 
 /// Words that are put in where they do not belong.
-const JUNK: [&str; 17] = [
-    "NX", "XX", "GT", "LT", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST", "GET", "REPLACE", "DB", "MATCH", "COUNT",
-    "TYPE", "junk",
+const JUNK: [&str; 24] = [
+    "NX",
+    "XX",
+    "GT",
+    "LT",
+    "EX",
+    "PX",
+    "EXAT",
+    "PXAT",
+    "KEEPTTL",
+    "PERSIST",
+    "GET",
+    "REPLACE",
+    "DB",
+    "MATCH",
+    "COUNT",
+    "TYPE",
+    "LIMIT",
+    "WITHSCORES",
+    "REV",
+    "FIELDS",
+    "FNX",
+    "ASC",
+    "CH",
+    "junk",
 ];
 
 /// Percentage of requests that are spoiled.
-const SPOILED: usize = 20;
+const SPOILED: usize = 15;
 
-/// A value that does not fit one piece of 64 KiB.
-const LONG_LEN: usize = 70_000;
+/// Percentages of one case's requests, the rest being commands of its family.
+const FEEDING: usize = 22;
+const LOOKING: usize = 6;
+const GENERIC: usize = 7;
+const STRANGE: usize = 6;
 
 /// What may be sent.
 pub struct Grammar {
     commands: Vec<Command>,
-    now_s: u64,
+    payloads: Vec<Vec<u8>>,
 }
 
 struct Command {
+    family: Family,
     words: Vec<String>,
     arguments: Vec<Argument>,
 }
@@ -108,115 +90,189 @@ struct Argument {
     children: Vec<Argument>,
 }
 
+/// One request under construction.
+struct Making<'a, 'b> {
+    rng: &'a mut Rng,
+    pools: &'a Pools<'b>,
+    name: &'a str,
+    words: Request,
+}
+
 impl Grammar {
-    /// The grammar that a server documents.
-    pub fn of(conn: &mut Conn) -> Grammar {
-        let docs = conn.cmd(&["COMMAND", "DOCS"]);
+    /// The grammar that a server documents; payloads for RESTORE are the oracle's.
+    pub fn of(subject: &mut Conn, oracle: &mut Conn) -> Grammar {
+        let docs = subject.cmd(&["COMMAND", "DOCS"]);
         let mut commands = Vec::new();
         for pair in docs.items().chunks_exact(2) {
             collect(&pair[0].text(), &pair[1], &mut commands);
         }
-        assert!(commands.len() > 30, "only {} string and generic commands are documented", commands.len());
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();
-        Grammar { commands, now_s }
+        for family in Family::ALL {
+            let count = commands.iter().filter(|command| command.family == family).count();
+            assert!(count >= 3, "only {count} commands of {family:?} are documented");
+        }
+        Grammar { commands, payloads: feed::payloads(oracle) }
     }
 
-    /// That many requests.
-    pub fn requests(&self, rng: &mut Rng, count: usize) -> Vec<Request> {
-        (0..count).map(|_| self.request(rng)).collect()
+    /// The family of a command by its name, in lower case with its subcommand if it has one.
+    pub fn family(&self, request: &[Vec<u8>]) -> Option<Family> {
+        let is = |at: usize, word: &str| request.get(at).is_some_and(|sent| sent.eq_ignore_ascii_case(word.as_bytes()));
+        let found =
+            self.commands.iter().find(|command| command.words.iter().enumerate().all(|(at, word)| is(at, word)));
+        found.map(|command| command.family)
     }
 
-    fn request(&self, rng: &mut Rng) -> Request {
-        // Data has to come from somewhere: every fourth request is a plain SET.
-        if rng.chance(25) {
-            return vec![b"SET".to_vec(), rng.pick(&KEYS).to_vec(), self.value(rng)];
+    /// The requests of one case, at least as many as that: now and then one is followed by others that go with it.
+    pub fn requests(&self, family: Family, rng: &mut Rng, count: usize) -> Vec<Request> {
+        let pools = Pools::new(rng, &self.payloads);
+        let mut requests = Vec::new();
+        while requests.len() < count {
+            let dice = rng.below(100);
+            if dice < FEEDING {
+                feed::data(family, &pools, rng, &mut requests);
+            } else if dice < FEEDING + LOOKING {
+                requests.push(feed::look(&pools, rng));
+            } else if dice < FEEDING + LOOKING + GENERIC {
+                requests.push(self.request(Family::Generic, &pools, rng));
+            } else if dice < FEEDING + LOOKING + GENERIC + STRANGE && !(family == Family::SortedSet && pools.are_level)
+            {
+                feed::data(rng.pick(&Family::ALL), &pools, rng, &mut requests);
+            } else {
+                requests.push(self.request(family, &pools, rng));
+            }
         }
-        let command = &self.commands[rng.below(self.commands.len())];
-        let mut words: Request = command.words.iter().map(|word| any_case(word, rng)).collect();
-        for argument in &command.arguments {
-            self.argument(argument, rng, &mut words);
+        requests
+    }
+
+    fn request(&self, family: Family, pools: &Pools<'_>, rng: &mut Rng) -> Request {
+        let of_family: Vec<&Command> = self.commands.iter().filter(|command| command.family == family).collect();
+        let mut command = rng.pick(&of_family);
+        while is_out(&command.words[0], pools) {
+            command = rng.pick(&of_family);
         }
+        let name = command.words[0].as_str();
+        let words = command.words.iter().map(|word| any_case(word, rng)).collect();
+        let mut making = Making { rng, pools, name, words };
+        making.sequence(&command.arguments);
+        let mut words = making.words;
+        tidy(name, &mut words, pools, rng);
         if rng.chance(SPOILED) {
             spoil(&mut words, command.words.len(), rng);
         }
         words
     }
+}
 
-    fn argument(&self, argument: &Argument, rng: &mut Rng, words: &mut Request) {
-        if argument.optional && rng.chance(60) {
+/// Whether a command does not go with the rest of a case: LCS of two long strings takes gigabytes; ranges by name want
+/// equal scores, which payloads do not have.
+fn is_out(name: &str, pools: &Pools<'_>) -> bool {
+    match name {
+        "lcs" => pools.are_long,
+        "restore" => pools.are_level,
+        name => name.contains("lex") && !pools.are_level,
+    }
+}
+
+impl Making<'_, '_> {
+    /// Arguments one after the other, where a count is followed by as many of the next.
+    fn sequence(&mut self, arguments: &[Argument]) {
+        let mut times = None;
+        for argument in arguments {
+            let counted = if argument.multiple { times.take() } else { None };
+            if ["numkeys", "numfields", "num-vertices"].contains(&argument.name.as_str()) {
+                let least = if argument.name == "num-vertices" { 3 } else { 1 };
+                let count = least + self.rng.below(3);
+                let told = if self.rng.chance(94) { count } else { self.rng.below(6) };
+                if let Some(token) = &argument.token {
+                    self.words.push(any_case(token, self.rng));
+                }
+                self.words.push(told.to_string().into_bytes());
+                times = Some(count);
+                continue;
+            }
+            self.argument(argument, counted);
+        }
+    }
+
+    fn argument(&mut self, argument: &Argument, counted: Option<usize>) {
+        let is_out = argument.token.as_ref().is_some_and(|token| TOKENS_LEFT_OUT.contains(&token.as_str()));
+        if is_out || (argument.optional && counted.is_none() && self.rng.chance(60)) {
             return;
         }
-        let times = if argument.multiple { 1 + rng.below(3) } else { 1 };
+        let times = counted.unwrap_or_else(|| if argument.multiple { 1 + self.rng.below(3) } else { 1 });
         for time in 0..times {
             if let Some(token) = &argument.token
                 && (time == 0 || argument.multiple_token)
             {
-                words.push(any_case(token, rng));
+                self.words.push(any_case(token, self.rng));
             }
             match argument.kind.as_str() {
                 "pure-token" => {}
-                "oneof" => self.argument(&argument.children[rng.below(argument.children.len())], rng, words),
-                "block" => argument.children.iter().for_each(|child| self.argument(child, rng, words)),
-                _ => words.push(self.leaf(argument, rng)),
+                "oneof" => {
+                    let child = &argument.children[self.rng.below(argument.children.len())];
+                    self.argument(child, None);
+                }
+                "block" if argument.name == "streams" => {
+                    let count = 1 + self.rng.below(2);
+                    argument.children.iter().for_each(|child| self.argument(child, Some(count)));
+                }
+                "block" => self.sequence(&argument.children),
+                kind => {
+                    let leaf = self.pools.leaf(self.name, kind, &argument.name, self.rng);
+                    self.words.push(leaf);
+                }
             }
         }
     }
+}
 
-    fn leaf(&self, argument: &Argument, rng: &mut Rng) -> Vec<u8> {
-        let text = |text: &str| text.as_bytes().to_vec();
-        let name = argument.name.as_str();
-        match argument.kind.as_str() {
-            "key" => rng.pick(&KEYS).to_vec(),
-            "double" => text(rng.pick(&DOUBLES)),
-            "pattern" => text(rng.pick(&PATTERNS)),
-            "unix-time" => self.moment(name, rng),
-            "integer" if name.contains("unix-time") => self.moment(name, rng),
-            "integer" if name.contains("milliseconds") => time_to_live(1000, rng),
-            "integer" if name.contains("seconds") => time_to_live(1, rng),
-            "integer" if name == "cursor" => text(rng.pick(&["0", "0", "0", "abc", "-1", ""])),
-            "integer" if name == "count" => text(rng.pick(&["1", "10", "1000", "0", "-1", "abc"])),
-            "integer" if name.contains("db") => text(rng.pick(&["0", "1", "2", "16", "-1", "abc"])),
-            "integer" if ["start", "end", "offset"].contains(&name) => text(rng.pick(&INDEXES)),
-            "integer" => text(rng.pick(&INTEGERS)),
-            _ if name == "type" => text(rng.pick(&["string", "STRING", "list", "nosuch"])),
-            _ => self.value(rng),
-        }
-    }
-
-    fn value(&self, rng: &mut Rng) -> Vec<u8> {
-        match rng.below(20) {
-            0 => vec![b'l'; LONG_LEN + rng.below(9)],
-            1 => vec![b'm'; 40 + rng.below(10)],
-            _ => rng.pick(&VALUES).to_vec(),
-        }
-    }
-
-    /// A point in time far from now, or none at all.
-    fn moment(&self, name: &str, rng: &mut Rng) -> Vec<u8> {
-        let unit = if name.contains("milliseconds") { 1000 } else { 1 };
-        let moment = match rng.below(6) {
-            0 => (self.now_s - 1000) * unit,
-            1 => 1,
-            2..=4 => (self.now_s + 1000 + rng.below(1_000_000) as u64) * unit,
-            _ => {
-                return rng.pick(&["0", "-1", "abc", "9223372036854775807", "9223372036854775808"]).as_bytes().to_vec();
+/// Makes what the documented grammar leaves open fit together, most of the time.
+fn tidy(name: &str, words: &mut Request, pools: &Pools<'_>, rng: &mut Rng) {
+    let at = |words: &Request, word: &str| words.iter().position(|have| have.eq_ignore_ascii_case(word.as_bytes()));
+    match name {
+        "zrange" | "zrangestore" => {
+            if !pools.are_level {
+                words.retain(|word| !word.eq_ignore_ascii_case(b"BYLEX"));
             }
-        };
-        moment.to_string().into_bytes()
+            let first = if name == "zrange" { 2 } else { 3 };
+            let bound: fn(&mut Rng) -> Vec<u8> = match (at(words, "BYSCORE"), at(words, "BYLEX")) {
+                (Some(_), _) => pools::score_bound,
+                (_, Some(_)) => pools::lex_bound,
+                _ => pools::index,
+            };
+            for word in words[first..].iter_mut().take(2) {
+                if rng.chance(96) {
+                    *word = bound(rng);
+                }
+            }
+        }
+        // Which of equal ones comes first is nobody's promise: it must not become data.
+        "sort" if at(words, "BY").is_some() => drop_pair(words, "STORE"),
+        "georadius" | "georadiusbymember" | "geosearchstore"
+            if name == "geosearchstore" || at(words, "STORE").is_some() || at(words, "STOREDIST").is_some() =>
+        {
+            words.retain(|word| !word.eq_ignore_ascii_case(b"ANY"));
+        }
+        // Valkey cuts its index to 32 bits.
+        "lset" if words.get(2).is_some_and(|index| index.len() > 9) => words[2] = text("2000"),
+        // The encoding that it leaves depends on what it took.
+        "spop" if !pools.spops_many => words.truncate(2),
+        "xadd" | "xtrim" if at(words, "MINID").is_some() && rng.chance(80) => {
+            if let Some(minid) = at(words, "MINID") {
+                let threshold =
+                    minid + 1 + usize::from(words.get(minid + 1).is_some_and(|word| word == b"~" || word == b"="));
+                if threshold < words.len() {
+                    words[threshold] = pools::stream_id(rng);
+                }
+            }
+        }
+        _ => {}
     }
 }
 
-/// A time to live that outlasts the test, or none at all. Hardly ever the same twice: whether a second EXPIRE GT
-/// with the same time is later than the first would depend on the clock.
-fn time_to_live(unit: usize, rng: &mut Rng) -> Vec<u8> {
-    if rng.chance(30) {
-        return rng.pick(&NO_SECONDS).as_bytes().to_vec();
+fn drop_pair(words: &mut Request, token: &str) {
+    while let Some(at) = words.iter().position(|word| word.eq_ignore_ascii_case(token.as_bytes())) {
+        words.drain(at..(at + 2).min(words.len()));
     }
-    ((1000 + rng.below(1_000_000)) * unit).to_string().into_bytes()
-}
-
-fn junk(rng: &mut Rng) -> Vec<u8> {
-    if rng.chance(5) { time_to_live(1, rng) } else { rng.pick(&JUNK).as_bytes().to_vec() }
 }
 
 fn collect(name: &str, docs: &Reply, commands: &mut Vec<Command>) {
@@ -227,9 +283,11 @@ fn collect(name: &str, docs: &Reply, commands: &mut Vec<Command>) {
         return;
     }
     let group = docs.field("group").map(Reply::text).unwrap_or_default();
-    if GROUPS.contains(&group.as_str()) && !LEFT_OUT.contains(&name) {
+    if let Some(family) = Family::of_group(&group)
+        && !LEFT_OUT.contains(&name)
+    {
         let words = name.split('|').map(str::to_owned).collect();
-        commands.push(Command { words, arguments: arguments(docs) });
+        commands.push(Command { family, words, arguments: arguments(docs) });
     }
 }
 
@@ -259,10 +317,10 @@ fn spoil(words: &mut Request, name_len: usize, rng: &mut Rng) {
     let at = name_len + rng.below(words.len() - name_len + 1);
     match rng.below(4) {
         0 => words.truncate(at),
-        1 => words.insert(at, junk(rng)),
+        1 => words.insert(at, text(rng.pick(&JUNK))),
         2 if at < words.len() => words.insert(at, words[at].clone()),
         _ if at + 1 < words.len() => words.swap(at, at + 1),
-        _ => words.push(junk(rng)),
+        _ => words.push(text(rng.pick(&JUNK))),
     }
 }
 

@@ -17,6 +17,9 @@ const TOKEN: &str = "geheim";
 /// Keys that are spread over the slots.
 const KEYS: usize = 500;
 
+/// Keys with a large value of each type.
+const COLLECTIONS: [&str; 5] = ["list", "set", "zset", "hash", "stream"];
+
 /// How often databases are swapped.
 const SWAPS: usize = 50;
 
@@ -76,6 +79,49 @@ fn read_all(conn: &mut Conn, value: &str) {
     }
 }
 
+/// A large value of every type, with elements that are longer than a link's frame may be.
+fn write_collections(conn: &mut Conn) {
+    let mut write = |begin: &[&str], elements: &mut dyn Iterator<Item = String>| {
+        let elements: Vec<String> = elements.collect();
+        let words = begin.iter().copied().chain(elements.iter().flat_map(|words| words.split(' ')));
+        let reply = conn.cmd(&words.collect::<Vec<_>>());
+        assert!(!matches!(reply, Reply::Error(_)), "{begin:?}: {reply:?}");
+    };
+    let long = "l".repeat(6 << 20);
+    for first in (0..20_000).step_by(1_000) {
+        let mut numbers = first..first + 1_000;
+        write(&["RPUSH", "list"], &mut numbers.clone().map(|n| format!("element:{n}")));
+        write(&["SADD", "set"], &mut numbers.clone().map(|n| format!("member:{n}")));
+        write(&["ZADD", "zset"], &mut numbers.clone().map(|n| format!("{} member:{n}", n % 777)));
+        write(&["HSET", "hash"], &mut numbers.clone().map(|n| format!("field:{n} value:{n}")));
+        let expiring = ["HPEXPIRE", "hash", "90000000", "FIELDS", "1000"];
+        write(&expiring, &mut numbers.clone().map(|n| format!("field:{n}")));
+        numbers
+            .by_ref()
+            .take(200)
+            .for_each(|n| write(&["XADD", "stream", "*", "field"], &mut [n.to_string()].into_iter()));
+    }
+    for begin in [&["RPUSH", "list"][..], &["SADD", "set"], &["HSET", "hash", "long"], &["ZADD", "zset", "7"]] {
+        write(begin, &mut [long.clone()].into_iter());
+    }
+    write(&["XADD", "stream", "*", "field"], &mut [long].into_iter());
+    write(&["XGROUP", "CREATE", "stream", "group", "0"], &mut std::iter::empty());
+    let read = ["XREADGROUP", "GROUP", "group", "consumer", "COUNT", "1500", "STREAMS", "stream", ">"];
+    write(&read, &mut std::iter::empty());
+}
+
+/// What is at a key, as far as its order means something.
+fn shown(conn: &mut Conn, key: &str) -> Vec<Vec<Reply>> {
+    let (request, together) = match key {
+        "set" => (["SMEMBERS", key], 1),
+        "hash" => (["HGETALL", key], 2),
+        _ => return vec![vec![conn.cmd(&["DUMP", key])]],
+    };
+    let mut elements: Vec<Vec<Reply>> = conn.cmd(&request).items().chunks(together).map(<[_]>::to_vec).collect();
+    elements.sort();
+    elements
+}
+
 #[test]
 fn a_node_that_joins_over_tcp_takes_everything_over() {
     let server = start_over_tcp();
@@ -92,10 +138,15 @@ fn a_node_that_joins_over_tcp_takes_everything_over() {
     write_all(&mut conn, "there");
     let large = "v".repeat(3 << 20);
     assert_eq!(conn.cmd(&["SET", "large", &large]).text(), "OK");
+    write_collections(&mut conn);
+    let before = COLLECTIONS.map(|key| shown(&mut conn, key));
     move_all(&mut asking, own);
     read_all(&mut conn, "there");
     assert_eq!(conn.cmd(&["GET", "large"]).text().len(), large.len());
-    assert_eq!(conn.cmd(&["DBSIZE"]).int(), KEYS as i64 + 1);
+    for (key, before) in COLLECTIONS.iter().zip(before) {
+        assert!(shown(&mut conn, key) == before, "the {key} has changed");
+    }
+    assert_eq!(conn.cmd(&["DBSIZE"]).int(), (KEYS + 1 + COLLECTIONS.len()) as i64);
 }
 
 #[test]

@@ -202,6 +202,26 @@ impl Out {
         self.data_bytes += std::mem::take(&mut other.data_bytes);
     }
 
+    /// Moves everything of `other` to the end of this buffer, its bytes staying where they lie: for what is long, and would
+    /// be copied again and again while this buffer grows.
+    pub fn attach(&mut self, other: Out) {
+        let Out { buf, splices, spliced_bytes, data_bytes, proto: _ } = other;
+        let (at, part, mut from) = (self.buf.len(), Arc::new(buf), 0);
+        let own = |from: usize, to: usize, all: &mut Vec<Splice>| {
+            if to > from {
+                all.push(Splice { at, part: part.clone(), from, to });
+            }
+        };
+        for splice in splices {
+            own(from, splice.at, &mut self.splices);
+            from = splice.at;
+            self.splices.push(Splice { at, ..splice });
+        }
+        own(from, part.len(), &mut self.splices);
+        self.spliced_bytes += spliced_bytes + part.len();
+        self.data_bytes += data_bytes;
+    }
+
     // === replies ===
 
     /// `+OK\r\n` and its like: `status` holds no line end.
@@ -268,6 +288,14 @@ impl Out {
         let start = start.min(end);
         self.header(b'$', end - start);
         self.raw_segments(segments, start, end);
+        self.crlf();
+    }
+
+    /// A bulk string of what another buffer holds, which is not copied.
+    pub fn bulk_attached(&mut self, mut body: Out) {
+        body.data_bytes = body.len() as u64;
+        self.header(b'$', body.len());
+        self.attach(body);
         self.crlf();
     }
 
@@ -563,6 +591,33 @@ mod tests {
         plain.contiguous_mut()[at..].copy_from_slice(b"ab");
         plain.swap_contiguous(&mut bytes);
         assert_eq!((plain.to_vec(), bytes), (b"x".to_vec(), b"ab".to_vec()));
+    }
+
+    #[test]
+    fn what_is_attached_stays_where_it_lies() {
+        let segments = Segments::from_slice(&vec![1; 100_000]);
+        let (mut whole, mut expected) = (Out::new(Proto::Resp2), Out::new(Proto::Resp2));
+        whole.ok();
+        expected.ok();
+        for n in 0..3 {
+            let mut piece = Out::new(Proto::Resp2);
+            for out in [&mut piece, &mut expected] {
+                out.bulk(b"before");
+                out.bulk_segments(&segments);
+                out.int(n);
+            }
+            whole.attach(piece);
+        }
+        whole.attach(Out::new(Proto::Resp2));
+        whole.ok();
+        expected.ok();
+        assert_eq!((whole.to_vec(), whole.len(), whole.data_bytes()), (expected.to_vec(), expected.len(), 300_018));
+        let mark = whole.mark();
+        let mut body = Out::new(Proto::Resp2);
+        body.raw(b"payload");
+        whole.bulk_attached(body);
+        assert_eq!(whole.split_off(mark).to_vec(), b"$7\r\npayload\r\n");
+        assert_eq!((whole.to_vec(), whole.data_bytes()), (expected.to_vec(), 300_018));
     }
 
     #[test]

@@ -19,6 +19,50 @@ pub enum TimeBase {
     Epoch,
 }
 
+/// How many elements SRANDMEMBER and its like are to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrawCount {
+    /// As many, none twice.
+    Distinct(usize),
+    /// As many, each drawn by itself.
+    Repeated(usize),
+}
+
+impl DrawCount {
+    /// Elements that are drawn by themselves at most in one request: the reply is as long, however small the collection.
+    /// The real servers know no bound, and run out of memory.
+    const REPEATED_MAX: u64 = 1 << 24;
+
+    /// Reads the argument: negative for repeated draws.
+    ///
+    /// # Errors
+    /// [`Fault::NotInteger`]; out of range.
+    pub fn parse(arg: &[u8]) -> Result<DrawCount, Fault> {
+        let count = parse_i64(arg).ok_or(Fault::NotInteger)?;
+        match count {
+            i64::MIN => Err(Fault::say(
+                "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+            )),
+            0.. => Ok(DrawCount::Distinct(usize::try_from(count).unwrap_or(usize::MAX))),
+            _ if count.unsigned_abs() > Self::REPEATED_MAX => Err(Self::OUT_OF_RANGE),
+            _ => Ok(DrawCount::Repeated(count.unsigned_abs() as usize)),
+        }
+    }
+
+    /// The same, where each element is answered with its value.
+    ///
+    /// # Errors
+    /// The reply's length would be out of range.
+    pub fn with_values(self) -> Result<DrawCount, Fault> {
+        match self {
+            DrawCount::Distinct(count) if count > i64::MAX as usize / 2 => Err(Self::OUT_OF_RANGE),
+            _ => Ok(self),
+        }
+    }
+
+    const OUT_OF_RANGE: Fault = Fault::say("ERR value is out of range");
+}
+
 /// The Unix time in ms that the expiry option of a SET-like command means; always above zero, possibly in the past.
 ///
 /// # Errors

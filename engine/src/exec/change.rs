@@ -4,15 +4,21 @@ use swell_wire::{Arg, OwnedArgs, SEGMENT_BYTES, Segments};
 
 use super::{Exec, McField, Ttl};
 use crate::effect::Effect;
-use crate::entry::{EntryPtr, Fields, NewValue, Value};
+use crate::entry::{Content, EntryPtr, Fields, NewValue, Outside, Stored, Value};
 use crate::key::Key;
 use crate::table::Position;
+use crate::value::Form;
 
 impl Exec<'_> {
     /// Stores a whole value, creating or overwriting the key.
     #[inline]
     pub fn put(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl, mc: McField) {
         self.put_with(key, value, ttl, mc, false);
+    }
+
+    /// As [`Exec::put`], for a value that was put together from parts: `OBJECT ENCODING` then says "raw".
+    pub fn put_raw(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl, mc: McField) {
+        self.put_with(key, value, ttl, mc, true);
     }
 
     #[inline]
@@ -57,12 +63,16 @@ impl Exec<'_> {
     ) {
         self.before(key, found.map(|(_, entry)| entry));
         let entry = match value {
-            NewValue::Bytes(bytes) if bytes.len() <= SEGMENT_BYTES => self.store(key, found, fields, bytes, None),
-            NewValue::Bytes(bytes) => self.store(key, found, fields, b"", Some(Box::new(Segments::from_slice(bytes)))),
-            NewValue::Segments(segments) if segments.len() > SEGMENT_BYTES => {
-                self.store(key, found, fields, b"", Some(Box::new(segments)))
+            NewValue::Bytes(bytes) if bytes.len() <= SEGMENT_BYTES => {
+                self.store(key, found, fields, Stored::Inline(Form::Bytes, bytes))
             }
-            NewValue::Segments(segments) => self.store(key, found, fields, &segments.to_vec(), None),
+            NewValue::Bytes(bytes) => self.store(key, found, fields, in_segments(Segments::from_slice(bytes))),
+            NewValue::Segments(segments) if segments.len() > SEGMENT_BYTES => {
+                self.store(key, found, fields, in_segments(segments))
+            }
+            NewValue::Segments(segments) => {
+                self.store(key, found, fields, Stored::Inline(Form::Bytes, &segments.to_vec()))
+            }
         };
         self.after(key, || Effect::Put(entry.view()));
     }
@@ -82,14 +92,21 @@ impl Exec<'_> {
 
     /// Appends to a string that exists; returns the new length in bytes.
     pub fn append(&mut self, key: Key<'_>, arg: Arg<'_>) -> usize {
-        let len = self.find(key).map_or(0, |entry| entry.view().value().len());
+        let len = self.find(key).map_or(0, |entry| string_of(entry).len());
         self.write_range(key, len, arg)
     }
 
     /// Overwrites part of a string that exists, padding with zero bytes; returns the new length in bytes.
     pub fn write_range(&mut self, key: Key<'_>, offset: usize, arg: Arg<'_>) -> usize {
         let Some((position, entry)) = self.position(key) else { return 0 };
-        let len = entry.view().value().len().max(offset + arg.len());
+        let old_len = string_of(entry).len();
+        let len = old_len.max(offset + arg.len());
+        if let Arg::Slice(patch) = arg
+            && len == old_len
+            && self.patch(key, |bytes| bytes[offset..offset + patch.len()].copy_from_slice(patch))
+        {
+            return len;
+        }
         self.before(key, Some(entry));
         if let Some(segments) = entry.segments_mut() {
             let bytes_before = segments.heap_bytes();
@@ -106,18 +123,40 @@ impl Exec<'_> {
         let before = entry.fields();
         let fields = Fields { raw: true, cas: before.cas.map(|_| self.engine.fresh_cas()), ..before };
         let stored = if len > SEGMENT_BYTES {
-            let mut segments = Segments::from_slice(&entry.view().value().to_bytes());
+            let mut segments = Segments::from_slice(&string_of(entry).to_bytes());
             write_segments(&mut segments, offset, arg);
-            self.store(key, Some((position, entry)), &fields, b"", Some(Box::new(segments)))
+            self.store(key, Some((position, entry)), &fields, in_segments(segments))
         } else {
             let mut bytes = Vec::with_capacity(len);
-            bytes.extend_from_slice(&entry.view().value().to_bytes());
+            bytes.extend_from_slice(&string_of(entry).to_bytes());
             bytes.resize(len, 0);
             bytes[offset..offset + arg.len()].copy_from_slice(&arg.to_bytes());
-            self.store(key, Some((position, entry)), &fields, &bytes, None)
+            self.store(key, Some((position, entry)), &fields, Stored::Inline(Form::Bytes, &bytes))
         };
         self.after(key, || Effect::Put(stored.view()));
         len
+    }
+
+    /// Changes bytes of a string where they lie; does nothing and says so where there is no string of up to 64 KiB.
+    pub fn patch(&mut self, key: Key<'_>, change: impl FnOnce(&mut [u8])) -> bool {
+        let Some((_, entry)) = self.position(key) else { return false };
+        if entry.form() != Form::Bytes {
+            return false;
+        }
+        self.before(key, Some(entry));
+        let Some(bytes) = entry.inline_string_mut() else { return false };
+        change(bytes);
+        entry.set_raw();
+        if entry.fields().cas.is_some() {
+            entry.overwrite_cas(self.engine.fresh_cas());
+        }
+        self.after(key, || Effect::Put(entry.view()));
+        true
+    }
+
+    /// Whether a command that only reads may all the same change the key's entry: not while its slot is being moved.
+    pub fn may_change(&self, key: Key<'_>) -> bool {
+        self.stripe_data(key.slot).gate_of(key.slot).may_reap()
     }
 
     /// Deletes a key; says whether it was there.
@@ -130,8 +169,8 @@ impl Exec<'_> {
         true
     }
 
-    /// Deletes a key. A string's segments are freed in pieces of 64 KiB, so it is never long; larger types will go to
-    /// a helper thread.
+    /// Deletes a key. A string's segments are freed in pieces of 64 KiB, so it is never long; large values are freed
+    /// in slices, outside of any lock, by either command.
     pub fn remove_lazily(&mut self, key: Key<'_>) -> bool {
         self.remove(key)
     }
@@ -157,29 +196,47 @@ impl Exec<'_> {
         true
     }
 
+    /// Sets the access clock of a key; an access tells nobody who follows.
+    pub fn set_clock(&mut self, key: Key<'_>, clock: u32) {
+        if let Some(entry) = self.find(key) {
+            entry.set_clock(clock);
+        }
+    }
+
     /// Moves value and fields of `from`, which exists, to `to`, which is overwritten.
     pub fn rename(&mut self, from: Key<'_>, to: Key<'_>) {
         self.copy(from, to);
         self.remove(from);
     }
 
-    /// Copies value and fields of `from`, which exists, to `to`, which is overwritten. Long values share segments.
+    /// Copies value and fields of `from`, which exists, to `to`, which is overwritten. Long values share segments,
+    /// large ones pages.
     pub fn copy(&mut self, from: Key<'_>, to: Key<'_>) {
         let Some(entry) = self.find(from) else { return };
         let fields = entry.fields();
         let ttl = fields.expire_at_ms.map_or(Ttl::Clear, Ttl::At);
         let mc = if fields.memcached { McField::Flags(fields.mc_flags) } else { McField::Clear };
-        match entry.view().value() {
-            Value::Slice(bytes) => {
+        match entry.view().content() {
+            Content::String(Value::Slice(bytes)) => {
                 let bytes = bytes.to_vec();
                 self.put_with(to, NewValue::Bytes(&bytes), ttl, mc, fields.raw);
             }
-            Value::Segments(segments) => {
+            Content::String(Value::Segments(segments)) => {
                 let segments = segments.clone();
                 self.put_with(to, NewValue::Segments(segments), ttl, mc, fields.raw);
             }
+            Content::Collection(kept) => self.put_kept(to, kept.to_kept(), ttl),
         }
     }
+}
+
+/// The string of an entry that the caller knows to hold one; the empty string otherwise.
+fn string_of<'a>(entry: EntryPtr) -> Value<'a> {
+    entry.view().string().unwrap_or(Value::Slice(b""))
+}
+
+fn in_segments<'a>(segments: Segments) -> Stored<'a> {
+    Stored::Outside(Outside::Segments(Box::new(segments)))
 }
 
 fn write_segments(segments: &mut Segments, offset: usize, arg: Arg<'_>) {

@@ -5,14 +5,21 @@ use swell_ring::Slot;
 use super::{Exec, hash_of};
 use crate::engine::{Engine, Local};
 use crate::entry::{Entry, EntryPtr};
+use crate::gate::Gate;
 use crate::key::{Db, Key};
-use crate::stripe::{STRIPES, stripe_of};
+use crate::stripe::{STRIPE_SLOTS, STRIPES, stripe_of};
 use crate::table::ScanCursor;
 
 impl Exec<'_> {
     /// Keys of a database, in the slots that count.
     pub fn db_len(&mut self, db: Db) -> u64 {
         (0..STRIPES).map(|index| self.engine.stripe(index).db_count(db, false)).sum()
+    }
+
+    /// Whether every slot counts here, so that there is no key that this engine does not have. Every stripe is locked.
+    pub fn serves_every_slot(&self) -> bool {
+        let first_slots = (0..STRIPES).filter_map(|index| Slot::new((index * STRIPE_SLOTS) as u16));
+        first_slots.map(|slot| self.stripe_data(slot)).all(|data| data.gates().all(Gate::counts))
     }
 
     /// Exchanges two databases. Every stripe is locked. No entry changes its place, so nobody who follows is told:

@@ -4,24 +4,28 @@
 use std::ptr::NonNull;
 
 use swell_ring::Slot;
-use swell_wire::{Args, Out, Proto, Segments};
+use swell_wire::{Args, Out, Proto};
 
 use crate::clock;
+use crate::commands::generic::sort;
 use crate::commands::memcached::stat::McStat;
 use crate::effect::Effect;
 use crate::engine::{Arrays, Engine, Local, rounded};
-use crate::entry::{EntryPtr, Fields, Value};
+use crate::entry::{EntryPtr, Fields, Outside, Stored};
 use crate::error::Fault;
 use crate::key::{Db, Key, KeyHash};
-use crate::spec::Spec;
+use crate::slices::Deferred;
+use crate::spec::{Begin, Flags, Spec};
 use crate::stripe::{STRIPE_SLOTS, StripeData, stripe_of};
 use crate::table::{Position, Table};
 
+pub use edit::{Change, Missing, Tools};
 pub use keyspace::inspect_slot;
 
 use place::Place;
 
 mod change;
+mod edit;
 mod keyspace;
 mod place;
 mod read;
@@ -62,6 +66,14 @@ impl<'a> Call<'a> {
     pub fn args(&self) -> Args<'a> {
         self.args
     }
+
+    /// Whether it looks at keys that it does not name, in slots that may be any: every stripe must be locked.
+    #[inline]
+    pub(crate) fn reaches_beyond(&self) -> bool {
+        self.spec.flags.has(Flags::MOVABLEKEYS)
+            && self.spec.keys.iter().any(|keys| keys.begin == Begin::Unknown)
+            && sort::reaches_beyond(self.args)
+    }
 }
 
 /// What becomes of the expiry when a value is stored.
@@ -86,6 +98,8 @@ pub struct Exec<'e> {
     /// For settings; keys are reached through the methods here.
     pub engine: &'e Engine,
     local: &'e mut Local,
+    /// The command's words, for effects that are the command itself.
+    args: Args<'e>,
     keys: &'e [KeyHash],
     now_ms: u64,
     db: Db,
@@ -93,6 +107,8 @@ pub struct Exec<'e> {
     /// Whether the keys stored here count: not in the slots of an import.
     counts: bool,
     work: u64,
+    /// The rest of the reply, where that is long.
+    pub(crate) deferred: Option<Box<Deferred>>,
 }
 
 impl<'e> Exec<'e> {
@@ -102,24 +118,33 @@ impl<'e> Exec<'e> {
         Exec {
             engine,
             local,
+            args: call.args,
             keys: call.keys,
             now_ms: call.context.now_ms,
             db: engine.map_db(call.context.db),
             no_touch: call.context.no_touch,
             counts: true,
             work: 1,
+            deferred: None,
         }
     }
 
     /// For expiry, eviction and tools, which have no request.
     pub(crate) fn upkeep(engine: &'e Engine, local: &'e mut Local, now_ms: u64) -> Exec<'e> {
-        Exec { engine, local, keys: &[], now_ms, db: Db::default(), no_touch: true, counts: true, work: 0 }
+        let (args, db) = (Args::new(&[], &[], &[]), Db::default());
+        Exec { engine, local, args, keys: &[], now_ms, db, no_touch: true, counts: true, work: 0, deferred: None }
     }
 
-    /// For an import into slots that do not count, where nothing expires: no time has passed yet. `keys` are those of
-    /// the command that is replayed, `db` is where its database lives.
-    pub(crate) fn import(engine: &'e Engine, local: &'e mut Local, keys: &'e [KeyHash], db: Db) -> Exec<'e> {
-        Exec { engine, local, keys, now_ms: 0, db, no_touch: true, counts: false, work: 0 }
+    /// For an import into slots that do not count, where nothing expires: no time has passed yet. `db` is where the
+    /// database lives.
+    pub(crate) fn import(engine: &'e Engine, local: &'e mut Local, db: Db) -> Exec<'e> {
+        let args = Args::new(&[], &[], &[]);
+        Exec { engine, local, args, keys: &[], now_ms: 0, db, no_touch: true, counts: false, work: 0, deferred: None }
+    }
+
+    /// The same, for a command that is replayed on its key.
+    pub(crate) fn replay(self, args: Args<'e>, keys: &'e [KeyHash]) -> Exec<'e> {
+        Exec { args, keys, ..self }
     }
 
     /// Unix milliseconds, the same for the whole command.
@@ -218,13 +243,19 @@ impl<'e> Exec<'e> {
     /// The entry of a key that has not expired; one that has is deleted on the way, where the gate allows it.
     #[inline]
     fn find(&mut self, key: Key<'_>) -> Option<EntryPtr> {
+        self.find_at(key).map(|(_, entry)| entry)
+    }
+
+    /// The same, with its place in the table.
+    #[inline]
+    fn find_at(&mut self, key: Key<'_>) -> Option<(Position, EntryPtr)> {
         let (position, entry) = self.position(key)?;
         match entry.expire_at_ms() {
             Some(at) if at < self.now_ms => {
                 self.expire(key, position, entry);
                 None
             }
-            _ => Some(entry),
+            _ => Some((position, entry)),
         }
     }
 
@@ -267,17 +298,15 @@ impl<'e> Exec<'e> {
         key: Key<'_>,
         found: Option<(Position, EntryPtr)>,
         fields: &Fields,
-        value: &[u8],
-        segments: Option<Box<Segments>>,
+        value: Stored<'_>,
     ) -> EntryPtr {
-        let value_len = segments.as_ref().map_or(value.len(), |segments| segments.len());
-        let bytes = EntryPtr::bytes_for(fields, key.bytes.len(), value_len);
-        let outside = segments.as_ref().map_or(0, |segments| segments.heap_bytes());
+        let bytes = EntryPtr::bytes_for(fields, key.bytes.len(), value.len());
+        let outside = value.outside_bytes();
         let engine = self.engine;
         let Some((position, old)) = found else {
             let to = self.local.heap.alloc(engine.heap(), bytes);
             // SAFETY: `to` was just allocated with room for these parts.
-            unsafe { EntryPtr::write(to, fields, key.bytes, value, segments) };
+            unsafe { EntryPtr::write(to, fields, key.bytes, value) };
             self.insert(key, to, fields.expire_at_ms, (rounded(bytes) + outside) as i64);
             // SAFETY: just written.
             return unsafe { EntryPtr::from_raw(to) };
@@ -285,11 +314,11 @@ impl<'e> Exec<'e> {
         let old_bytes = old.bytes();
         let old_expiry = old.expire_at_ms();
         // SAFETY: the old value is not read again.
-        let old_outside = unsafe { old.take_segments() }.map_or(0, |segments| segments.heap_bytes());
+        let old_outside = unsafe { old.take_outside() }.map_or(0, |outside| self.discard(outside));
         let same_block = rounded(old_bytes) == rounded(bytes);
         let to = if same_block { old.as_raw() } else { self.local.heap.alloc(engine.heap(), bytes) };
         // SAFETY: the block has room for these parts; key and value come from the request, not from the entry.
-        unsafe { EntryPtr::write(to, fields, key.bytes, value, segments) };
+        unsafe { EntryPtr::write(to, fields, key.bytes, value) };
         if !same_block {
             // SAFETY: the old entry is replaced in the table below and was allocated with this size.
             unsafe { self.local.heap.free(engine.heap(), old.as_raw(), old_bytes) };
@@ -311,14 +340,19 @@ impl<'e> Exec<'e> {
     /// Writes the same key and value with other fields. `before` and `after` are the caller's.
     fn rewrite(&mut self, key: Key<'_>, entry: EntryPtr, fields: Fields) -> EntryPtr {
         let Some((position, _)) = self.position(key) else { return entry };
-        match entry.view().value() {
-            Value::Slice(bytes) => {
-                let bytes = bytes.to_vec();
-                self.store(key, Some((position, entry)), &fields, &bytes, None)
+        // SAFETY: the entry is written anew below, with what is taken here.
+        let (form, outside) = (entry.form(), unsafe { entry.take_outside() });
+        match outside {
+            Some(outside) => {
+                let bytes = outside.heap_bytes() as i64;
+                // What was taken is still counted, and no longer found; `store` counts it again.
+                entry.forget_outside();
+                self.grow(key, -bytes);
+                self.store(key, Some((position, entry)), &fields, Stored::Outside(outside))
             }
-            Value::Segments(segments) => {
-                let segments = Box::new(segments.clone());
-                self.store(key, Some((position, entry)), &fields, b"", Some(segments))
+            None => {
+                let bytes = entry.inline_value().to_vec();
+                self.store(key, Some((position, entry)), &fields, Stored::Inline(form, &bytes))
             }
         }
     }
@@ -357,11 +391,20 @@ impl<'e> Exec<'e> {
         place.change_expiry(entry.expire_at_ms(), None);
         // SAFETY: the table no longer names the entry, nothing reads it again.
         unsafe {
-            drop(entry.take_segments());
+            if let Some(outside) = entry.take_outside() {
+                self.discard(outside);
+            }
             self.local.heap.free(self.engine.heap(), entry.as_raw(), bytes);
         }
         self.account(key.slot, -(held as i64) - less_array);
         self.after(key, || Effect::Delete);
+    }
+
+    /// Frees what an entry pointed to, or leaves that for later if it is much; returns its accounted bytes.
+    fn discard(&mut self, outside: Outside) -> usize {
+        let bytes = outside.heap_bytes();
+        self.local.garbage.discard(outside);
+        bytes
     }
 
     fn grow(&mut self, key: Key<'_>, more: i64) {

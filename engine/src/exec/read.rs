@@ -32,6 +32,12 @@ impl Exec<'_> {
         self.find(key).map(EntryPtr::view)
     }
 
+    /// Looks a key up without a trace, beside others: one that has expired is missing, and stays for others to delete.
+    pub fn look(&self, key: Key<'_>) -> Option<Entry<'_>> {
+        let (_, entry) = self.position(key)?;
+        entry.expire_at_ms().is_none_or(|at| at >= self.now_ms).then(|| entry.view())
+    }
+
     /// Counts a keyspace hit or miss for a body that used `peek`.
     pub fn count_lookup(&mut self, hit: bool) {
         if hit {

@@ -3,12 +3,18 @@
 use std::ptr::NonNull;
 
 use swell_ring::Slot;
+use swell_wire::OwnedArgs;
 
-use super::{Exec, hash_of};
-use crate::entry::EntryPtr;
+use super::{Change, Exec, Missing, hash_of};
+use crate::entry::{Content, Entry, EntryPtr};
 use crate::key::{Db, Key};
 use crate::stripe::{STRIPE_SLOTS, stripe_of};
 use crate::table::ScanCursor;
+use crate::value::hash::Hash;
+use crate::value::{KeptRef, LargeRef};
+
+/// Expired fields of hashes that are removed under one lock.
+const FIELDS_PER_LOCK: usize = 256;
 
 impl Exec<'_> {
     /// Deletes the expired ones of about `count` keys of one slot, from a hash cursor on. Notes when the next of them
@@ -22,18 +28,49 @@ impl Exec<'_> {
         visited: &mut u64,
     ) -> Option<u32> {
         let mut earliest = u64::MAX;
+        let mut with_due_fields: Vec<Vec<u8>> = Vec::new();
         let before = self.slot_len(slot, db);
+        let now_ms = self.now_ms;
         let next = self.scan_slot(slot, db, cursor, count, |entry| {
             *visited += 1;
-            earliest = earliest.min(entry.expire_at_ms().unwrap_or(u64::MAX));
+            let fields = earliest_field(entry);
+            if fields < now_ms {
+                with_due_fields.push(entry.key().to_vec());
+            }
+            earliest = earliest.min(entry.expire_at_ms().unwrap_or(u64::MAX)).min(fields);
         });
         *visited += before - self.slot_len(slot, db);
+        if !with_due_fields.is_empty() {
+            // What they leave behind is found out when this comes again.
+            earliest = 0;
+        }
+        let mut fields_left = FIELDS_PER_LOCK;
+        for bytes in &with_due_fields {
+            let hash = self.engine.hasher().hash(bytes);
+            let removed = self.reap_fields(Key { bytes, hash, slot, db }, fields_left);
+            *visited += removed as u64;
+            fields_left = fields_left.saturating_sub(removed);
+            if fields_left == 0 {
+                break;
+            }
+        }
         // SAFETY: the stripe is locked.
         if let Some(directory) = unsafe { self.engine.stripe(stripe_of(slot)).directory(db) } {
             let noted = &mut directory.earliest_expiry_ms[slot.index() % STRIPE_SLOTS];
             *noted = earliest.min(if cursor == 0 { u64::MAX } else { *noted });
         }
         next
+    }
+
+    /// Removes about `max` expired fields of a hash, and the hash with its last one; returns how many there were. Those
+    /// who follow are told `hdel`.
+    fn reap_fields(&mut self, key: Key<'_>, max: usize) -> usize {
+        let reaped = self.edit::<Hash, _>(key, Missing::Skip, |hash, tools| {
+            let mut told = OwnedArgs::from_slices(&[b"hdel", key.bytes]);
+            let removed = hash.remove_expired(max, tools, |field| told.push(field));
+            Ok((removed, if removed == 0 { Change::None } else { Change::Effect(told) }))
+        });
+        reaped.ok().flatten().unwrap_or(0)
     }
 
     /// Evicts the key with this hash if it was not used since its clock was read. The stripe is locked.
@@ -91,5 +128,13 @@ impl Exec<'_> {
             }
         }
         next.map(ScanCursor::raw)
+    }
+}
+
+/// No field of an entry's hash expires before this.
+fn earliest_field(entry: Entry<'_>) -> u64 {
+    match entry.content() {
+        Content::Collection(KeptRef::Large(LargeRef::Hash(large))) => large.earliest_expiry().unwrap_or(u64::MAX),
+        _ => u64::MAX,
     }
 }

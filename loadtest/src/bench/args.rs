@@ -84,6 +84,14 @@ pub struct BenchArgs {
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
     pub nice: Option<i32>,
 
+    /// commands: requests sent at once on each connection
+    #[arg(long, default_value = "16", value_parser = count(1..=PIPELINE_MAX))]
+    pub command_pipeline: usize,
+
+    /// commands: only those whose name has this in it
+    #[arg(long)]
+    pub only: Option<String>,
+
     /// memory: bytes of a value
     #[arg(long, value_delimiter = ',', default_value = "64,512", value_parser = count(1..=VALUE_BYTES_MAX))]
     pub memory_values: Vec<usize>,
@@ -167,6 +175,10 @@ pub enum Test {
     Get,
     /// Writes over loaded keys, likewise
     Set,
+    /// Some fifty commands of every type at one pipeline: throughput and CPU per request
+    Commands,
+    /// Resident memory per element of hashes, sets, sorted sets, lists and streams beyond what was put in
+    Elements,
     /// Resident memory per key beyond key and value
     Memory,
     /// Time to the first answer, and what an idle server uses

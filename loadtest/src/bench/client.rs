@@ -70,6 +70,14 @@ impl Client {
         found.context("INFO names no version")
     }
 
+    /// Empties a RESP server. Errors unless that is answered by OK.
+    pub fn empty(&mut self) -> Result<()> {
+        match self.ask(&["FLUSHALL"])? {
+            OwnedFrame::SimpleString(text) if text == b"OK" => Ok(()),
+            other => bail!("FLUSHALL was answered by {}", words(&other)),
+        }
+    }
+
     /// How many keys the server holds.
     pub fn keys(&mut self) -> Result<u64> {
         match self.protocol {

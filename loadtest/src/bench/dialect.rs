@@ -19,7 +19,15 @@ pub struct RequestShape {
     bytes: Vec<u8>,
     key: Range<usize>,
     value: Option<Range<usize>>,
+    /// Where further keys stand; each is this many numbers after the one before, modulo the second.
+    more_keys: Vec<usize>,
+    step: (u64, u64),
 }
+
+/// Stands for a key in the words of a command.
+pub const KEY_PLACE: &str = "{key}";
+/// Numbers between two keys of one request.
+const KEY_STEP: u64 = 7_919;
 
 /// Many copies of one request in a row, in which keys are replaced in place.
 #[derive(Debug)]
@@ -74,7 +82,26 @@ impl RequestShape {
             start..start + len
         });
         bytes.extend(after);
-        RequestShape { bytes, key, value }
+        RequestShape { bytes, key, value, more_keys: Vec::new(), step: (0, 1) }
+    }
+
+    /// A RESP command; every [`KEY_PLACE`] among its words becomes a key of its own of `keys` keys.
+    pub fn command(words: &[String], keys: u64) -> RequestShape {
+        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+        let mut places = Vec::new();
+        for word in words {
+            let filled = word.replace(KEY_PLACE, std::str::from_utf8(&key(0)).unwrap_or_default());
+            bytes.extend(format!("${}\r\n", filled.len()).bytes());
+            if let Some(at) = word.find(KEY_PLACE) {
+                places.push(bytes.len() + at);
+            }
+            bytes.extend(filled.bytes());
+            bytes.extend(b"\r\n");
+        }
+        // Without a place nothing is written: an empty range.
+        let first = places.first().map_or(0..0, |at| *at..at + KEY_BYTES);
+        let more_keys = places.into_iter().skip(1).collect();
+        RequestShape { bytes, key: first, value: None, more_keys, step: (KEY_STEP, keys.max(1)) }
     }
 
     /// Room for `requests` requests of this shape.
@@ -89,8 +116,14 @@ impl Batch {
     pub fn aim(&mut self, index: usize, id: u64) {
         let stride = self.shape.bytes.len();
         let request = &mut self.bytes[index * stride..(index + 1) * stride];
-        let start = self.shape.key.start;
-        request[start..start + KEY_BYTES].copy_from_slice(&key(id));
+        if !self.shape.key.is_empty() {
+            request[self.shape.key.clone()].copy_from_slice(&key(id));
+        }
+        let mut next = id;
+        for &start in &self.shape.more_keys {
+            next = (next + self.shape.step.0) % self.shape.step.1;
+            request[start..start + KEY_BYTES].copy_from_slice(&key(next));
+        }
         if let Some(value) = &self.shape.value {
             stamp_value(id, &mut request[value.clone()]);
         }

@@ -3,8 +3,10 @@
 pub mod args;
 pub mod client;
 pub mod cluster;
+pub mod commands;
 pub mod dialect;
 pub mod driver;
+pub mod elements;
 pub mod hitratio;
 pub mod hog;
 pub mod isolation;
@@ -150,6 +152,12 @@ impl<'a> Bench<'a> {
         let asked = |test| self.args.tests.contains(&test);
         if asked(Test::Get) || asked(Test::Set) {
             throughput::measure(self, report)?;
+        }
+        if asked(Test::Commands) {
+            commands::measure(self, report)?;
+        }
+        if asked(Test::Elements) {
+            elements::measure(self, report)?;
         }
         if asked(Test::Memory) {
             memory::measure(self, report)?;

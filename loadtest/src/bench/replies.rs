@@ -19,7 +19,12 @@ pub struct ReplyShape {
     tail: &'static [u8],
     /// The whole reply that says that there is no such key.
     miss: &'static [u8],
+    /// Whatever is a RESP reply and no error will do.
+    any: bool,
 }
+
+/// The longest reply of a load that takes any.
+const ANY_BYTES_MAX: usize = 1 << 20;
 
 /// What stands at the front of the bytes received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +70,24 @@ impl ReplyShape {
         miss: &'static str,
     ) -> ReplyShape {
         debug_assert!(head_key.is_none_or(|at| at + KEY_BYTES <= head.len()));
-        ReplyShape { head: head.into_bytes(), head_key, value_bytes, tail: tail.as_bytes(), miss: miss.as_bytes() }
+        ReplyShape {
+            head: head.into_bytes(),
+            head_key,
+            value_bytes,
+            tail: tail.as_bytes(),
+            miss: miss.as_bytes(),
+            any: false,
+        }
     }
 
     /// A reply that is always the same line.
     pub fn line(line: &'static str) -> ReplyShape {
-        ReplyShape { head: Vec::new(), head_key: None, value_bytes: 0, tail: line.as_bytes(), miss: b"" }
+        ReplyShape { head: Vec::new(), head_key: None, value_bytes: 0, tail: line.as_bytes(), miss: b"", any: false }
+    }
+
+    /// Any reply of RESP2.
+    pub fn any() -> ReplyShape {
+        ReplyShape { any: true, ..ReplyShape::line("") }
     }
 
     /// The length of the good reply, in bytes.
@@ -80,13 +97,16 @@ impl ReplyShape {
 
     /// The longest beginning of a reply that [`Self::step`] can leave unfinished.
     pub fn partial_bytes_max(&self) -> usize {
-        self.bytes().max(LINE_BYTES_MAX)
+        if self.any { ANY_BYTES_MAX } else { self.bytes().max(LINE_BYTES_MAX) }
     }
 
     /// Looks at the front of `bytes` for the reply to a request for key `id`. `nth` is the request's number in the run
     /// and chooses which values are compared whole.
     #[inline]
     pub fn step(&self, bytes: &[u8], id: u64, nth: u64) -> Step {
+        if self.any {
+            return step_any(bytes);
+        }
         let total = self.bytes();
         if bytes.len() < total || !self.framed(&bytes[..total], id) {
             return self.step_otherwise(bytes, id);
@@ -172,6 +192,31 @@ impl Counts {
     }
 }
 
+/// The RESP2 reply at the front, whatever it says.
+fn step_any(bytes: &[u8]) -> Step {
+    let (mut at, mut expected) = (0, 1u64);
+    while expected > 0 {
+        let Some(end) = bytes[at..].iter().position(|&byte| byte == b'\n') else {
+            return if bytes.len() < ANY_BYTES_MAX { Step::Partial } else { Step::Garbage };
+        };
+        let line = &bytes[at..at + end];
+        at += end + 1;
+        expected -= 1;
+        let number = std::str::from_utf8(&line[1.min(line.len())..]).ok().and_then(|text| text.trim_end().parse().ok());
+        match (line.first(), number) {
+            (Some(b'+' | b':' | b'-'), _) => {}
+            (Some(b'$' | b'*'), Some(-1i64)) => {}
+            (Some(b'$'), Some(len @ 0..)) => at += len as usize + 2,
+            (Some(b'*'), Some(count @ 0..)) => expected += count as u64,
+            _ => return Step::Garbage,
+        }
+        if at > bytes.len() {
+            return if bytes.len() < ANY_BYTES_MAX { Step::Partial } else { Step::Garbage };
+        }
+    }
+    Step::Reply(if bytes[0] == b'-' { Reply::Error } else { Reply::Good }, at)
+}
+
 /// The beginning of some received bytes, printable, for an error message.
 pub fn excerpt(bytes: &[u8]) -> String {
     let shown = &bytes[..bytes.len().min(120)];
@@ -201,6 +246,17 @@ mod tests {
             Protocol::Memcached => (format!("VALUE key:{id:012} 0 {value_bytes}\r\n"), "\r\nEND\r\n"),
         };
         [head.as_bytes(), &value, tail.as_bytes()].concat()
+    }
+
+    #[test]
+    fn any_reply_is_told_from_the_next() {
+        let replies = b"+OK\r\n:5\r\n$3\r\nabc\r\n$-1\r\n*2\r\n$1\r\na\r\n*1\r\n:1\r\n-ERR no\r\n";
+        for piece in 1..replies.len() {
+            let (counted, at) = count(&ReplyShape::any(), replies, &[0; 6], piece);
+            assert_eq!(counted, [Reply::Good, Reply::Good, Reply::Good, Reply::Good, Reply::Good, Reply::Error]);
+            assert_eq!(at, replies.len());
+        }
+        assert_eq!(step_any(b"?what\r\n"), Step::Garbage);
     }
 
     /// Feeds `bytes` in pieces of `piece` and returns what was counted, as a connection would.

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::args::{Protocol, Test};
+use super::commands::CommandRow;
+use super::elements::ElementsRow;
 use super::hitratio::HitRatioRow;
 use super::isolation::IsolationRow;
 use super::memory::MemoryRow;
@@ -22,6 +24,8 @@ pub struct Report {
     pub environment: Environment,
     pub servers: Vec<ServerInfo>,
     pub throughput: Vec<ThroughputRow>,
+    pub commands: Vec<CommandRow>,
+    pub elements: Vec<ElementsRow>,
     pub memory: Vec<MemoryRow>,
     pub startup: Vec<StartupRow>,
     pub hit_ratio: Vec<HitRatioRow>,
@@ -89,6 +93,8 @@ impl Report {
             environment,
             servers: Vec::new(),
             throughput: Vec::new(),
+            commands: Vec::new(),
+            elements: Vec::new(),
             memory: Vec::new(),
             startup: Vec::new(),
             hit_ratio: Vec::new(),
@@ -118,6 +124,8 @@ impl Report {
     pub fn markdown(&self) -> String {
         let mut text = self.preamble();
         self.throughput_table(&mut text);
+        self.commands_table(&mut text);
+        self.elements_table(&mut text);
         self.memory_table(&mut text);
         self.startup_table(&mut text);
         self.hit_ratio_table(&mut text);
@@ -192,6 +200,40 @@ impl Report {
                 bad.to_string(),
                 ratio.unwrap_or_else(|| "1".to_owned()),
                 row.cpu_ratio.map_or_else(|| "1".to_owned(), |ratio| format!("{ratio:.3}")),
+            ]
+        });
+        table(text, &headers, rows.collect());
+    }
+
+    fn commands_table(&self, text: &mut String) {
+        let headers = ["command", "server", "requests/s", "CPU µs/request", "core busy %", "× yardstick"];
+        let rows = self.commands.iter().map(|row| {
+            let ratio = row.ratio.map(|ratio| match ratio.basis {
+                Basis::Throughput => format!("{:.2}", ratio.value),
+                Basis::ServerCpu => format!("{:.2} (by CPU)", ratio.value),
+            });
+            vec![
+                row.command.to_owned(),
+                row.server.clone(),
+                format!("{:.0}", row.median.requests_per_second),
+                format!("{:.3}", row.median.server_cpu_us_per_request),
+                format!("{:.0}", row.median.core_busy_percent),
+                ratio.unwrap_or_else(|| "1".to_owned()),
+            ]
+        });
+        table(text, &headers, rows.collect());
+    }
+
+    fn elements_table(&self, text: &mut String) {
+        let headers = ["values", "server", "elements", "bytes put in", "bytes more per element", "÷ yardstick"];
+        let rows = self.elements.iter().map(|row| {
+            vec![
+                row.what.to_owned(),
+                row.server.clone(),
+                row.elements.to_string(),
+                row.payload_bytes.to_string(),
+                format!("{:.1}", row.overhead_bytes_per_element),
+                row.ratio.map_or_else(|| "1".to_owned(), |ratio| format!("{ratio:.2}")),
             ]
         });
         table(text, &headers, rows.collect());
@@ -360,6 +402,8 @@ impl Test {
         match self {
             Test::Get => "get",
             Test::Set => "set",
+            Test::Commands => "commands",
+            Test::Elements => "elements",
             Test::Memory => "memory",
             Test::Startup => "startup",
             Test::HitRatio => "hitratio",

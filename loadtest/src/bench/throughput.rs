@@ -84,7 +84,7 @@ pub enum Basis {
     ServerCpu,
 }
 
-struct Sample {
+pub(super) struct Sample {
     /// CPU time of every server, in their order.
     cpu: Vec<Duration>,
     /// Core wait of the measured one.
@@ -188,12 +188,12 @@ fn run_once(
     Ok(to_run(round, measured, outcome))
 }
 
-fn sample(servers: &[Server], measured: usize) -> Result<Sample> {
+pub(super) fn sample(servers: &[Server], measured: usize) -> Result<Sample> {
     let cpu = servers.iter().map(Server::cpu).collect::<Result<_>>()?;
     Ok(Sample { cpu, wait: servers[measured].core_wait()? })
 }
 
-fn to_run(round: usize, measured: usize, outcome: Outcome<Sample>) -> Run {
+pub(super) fn to_run(round: usize, measured: usize, outcome: Outcome<Sample>) -> Run {
     let Outcome { window, requests, latency, counts, loader_cpu, before, after } = outcome;
     let server_cpu = after.cpu[measured].saturating_sub(before.cpu[measured]);
     let per_request_us = |time: Duration| time.as_secs_f64() * 1e6 / requests.max(1) as f64;
@@ -245,7 +245,7 @@ fn add_rows(
     Ok(())
 }
 
-fn median_figures(runs: &[Run]) -> Figures {
+pub(super) fn median_figures(runs: &[Run]) -> Figures {
     let of = |pick: fn(&Figures) -> f64| median(runs.iter().map(|run| pick(&run.figures)));
     Figures {
         requests_per_second: of(|figures| figures.requests_per_second),

@@ -294,6 +294,7 @@ impl Executor {
     fn say_target(&mut self, message: FromTarget) {
         if let FromTarget::Is { id, phase: TargetPhase::Serving } = &message {
             self.incoming.stop(*id);
+            self.has_garbage = true;
         }
         self.outbox.say(&FromMember::Target(message));
     }
@@ -329,6 +330,12 @@ impl Executor {
         }
         let (engine, local) = self.dropping.parts();
         self.has_garbage = engine.free_garbage(local, FREED_PER_SLICE);
+        if !self.has_garbage {
+            // What a stream has overwritten or deleted, if that was large.
+            let mut handle = self.handle.borrow_mut();
+            let (engine, local) = handle.parts();
+            self.has_garbage = engine.free_garbage(local, FREED_PER_SLICE);
+        }
         let now = Instant::now();
         self.free_at = now + pace.worked(began, now);
         if !self.has_garbage {

@@ -11,7 +11,7 @@ use swell_engine::number::parse_i64;
 use swell_engine::spec::{Body, Spec};
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkState, over_slots};
-use swell_engine::{Call, Context, Db, Fault, Outcome};
+use swell_engine::{Call, Context, Db, Deferred, Fault, Outcome};
 use swell_ring::{SLOTS, SlotSet};
 use swell_wire::requests::Kind as ItemKind;
 use swell_wire::{Args, Limits, Out, OwnedArgs, Proto, Requests, memcached, resp};
@@ -42,6 +42,17 @@ pub(super) struct Job {
     pub out: Out,
     slots: Option<SlotSet>,
     walk: Option<Box<WalkState>>,
+    /// The first request has run, and the rest of its reply comes in slices.
+    pub answering: Option<Answering>,
+}
+
+/// A reply that is written in slices.
+#[derive(Debug)]
+pub(super) struct Answering {
+    pub rest: Box<Deferred>,
+    /// Where the reply begins, in bytes and data bytes of all replies.
+    pub len_before: usize,
+    pub data_before: u64,
 }
 
 /// A request with its own bytes.
@@ -140,6 +151,7 @@ impl Job {
             out: Out::new(context(&head, 0).proto),
             slots: None,
             walk: None,
+            answering: None,
         }
     }
 
@@ -199,9 +211,10 @@ impl Job {
         self.intake.is_some()
     }
 
-    /// Whether it is a walk that has visited slots: refused now, it would come to them once more.
-    pub fn is_walking(&self) -> bool {
-        self.walk.is_some()
+    /// Whether it is in the middle of something that must not begin anew: a walk that has visited slots, a reply of which
+    /// a part is written.
+    pub fn is_under_way(&self) -> bool {
+        self.walk.is_some() || self.answering.is_some()
     }
 
     /// Goes on with it. `ticket`: drawn when it found a stripe taken; what is left there was not used.
@@ -275,8 +288,15 @@ impl Job {
         let mut keys = Vec::new();
         while let Some(request) = self.requests.front() {
             keys.clear();
-            let (mark, before) = (self.out.mark(), (self.out.len(), self.out.data_bytes()));
             let args = request.args.as_args();
+            if let Some(answering) = self.answering.take() {
+                request.spec.hash_keys(handle.engine(), args, &mut keys);
+                if !self.answer_on(answering, &keys, counts) {
+                    return Ran::More;
+                }
+                continue;
+            }
+            let (mark, before) = (self.out.mark(), (self.out.len(), self.out.data_bytes()));
             request.spec.hash_keys(handle.engine(), args, &mut keys);
             let call = Admitted::from_link(request.spec, args).call(&keys, context);
             let outcome = handle.execute(&call, *ticket, &mut self.out);
@@ -285,11 +305,14 @@ impl Job {
                 Outcome::Busy(stripe) => return Ran::Busy(stripe),
                 Outcome::NotExecuted(Refusal::Paused, stripe) => return Ran::Closed(stripe),
                 Outcome::NotExecuted(Refusal::Moved, _) | Outcome::Walk => return Ran::Moved,
+                Outcome::Deferred => {
+                    pass_on(handle, ticket);
+                    let Some(rest) = handle.take_deferred() else { return Ran::Moved };
+                    self.answering = Some(Answering { rest, len_before: before.0, data_before: before.1 });
+                    continue;
+                }
             };
-            if let Some(ticket) = ticket.take() {
-                // Used, or not needed: the turn passes on before the next request, which may want the same stripe.
-                handle.engine().stripe(ticket.stripe()).cancel(ticket);
-            }
+            pass_on(handle, ticket);
             let data_bytes = self.out.data_bytes() - before.1;
             if request.noreply {
                 self.out.truncate(mark);
@@ -300,6 +323,24 @@ impl Job {
             self.requests.pop_front();
         }
         if self.is_arriving() { Ran::Arriving } else { Ran::Done }
+    }
+
+    /// Writes the next slice of a long reply; says whether that is all of it.
+    fn answer_on(&mut self, mut answering: Answering, keys: &[KeyHash], counts: &mut Counts) -> bool {
+        let mut slice = Out::new(self.out.proto());
+        let more = answering.rest.step(&mut slice);
+        self.out.attach(slice);
+        if more {
+            self.answering = Some(answering);
+            return false;
+        }
+        let work = answering.rest.work();
+        let reply_bytes = (self.out.len() - answering.len_before) as u64;
+        let data_bytes = self.out.data_bytes() - answering.data_before;
+        self.entries.push(Entry { reply_bytes, data_bytes, work, failed: false });
+        counts.request(keys, work);
+        self.requests.pop_front();
+        true
     }
 
     fn run_unit(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
@@ -386,6 +427,13 @@ impl Job {
         };
         self.walk = Some(state);
         ran
+    }
+}
+
+/// A ticket was used, or is not needed: the turn passes on before the next request, which may want the same stripe.
+fn pass_on(handle: &Handle, ticket: &mut Option<Ticket>) {
+    if let Some(ticket) = ticket.take() {
+        handle.engine().stripe(ticket.stripe()).cancel(ticket);
     }
 }
 

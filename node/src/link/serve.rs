@@ -91,6 +91,11 @@ impl Sessions {
         self.deadline_ms
     }
 
+    /// Whether [`Sessions::resume`] has to be called again soon, after others have had their turn: nobody wakes for that.
+    pub fn goes_on(&self) -> bool {
+        !self.again.is_empty()
+    }
+
     /// Serves all complete frames at the front of `bytes`; returns how many bytes they took. `waker` is woken when
     /// [`Sessions::resume`] has something to do.
     ///
@@ -129,7 +134,7 @@ impl Sessions {
         Ok(at)
     }
 
-    /// Goes on with what was woken, with walks whose turn it is, and refuses what has waited too long.
+    /// Goes on with what was woken, with walks and long replies whose turn it is, and refuses what has waited too long.
     ///
     /// # Errors
     /// As [`Sessions::take`].

@@ -1,33 +1,35 @@
 //! The records of a stream: what they say and how they are written. Numbers are little-endian or LEB128 (*varint*).
 //!
 //! ```text
-//! Put       1  place  fields  key  value          place: database in the low four bits, kind of the value above
+//! Put       1  place  fields  key  value          place: database in the low four bits, form of the value above
 //! Delete    2  place  key                         key, value, argument: varint length, then the bytes
 //! ExpireAt  3  place  0 | 1 u64  key              unix milliseconds
 //! Argv      4  place  fields  key  varint count, arguments
 //! Clear     5  place  slot u16                    every key of the slot in this database is gone
 //! LongHead  6  bytes                              the next piece of a record that is too long for one
 //! LongPart  7  bytes                              the next piece of its value (or last argument)
+//! LongMore 10  bytes                              the beginning of a part of a large value: more of it follows
 //! LongEnd   8                                     it is complete
 //! End       9  varint records  varint slots, for each: slot u16, varint keys
 //! fields:      flags u8  clock u24  [expiry u64] [cas u64] [memcached flags u32]
 //! ```
 //!
 //! The slot of a key is not written: the key says it. A record with a value over 64 KiB is written as a head without
-//! the value's bytes (marked `OUTSIDE`), in pieces, and the value's segments one by one.
+//! the value's bytes (marked `OUTSIDE`), in pieces, and the value's segments one by one; a large value as the parts that
+//! it writes itself ([`swell_engine::value::Large`]), its length being the number of its elements.
 
 use swell_engine::Db;
 use swell_engine::effect::Effect;
-use swell_engine::entry::{Entry, Fields, Value};
+use swell_engine::entry::{Content, Entry, Fields, Value};
+use swell_engine::value::{Form, KeptRef};
 use swell_ring::Slot;
-use swell_wire::{Arg, Args, Segments};
+use swell_wire::{Arg, Args};
 
 use super::StreamError;
+use super::spool::LongValue;
 
 /// Arguments of a canonical command at most.
-const ARGV_MAX: usize = 64;
-/// The kind of a string; later types have others.
-const KIND_STRING: u8 = 0;
+const ARGV_MAX: usize = 1 << 20;
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
@@ -38,6 +40,7 @@ const LONG_HEAD: u8 = 6;
 const LONG_PART: u8 = 7;
 const LONG_END: u8 = 8;
 const END: u8 = 9;
+const LONG_MORE: u8 = 10;
 /// With `Put` and `Argv`: the bytes of the value (the last argument) come in `LongPart`s.
 const OUTSIDE: u8 = 0x80;
 
@@ -50,13 +53,14 @@ const IS_MEMCACHED: u8 = 1 << 4;
 /// One record, read in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
-    Put { db: Db, key: &'a [u8], value: Payload<'a>, fields: Fields },
+    Put { db: Db, key: &'a [u8], form: Form, value: Payload<'a>, fields: Fields },
     Delete { db: Db, key: &'a [u8] },
     ExpireAt { db: Db, key: &'a [u8], at_ms: Option<u64> },
     Argv { db: Db, key: &'a [u8], args: Vec<Payload<'a>>, fields: Fields },
     Clear { db: Db, slot: Slot },
     LongHead(&'a [u8]),
     LongPart(&'a [u8]),
+    LongMore(&'a [u8]),
     LongEnd,
     End(End),
 }
@@ -65,7 +69,7 @@ pub enum Record<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload<'a> {
     Here(&'a [u8]),
-    /// So many bytes in `LongPart`s.
+    /// So many bytes in `LongPart`s; of a large value, so many elements.
     Outside(u64),
 }
 
@@ -85,32 +89,47 @@ impl End {
     }
 }
 
-/// Writes the snapshot of an entry. Returns the value's segments if they are to follow it.
+/// Writes the snapshot of an entry. Returns what is to follow it in pieces, if anything.
 #[inline]
-pub fn put(db: Db, entry: &Entry<'_>, out: &mut Vec<u8>) -> Option<Segments> {
-    let (value, key, fields) = (entry.value(), entry.key(), entry.fields());
-    let outside = matches!(value, Value::Segments(_));
-    out.extend_from_slice(&[PUT | if outside { OUTSIDE } else { 0 }, place(db)]);
-    write_fields(&fields, out);
-    write_bytes(key, out);
-    write_varint(value.len() as u64, out);
-    match value {
-        Value::Slice(bytes) => {
-            out.extend_from_slice(bytes);
+pub fn put(db: Db, entry: &Entry<'_>, out: &mut Vec<u8>) -> Option<LongValue> {
+    let (key, fields) = (entry.key(), entry.fields());
+    let head = |form: Form, outside: bool, out: &mut Vec<u8>| {
+        out.extend_from_slice(&[PUT | if outside { OUTSIDE } else { 0 }, place(db, form)]);
+        write_fields(&fields, out);
+        write_bytes(key, out);
+    };
+    match entry.content() {
+        Content::String(Value::Slice(bytes)) => {
+            head(Form::Bytes, false, out);
+            write_bytes(bytes, out);
             None
         }
-        Value::Segments(segments) => Some(segments.clone()),
+        Content::String(Value::Segments(segments)) => {
+            head(Form::Bytes, true, out);
+            write_varint(segments.len() as u64, out);
+            Some(LongValue::Segments(segments.clone()))
+        }
+        Content::Collection(KeptRef::Compact(form, bytes)) => {
+            head(form, false, out);
+            write_bytes(bytes, out);
+            None
+        }
+        Content::Collection(KeptRef::Large(large)) => {
+            head(large.form(), true, out);
+            write_varint(large.elements() as u64, out);
+            Some(LongValue::Large(large.to_box()))
+        }
     }
 }
 
-/// Writes what happened to a key. Returns the segments to follow, as [`put`] does.
-pub fn effect(db: Db, key: &[u8], effect: &Effect<'_>, out: &mut Vec<u8>) -> Option<Segments> {
+/// Writes what happened to a key. Returns what is to follow, as [`put`] does.
+pub fn effect(db: Db, key: &[u8], effect: &Effect<'_>, out: &mut Vec<u8>) -> Option<LongValue> {
     match effect {
         Effect::Put(entry) => return put(db, entry, out),
         Effect::Argv(args, entry) => return argv(db, key, args.as_args(), &entry.fields(), out),
-        Effect::Delete => out.extend_from_slice(&[DELETE, place(db)]),
+        Effect::Delete => out.extend_from_slice(&[DELETE, place(db, Form::Bytes)]),
         Effect::ExpireAt(at_ms) => {
-            out.extend_from_slice(&[EXPIRE_AT, place(db), u8::from(at_ms.is_some())]);
+            out.extend_from_slice(&[EXPIRE_AT, place(db, Form::Bytes), u8::from(at_ms.is_some())]);
             out.extend(at_ms.iter().flat_map(|at| at.to_le_bytes()));
         }
     }
@@ -120,7 +139,7 @@ pub fn effect(db: Db, key: &[u8], effect: &Effect<'_>, out: &mut Vec<u8>) -> Opt
 
 /// Writes that a slot's keys in one database are gone.
 pub fn clear(slot: Slot, db: Db, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[CLEAR, place(db)]);
+    out.extend_from_slice(&[CLEAR, place(db, Form::Bytes)]);
     out.extend_from_slice(&slot.number().to_le_bytes());
 }
 
@@ -147,6 +166,12 @@ pub fn long_part(piece: &[u8], out: &mut Vec<u8>) {
     write_bytes(piece, out);
 }
 
+/// Writes a piece of a part of a large value that goes on in the next record.
+pub fn long_more(piece: &[u8], out: &mut Vec<u8>) {
+    out.push(LONG_MORE);
+    write_bytes(piece, out);
+}
+
 /// Writes that a long record is complete.
 pub fn long_end(out: &mut Vec<u8>) {
     out.push(LONG_END);
@@ -167,13 +192,13 @@ pub fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<Record<'a>>, StreamError>
     Ok(Some(record))
 }
 
-fn argv(db: Db, key: &[u8], args: Args<'_>, fields: &Fields, out: &mut Vec<u8>) -> Option<Segments> {
+fn argv(db: Db, key: &[u8], args: Args<'_>, fields: &Fields, out: &mut Vec<u8>) -> Option<LongValue> {
     let last = args.len().checked_sub(1).map(|last| args.get(last));
     let outside = match last {
         Some(Arg::Segments(segments)) => Some(segments.clone()),
         _ => None,
     };
-    out.extend_from_slice(&[ARGV | if outside.is_some() { OUTSIDE } else { 0 }, place(db)]);
+    out.extend_from_slice(&[ARGV | if outside.is_some() { OUTSIDE } else { 0 }, place(db, Form::Bytes)]);
     write_fields(fields, out);
     write_bytes(key, out);
     write_varint(args.len() as u64, out);
@@ -183,11 +208,11 @@ fn argv(db: Db, key: &[u8], args: Args<'_>, fields: &Fields, out: &mut Vec<u8>) 
     if let Some(segments) = &outside {
         write_varint(segments.len() as u64, out);
     }
-    outside
+    outside.map(LongValue::Segments)
 }
 
-fn place(db: Db) -> u8 {
-    db.number() | KIND_STRING << 4
+fn place(db: Db, form: Form) -> u8 {
+    db.number() | (form as u8) << 4
 }
 
 #[inline]
@@ -239,8 +264,12 @@ impl<'a> Reader<'a> {
         }
         match op & !OUTSIDE {
             PUT => {
-                let (db, fields, key) = (self.place()?, self.fields()?, self.bytes()?);
-                Ok(Record::Put { db, key, value: self.payload(outside)?, fields })
+                let (db, form) = self.place_and_form()?;
+                if outside != form.is_large() && form != Form::Bytes {
+                    return Err(StreamError::Bad("a value in the wrong place"));
+                }
+                let (fields, key) = (self.fields()?, self.bytes()?);
+                Ok(Record::Put { db, key, form, value: self.payload(outside)?, fields })
             }
             DELETE => Ok(Record::Delete { db: self.place()?, key: self.bytes()? }),
             EXPIRE_AT => {
@@ -256,6 +285,7 @@ impl<'a> Reader<'a> {
             CLEAR => Ok(Record::Clear { db: self.place()?, slot: self.slot()? }),
             LONG_HEAD => Ok(Record::LongHead(self.bytes()?)),
             LONG_PART => Ok(Record::LongPart(self.bytes()?)),
+            LONG_MORE => Ok(Record::LongMore(self.bytes()?)),
             LONG_END => Ok(Record::LongEnd),
             END => self.end(),
             _ => Err(StreamError::Bad("an unknown record")),
@@ -280,11 +310,18 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn place(&mut self) -> Result<Db, StreamError> {
-        let place = self.byte()?;
-        if place >> 4 != KIND_STRING {
-            return Err(StreamError::Bad("a value of an unknown kind"));
+        match self.place_and_form()? {
+            (db, Form::Bytes) => Ok(db),
+            _ => Err(StreamError::Bad("a form where there is no value")),
         }
-        Db::new(i64::from(place & 0xf)).ok_or(StreamError::Bad("no such database"))
+    }
+
+    #[inline]
+    fn place_and_form(&mut self) -> Result<(Db, Form), StreamError> {
+        let place = self.byte()?;
+        let form = Form::from_number(place >> 4).filter(|form| *form != Form::Segments);
+        let db = Db::new(i64::from(place & 0xf)).ok_or(StreamError::Bad("no such database"))?;
+        Ok((db, form.ok_or(StreamError::Bad("a value of an unknown form"))?))
     }
 
     #[inline]

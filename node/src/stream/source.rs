@@ -11,11 +11,11 @@ use swell_engine::import::Export;
 use swell_engine::key::{DATABASES, Hasher};
 use swell_engine::stripe::stripe_of;
 use swell_ring::{Slot, SlotSet};
-use swell_wire::{SEGMENT_BYTES, Segments};
+use swell_wire::SEGMENT_BYTES;
 
 use super::StreamError;
 use super::record::{self, End};
-use super::spool::{Item, Origin, Queue, SPOOL_BYTES_MAX, SPOOL_BYTES_SNAPSHOT_MAX, Spool};
+use super::spool::{Item, LongValue, Origin, Queue, SPOOL_BYTES_MAX, SPOOL_BYTES_SNAPSHOT_MAX, Spool};
 use crate::embedded::Node;
 
 /// Keys copied under one lock of a stripe, about; some 30 µs.
@@ -26,6 +26,10 @@ const BYTES_PER_LOCK: usize = 32 * 1024;
 const KEYS_PER_PART: usize = 8;
 /// Bytes that a piece of a long record has beyond its content, at most.
 const PIECE_HEAD_BYTES: usize = 8;
+/// Capacity that is kept from one part of a large value to the next.
+const PART_KEPT_MAX: usize = 1024 * 1024;
+/// What is said of a large value that is not at its end, at least: more than may wait when a group is sealed.
+const LARGE_UNSENT_MIN: usize = 128 * 1024;
 
 /// A group of slots on its way out. Streams of groups that share a stripe may run side by side; no slot may be in two.
 ///
@@ -104,9 +108,26 @@ struct Follower(Arc<Shared>);
 struct Long {
     head: Vec<u8>,
     head_sent: usize,
-    value: Segments,
-    parts_sent: usize,
+    value: LongValue,
+    /// Where the value goes on; nothing: it is all written.
+    next: Option<usize>,
+    /// A part of a large value that is written, and how much of it is sent.
+    part: Vec<u8>,
+    part_sent: usize,
     value_sent: usize,
+}
+
+/// What a piece of a long record is.
+#[derive(Clone, Copy)]
+enum Piece {
+    Head,
+    Segment,
+    /// A part of a large value, or the rest of it.
+    Part,
+    /// Not all of a part.
+    More,
+    /// There is none.
+    End,
 }
 
 impl Outgoing {
@@ -383,7 +404,7 @@ impl Shared {
         }
     }
 
-    fn effect(&self, write: impl FnOnce(&mut Vec<u8>) -> Option<Segments>) {
+    fn effect(&self, write: impl FnOnce(&mut Vec<u8>) -> Option<LongValue>) {
         if !self.spool().effect(write) {
             self.live.store(false, Relaxed);
         }
@@ -431,40 +452,87 @@ impl Place {
 }
 
 impl Long {
-    fn new(head: Vec<u8>, value: Segments) -> Long {
-        Long { head, head_sent: 0, value, parts_sent: 0, value_sent: 0 }
+    fn new(head: Vec<u8>, value: LongValue) -> Long {
+        Long { head, head_sent: 0, value, next: Some(0), part: Vec::new(), part_sent: 0, value_sent: 0 }
     }
 
+    /// Bytes that are still to be sent, about. A large value's parts may be longer than its pages: before its end it is
+    /// never nearly sent.
     fn unsent(&self) -> usize {
-        self.head.len() - self.head_sent + self.value.len() - self.value_sent + 1
+        let least = match self.value {
+            LongValue::Large(_) if self.next.is_some() => LARGE_UNSENT_MIN,
+            LongValue::Large(_) => self.part.len() - self.part_sent,
+            LongValue::Segments(_) => 0,
+        };
+        self.head.len() - self.head_sent + self.value.bytes().saturating_sub(self.value_sent).max(least) + 1
     }
 
     /// Writes pieces while there is room; says whether it is complete.
     fn take(&mut self, out: &mut Vec<u8>, taken: usize, bytes_max: usize) -> bool {
         let start = out.len() - taken;
         loop {
-            let rest = &self.head[self.head_sent..];
-            let part = self.value.parts().get(self.parts_sent);
-            let piece = match part {
-                _ if !rest.is_empty() => &rest[..rest.len().min(SEGMENT_BYTES)],
-                Some(part) => part.as_slice(),
-                None => b"",
-            };
+            self.write_part();
+            let (kind, piece) = self.piece();
             let taken = out.len() - start;
             if taken > 0 && taken + piece.len() + PIECE_HEAD_BYTES > bytes_max {
                 return false;
             }
-            if !rest.is_empty() {
-                self.head_sent += piece.len();
-                record::long_head(piece, out);
-            } else if part.is_some() {
-                self.parts_sent += 1;
-                self.value_sent += piece.len();
-                record::long_part(piece, out);
-            } else {
-                record::long_end(out);
-                return true;
+            let len = piece.len();
+            match kind {
+                Piece::Head => {
+                    record::long_head(piece, out);
+                    self.head_sent += len;
+                    continue;
+                }
+                Piece::Segment => {
+                    record::long_part(piece, out);
+                    self.next = self.next.map(|at| at + 1);
+                }
+                Piece::Part => record::long_part(piece, out),
+                Piece::More => record::long_more(piece, out),
+                Piece::End => {
+                    record::long_end(out);
+                    return true;
+                }
             }
+            self.part_sent += len;
+            self.value_sent += len;
+        }
+    }
+
+    /// What is to be sent next.
+    fn piece(&self) -> (Piece, &[u8]) {
+        let head = &self.head[self.head_sent..];
+        if !head.is_empty() {
+            return (Piece::Head, &head[..head.len().min(SEGMENT_BYTES)]);
+        }
+        match &self.value {
+            LongValue::Segments(segments) => match self.next.and_then(|at| segments.parts().get(at)) {
+                Some(part) => (Piece::Segment, part.as_slice()),
+                None => (Piece::End, &[]),
+            },
+            LongValue::Large(_) => match &self.part[self.part_sent..] {
+                [] => (Piece::End, &[]),
+                rest if rest.len() > SEGMENT_BYTES => (Piece::More, &rest[..SEGMENT_BYTES]),
+                rest => (Piece::Part, rest),
+            },
+        }
+    }
+
+    /// Has a large value write its next part, unless there is one or the value is at its end.
+    fn write_part(&mut self) {
+        let LongValue::Large(large) = &self.value else { return };
+        if self.part_sent < self.part.len() {
+            return;
+        }
+        // One with an element of many megabytes is not kept for the next, which is short.
+        self.part = if self.part.capacity() > PART_KEPT_MAX { Vec::new() } else { std::mem::take(&mut self.part) };
+        self.part.clear();
+        self.part_sent = 0;
+        while self.part.is_empty()
+            && let Some(at) = self.next
+        {
+            self.next = large.as_ref().write_part(at, &mut self.part);
         }
     }
 }

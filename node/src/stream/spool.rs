@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use swell_engine::value::LargeBox;
 use swell_wire::Segments;
 
 /// Bytes of unsent changes at most; more, and the stream has failed: writers never wait for it.
@@ -21,8 +22,25 @@ pub enum Item {
     /// Whole records.
     Records(Vec<u8>),
     /// A record that goes in pieces, with a value that may be pinned meanwhile: whoever writes to it copies the
-    /// segments that it writes to.
-    Long { head: Vec<u8>, value: Segments },
+    /// segments, or pages, that it writes to.
+    Long { head: Vec<u8>, value: LongValue },
+}
+
+/// A value that goes in pieces.
+#[derive(Debug)]
+pub enum LongValue {
+    Segments(Segments),
+    Large(LargeBox),
+}
+
+impl LongValue {
+    /// Bytes of it: of a large value those that it holds, about as many as it will send.
+    pub fn bytes(&self) -> usize {
+        match self {
+            LongValue::Segments(segments) => segments.len(),
+            LongValue::Large(large) => large.as_ref().heap_bytes(),
+        }
+    }
 }
 
 /// Encoded records in order.
@@ -30,8 +48,18 @@ pub enum Item {
 pub struct Queue {
     items: VecDeque<(Item, Origin)>,
     bytes: usize,
-    effect_bytes: usize,
+    effects: Effects,
     records: u64,
+}
+
+/// What of a queue writers have put there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Effects {
+    /// Records and heads.
+    bytes: usize,
+    /// Values that are sent in pieces, and their bytes.
+    values: usize,
+    value_bytes: usize,
 }
 
 /// Where an item comes from.
@@ -56,15 +84,22 @@ impl Item {
     pub fn bytes(&self) -> usize {
         match self {
             Item::Records(bytes) => bytes.len(),
-            Item::Long { head, value } => head.len() + value.len(),
+            Item::Long { head, value } => head.len() + value.bytes(),
+        }
+    }
+
+    fn value_bytes(&self) -> usize {
+        match self {
+            Item::Records(_) => 0,
+            Item::Long { value, .. } => value.bytes(),
         }
     }
 }
 
 impl Queue {
-    /// Adds the record that `write` writes; it returns the segments that belong after it.
+    /// Adds the record that `write` writes; it returns the value that belongs after it.
     #[inline]
-    pub fn record(&mut self, origin: Origin, write: impl FnOnce(&mut Vec<u8>) -> Option<Segments>) {
+    pub fn record(&mut self, origin: Origin, write: impl FnOnce(&mut Vec<u8>) -> Option<LongValue>) {
         self.records += 1;
         let mut last = match self.items.back_mut() {
             Some((Item::Records(bytes), same)) if *same == origin && bytes.len() < CHUNK_BYTES => std::mem::take(bytes),
@@ -76,7 +111,13 @@ impl Queue {
         let start = last.len();
         let value = write(&mut last);
         let written = last.len() - start;
-        self.add(origin, written as isize + value.as_ref().map_or(0, Segments::len) as isize);
+        let value_bytes = value.as_ref().map_or(0, LongValue::bytes);
+        self.bytes += written + value_bytes;
+        if origin == Origin::Effect {
+            self.effects.bytes += written;
+            self.effects.value_bytes += value_bytes;
+            self.effects.values += usize::from(value_bytes > 0);
+        }
         let own = (value.is_some() || written > RECORD_BYTES_MAX || (start > 0 && last.len() > CHUNK_BYTES))
             .then(|| last.split_off(start));
         if let Some((Item::Records(bytes), _)) = self.items.back_mut() {
@@ -88,7 +129,9 @@ impl Queue {
         }
         let item = match value {
             Some(value) => Item::Long { head: own, value },
-            None if own.len() > RECORD_BYTES_MAX => Item::Long { head: own, value: Segments::new() },
+            None if own.len() > RECORD_BYTES_MAX => {
+                Item::Long { head: own, value: LongValue::Segments(Segments::new()) }
+            }
             None => Item::Records(own),
         };
         self.items.push_back((item, origin));
@@ -99,11 +142,24 @@ impl Queue {
         self.bytes
     }
 
-    fn add(&mut self, origin: Origin, more: isize) {
-        self.bytes = self.bytes.wrapping_add_signed(more);
+    fn pop(&mut self) -> Option<Item> {
+        let (item, origin) = self.items.pop_front()?;
+        self.bytes -= item.bytes();
         if origin == Origin::Effect {
-            self.effect_bytes = self.effect_bytes.wrapping_add_signed(more);
+            let value_bytes = item.value_bytes();
+            self.effects.bytes -= item.bytes() - value_bytes;
+            self.effects.value_bytes -= value_bytes;
+            self.effects.values -= usize::from(value_bytes > 0);
         }
+        Some(item)
+    }
+}
+
+impl Effects {
+    /// Whether it is too much. A single value may be as long as it likes, beside others: its segments or pages are
+    /// there anyway.
+    fn pass(&self, bytes_max: usize) -> bool {
+        self.bytes > bytes_max || (self.values > 1 && self.value_bytes > bytes_max)
     }
 }
 
@@ -113,23 +169,21 @@ impl Spool {
         Spool { queue: Queue::default(), bytes_max, is_full: false }
     }
 
-    /// Adds a snapshot's records.
+    /// Adds a snapshot's records, none of them effects.
     pub fn append(&mut self, mut queue: Queue) {
         self.queue.items.append(&mut queue.items);
         self.queue.bytes += queue.bytes;
-        self.queue.effect_bytes += queue.effect_bytes;
         self.queue.records += queue.records;
     }
 
-    /// Adds a change, if there is room; says whether there was. A single one always finds room, however long: its
-    /// segments are there anyway.
-    pub fn effect(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<Segments>) -> bool {
+    /// Adds a change, if there is room; says whether there was. A single one always finds room, however long.
+    pub fn effect(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<LongValue>) -> bool {
         if self.is_full {
             return false;
         }
-        let was_empty = self.queue.effect_bytes == 0;
+        let was_empty = self.queue.effects.bytes == 0;
         self.queue.record(Origin::Effect, write);
-        self.is_full = self.queue.effect_bytes > self.bytes_max && !was_empty;
+        self.is_full = self.queue.effects.pass(self.bytes_max) && !was_empty;
         !self.is_full
     }
 
@@ -137,11 +191,7 @@ impl Spool {
     pub fn pop(&mut self, bytes_max: usize) -> Option<Item> {
         match self.queue.items.front() {
             Some((Item::Records(bytes), _)) if bytes.len() > bytes_max => None,
-            _ => {
-                let (item, origin) = self.queue.items.pop_front()?;
-                self.queue.add(origin, -(item.bytes() as isize));
-                Some(item)
-            }
+            _ => self.queue.pop(),
         }
     }
 

@@ -5,6 +5,8 @@ use swell_engine::gate::Gate;
 use swell_engine::import::Import;
 use swell_engine::key::Key;
 use swell_engine::stripe::stripe_of;
+use swell_engine::value::stream::ENTRY_BYTES_MAX;
+use swell_engine::value::{Form, Kept, LargeBox};
 use swell_engine::{Engine, Local};
 use swell_ring::{Slot, SlotSet};
 use swell_wire::limits::BULK_BYTES_MAX;
@@ -12,6 +14,7 @@ use swell_wire::{OwnedArgs, Segments};
 
 use super::StreamError;
 use super::record::{self, End, Payload, Record};
+use super::spool::LongValue;
 use crate::embedded::Handle;
 
 /// Records applied under one lock of a stripe; some 30 µs.
@@ -20,6 +23,8 @@ const RECORDS_PER_LOCK: usize = 128;
 const BYTES_PER_LOCK: usize = 32 * 1024;
 /// Longest head of a record that comes in pieces: keys have the bound of a request's strings.
 const HEAD_BYTES_MAX: usize = BULK_BYTES_MAX + 64 * 1024;
+/// Longest part of a large value: one with an element of the greatest length, be it a field and its value or an entry.
+const PART_BYTES_MAX: usize = ENTRY_BYTES_MAX + HEAD_BYTES_MAX;
 /// Entries freed between two looks at anything else.
 const GARBAGE_PER_SLICE: u64 = 10_000;
 
@@ -41,7 +46,10 @@ pub struct Incoming {
 #[derive(Debug, Default)]
 struct Long {
     head: Vec<u8>,
-    value: Segments,
+    /// Nothing before the first piece of the value: the head says what it is.
+    value: Option<LongValue>,
+    /// The beginning of a part that is too long for one piece.
+    part: Vec<u8>,
 }
 
 impl Incoming {
@@ -68,8 +76,8 @@ impl Incoming {
         }
         let (engine, local) = handle.parts();
         let applied = self.apply_all(engine, local, bytes);
-        // Nothing but what FLUSHALL left; a moment's work each time.
-        while engine.free_garbage(local, GARBAGE_PER_SLICE) {}
+        // What FLUSHALL left, and large values that are overwritten: a moment's work each time. The rest is freed later.
+        engine.free_garbage(local, GARBAGE_PER_SLICE);
         if let Err(error) = &applied {
             self.failed = Some(error.clone());
             self.long = None;
@@ -120,12 +128,14 @@ impl Incoming {
             if self.end.is_some() {
                 return Err(StreamError::Bad("a record after the last one"));
             }
-            let is_piece = matches!(record, Record::LongHead(_) | Record::LongPart(_) | Record::LongEnd);
+            let is_piece =
+                matches!(record, Record::LongHead(_) | Record::LongPart(_) | Record::LongMore(_) | Record::LongEnd);
             if self.long.is_some() != is_piece && !matches!(record, Record::LongHead(_)) {
                 return Err(StreamError::Bad("pieces of a record that are not together"));
             }
             coming = match record {
-                Record::LongHead(piece) => self.long_head(piece)?,
+                Record::LongHead(piece) => self.long_head(engine, local, piece)?,
+                Record::LongMore(piece) => self.long_more(engine, local, piece)?,
                 Record::LongPart(piece) => self.long_part(engine, local, piece)?,
                 Record::LongEnd => self.long_end(engine, local)?,
                 Record::End(end) => self.ended(end),
@@ -169,16 +179,16 @@ impl Incoming {
         import: &mut Import<'_>,
         place: Place<'_>,
         record: Record<'_>,
-        outside: Option<Segments>,
+        outside: Option<LongValue>,
     ) -> Result<(), StreamError> {
         if !self.slots.contains(place.slot()) {
             return Err(StreamError::OutsideGroup(place.slot()));
         }
         self.records += 1;
         match (record, place) {
-            (Record::Put { value, fields, .. }, Place::Key(key)) => {
+            (Record::Put { form, value, fields, .. }, Place::Key(key)) => {
                 self.keys += 1;
-                put(import, key, value, outside, &fields)
+                put(import, key, form, value, outside, &fields)
             }
             (Record::Argv { args, fields, .. }, Place::Key(key)) => {
                 let args = arguments(&args, outside)?;
@@ -191,10 +201,18 @@ impl Incoming {
         }
     }
 
-    fn long_head<'b>(&mut self, piece: &[u8]) -> Result<Option<Record<'b>>, StreamError> {
+    fn long_head<'b>(
+        &mut self,
+        engine: &Engine,
+        local: &Local,
+        piece: &[u8],
+    ) -> Result<Option<Record<'b>>, StreamError> {
         let long = self.long.get_or_insert_default();
-        if long.head.len() + piece.len() > HEAD_BYTES_MAX || !long.value.is_empty() {
+        if long.head.len() + piece.len() > HEAD_BYTES_MAX || long.value.is_some() {
             return Err(StreamError::Bad("a head that is too long"));
+        }
+        if engine.would_pass(local, long.head.len() + piece.len()) {
+            return Err(StreamError::NoMemory);
         }
         long.head.extend_from_slice(piece);
         Ok(None)
@@ -206,21 +224,60 @@ impl Incoming {
         local: &Local,
         piece: &[u8],
     ) -> Result<Option<Record<'b>>, StreamError> {
-        let value = &mut self.long.get_or_insert_default().value;
-        if value.len() + piece.len() > engine.settings().string_bytes_max().max(BULK_BYTES_MAX) {
-            return Err(StreamError::Bad("a value that is too long"));
-        }
-        if engine.would_pass(local, value.len() + piece.len()) {
+        let long = self.long.get_or_insert_default();
+        let value = match &mut long.value {
+            Some(value) => value,
+            none => none.insert(begun(&long.head)?),
+        };
+        if engine.would_pass(local, value.bytes() + long.part.len() + piece.len()) {
             return Err(StreamError::NoMemory);
         }
-        value.extend(piece);
+        let whole = if long.part.is_empty() {
+            piece
+        } else {
+            long.part.extend_from_slice(piece);
+            &long.part
+        };
+        match value {
+            LongValue::Segments(_) if !long.part.is_empty() => {
+                return Err(StreamError::Bad("a string in parts of parts"));
+            }
+            LongValue::Segments(segments) => {
+                if segments.len() + piece.len() > engine.settings().string_bytes_max().max(BULK_BYTES_MAX) {
+                    return Err(StreamError::Bad("a value that is too long"));
+                }
+                segments.extend(piece);
+            }
+            LongValue::Large(large) => large
+                .read_part(whole, engine.hasher())
+                .map_err(|_| StreamError::Bad("a part of a large value that is none"))?,
+        }
+        long.part = Vec::new();
+        Ok(None)
+    }
+
+    fn long_more<'b>(
+        &mut self,
+        engine: &Engine,
+        local: &Local,
+        piece: &[u8],
+    ) -> Result<Option<Record<'b>>, StreamError> {
+        let long = self.long.get_or_insert_default();
+        if long.part.len() + piece.len() > PART_BYTES_MAX {
+            return Err(StreamError::Bad("a part that is too long"));
+        }
+        let value = long.value.as_ref().map_or(0, LongValue::bytes);
+        if engine.would_pass(local, value + long.part.len() + piece.len()) {
+            return Err(StreamError::NoMemory);
+        }
+        long.part.extend_from_slice(piece);
         Ok(None)
     }
 
     fn long_end<'b>(&mut self, engine: &Engine, local: &mut Local) -> Result<Option<Record<'b>>, StreamError> {
         let long = self.long.take().unwrap_or_default();
         let mut head = long.head.as_slice();
-        let Some(record) = record::next(&mut head)?.filter(|_| head.is_empty()) else {
+        let Some(record) = record::next(&mut head)?.filter(|_| head.is_empty() && long.part.is_empty()) else {
             return Err(StreamError::Bad("pieces that make no record"));
         };
         if let Record::End(end) = record {
@@ -228,7 +285,7 @@ impl Incoming {
         }
         let place = Place::of(engine, &record).ok_or(StreamError::Bad("pieces within pieces"))?;
         let mut import = engine.import(local, stripe_of(place.slot()));
-        self.apply_one(&mut import, place, record, Some(long.value))?;
+        self.apply_one(&mut import, place, record, long.value)?;
         Ok(None)
     }
 
@@ -255,7 +312,7 @@ impl<'a> Place<'a> {
             | Record::ExpireAt { db, key, .. }
             | Record::Argv { db, key, .. } => Some(Place::Key(engine.key_in(key, *db))),
             Record::Clear { slot, .. } => Some(Place::Slot(*slot)),
-            Record::LongHead(_) | Record::LongPart(_) | Record::LongEnd | Record::End(_) => None,
+            Record::LongHead(_) | Record::LongPart(_) | Record::LongMore(_) | Record::LongEnd | Record::End(_) => None,
         }
     }
 
@@ -287,18 +344,39 @@ fn set_gates(engine: &Engine, slots: &SlotSet, gate: Gate) {
 fn put(
     import: &mut Import<'_>,
     key: Key<'_>,
+    form: Form,
     value: Payload<'_>,
-    outside: Option<Segments>,
+    outside: Option<LongValue>,
     fields: &Fields,
 ) -> Result<(), StreamError> {
-    let value = match value {
-        Payload::Here(bytes) => NewValue::Bytes(bytes),
-        Payload::Outside(len) => NewValue::Segments(whole(outside, len)?),
+    let value = match (form, value) {
+        (Form::Bytes, Payload::Here(bytes)) => NewValue::Bytes(bytes),
+        (Form::Bytes, Payload::Outside(len)) => NewValue::Segments(whole(outside, len)?),
+        (form, Payload::Here(bytes)) => return Ok(import.put_kept(key, compact(form, bytes)?, fields)?),
+        (form, Payload::Outside(elements)) => {
+            let large = whole_large(outside, form, elements)?;
+            return Ok(import.put_kept(key, Kept::Large(large), fields)?);
+        }
     };
     Ok(import.put(key, value, fields)?)
 }
 
-fn arguments(args: &[Payload<'_>], mut outside: Option<Segments>) -> Result<OwnedArgs, StreamError> {
+/// The value that a head announces, without any of its parts.
+fn begun(mut head: &[u8]) -> Result<LongValue, StreamError> {
+    match record::next(&mut head)? {
+        Some(Record::Put { form, .. }) if form.is_large() => {
+            LargeBox::empty(form).map(LongValue::Large).ok_or(StreamError::Bad("a value of an unknown form"))
+        }
+        _ => Ok(LongValue::Segments(Segments::new())),
+    }
+}
+
+/// A compact value, looked through: whoever reads it later trusts it.
+fn compact(form: Form, bytes: &[u8]) -> Result<Kept, StreamError> {
+    Kept::checked(form, bytes).map_err(|_| StreamError::Bad("a compact value that is none"))
+}
+
+fn arguments(args: &[Payload<'_>], mut outside: Option<LongValue>) -> Result<OwnedArgs, StreamError> {
     let mut owned = OwnedArgs::default();
     for arg in args {
         match arg {
@@ -309,7 +387,26 @@ fn arguments(args: &[Payload<'_>], mut outside: Option<Segments>) -> Result<Owne
     Ok(owned)
 }
 
-/// The value that came in pieces, if it is all there.
-fn whole(outside: Option<Segments>, len: u64) -> Result<Segments, StreamError> {
-    outside.filter(|value| value.len() as u64 == len).ok_or(StreamError::Bad("a value that is not all there"))
+/// The string that came in pieces, if it is all there.
+fn whole(outside: Option<LongValue>, len: u64) -> Result<Segments, StreamError> {
+    match outside {
+        Some(LongValue::Segments(value)) if value.len() as u64 == len => Ok(value),
+        _ => Err(MISSING),
+    }
 }
+
+/// The large value that came in pieces, if it is all there.
+fn whole_large(outside: Option<LongValue>, form: Form, elements: u64) -> Result<LargeBox, StreamError> {
+    match outside {
+        // Only a stream may be empty.
+        _ if elements == 0 && form != Form::Stream => Err(StreamError::Bad("a collection without elements")),
+        Some(LongValue::Large(value))
+            if value.as_ref().form() == form && value.as_ref().elements() as u64 == elements =>
+        {
+            Ok(value)
+        }
+        _ => Err(MISSING),
+    }
+}
+
+const MISSING: StreamError = StreamError::Bad("a value that is not all there");

@@ -4,6 +4,7 @@
 mod hostile;
 mod long;
 mod peer;
+mod slices;
 mod walks;
 
 use swell_engine::admit::Admitted;

@@ -87,6 +87,16 @@ impl Client {
                 Outcome::Busy(stripe) => return Some((from + at, Late::Stripe(stripe))),
                 Outcome::NotExecuted(_, stripe) => return Some((from + at, Late::Gate(stripe))),
                 Outcome::Walk => return None,
+                Outcome::Deferred => {
+                    let bytes_out = core.out.data_bytes() - data_before;
+                    let bytes_in = value_bytes(planned.command.spec, args);
+                    let keys = &core.keys[planned.keys_from as usize..planned.keys_to as usize];
+                    let prefix = core.meter.prefix_of(|| first_key(args, keys));
+                    match session::slices::begin(core, planned.command, prefix, bytes_in, bytes_out) {
+                        Flow::Late(late) => return Some((from + at, late)),
+                        Flow::Done => {}
+                    }
+                }
             }
         }
         None

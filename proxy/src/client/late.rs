@@ -10,7 +10,7 @@ use swell_engine::walk::Step;
 use swell_wire::Out;
 use swell_wire::requests::Requests;
 
-use super::{Client, Stop, Waiting};
+use super::{Client, Stop, Waiting, others_first};
 use crate::clients::Door;
 use crate::core::Core;
 use crate::error::ProxyError;
@@ -18,6 +18,9 @@ use crate::replies::Place;
 use crate::session::{self, Flow, Late, Session};
 use crate::upstream::flights::WAIT_MAX;
 use crate::upstream::job;
+
+/// Bytes of a long reply that may be unsent before the next slice of it is written.
+pub(super) const WRITTEN_AHEAD_MAX: u64 = 512 * 1024;
 
 /// The answer that the connection waits for.
 pub(super) struct LateAnswer {
@@ -32,6 +35,8 @@ pub(super) enum LateState {
     Gate(usize, Pin<Box<tokio::time::Sleep>>),
     /// The step says what it waits for; `Closed` until the deadline.
     Walk(Box<session::walk::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
+    /// It is being written, a slice at a time.
+    Slices(Box<session::slices::Answering>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
     Remote(job::Running, session::remote::Finish),
 }
@@ -43,6 +48,7 @@ impl LateState {
             Late::Stripe(stripe) => LateState::Stripe(stripe, None),
             Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(WAIT_MAX))),
             Late::Walk(walking, step) => LateState::Walk(walking, step, None),
+            Late::Slices(answering) => LateState::Slices(answering),
             Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
         }
     }
@@ -137,6 +143,7 @@ impl Client {
                     flow => flow,
                 }
             }
+            LateState::Slices(answering) => self.slice_on(answering),
             LateState::Remote(mut running, finish) => {
                 let Poll::Ready(answer) = running.as_mut().poll(cx) else {
                     return self.stay(place, LateState::Remote(running, finish));
@@ -155,12 +162,25 @@ impl Client {
         };
         match flow {
             Flow::Done => self.settle(place),
+            Flow::Late(Late::Slices(answering)) => {
+                // It stands first, so what there is of it may go. A task that only wakes itself would run dozens of times
+                // before any socket is asked for news.
+                self.send(&mut worker.core.borrow_mut());
+                self.late = Some(Box::new(LateAnswer { place, state: LateState::Slices(answering) }));
+                others_first(cx)
+            }
             Flow::Late(late) => {
                 cx.waker().wake_by_ref();
                 let state = LateState::of(late, self);
                 self.stay(place, state)
             }
         }
+    }
+
+    /// Whether the late answer is being written. A client that has left, or was killed, shows when more of it is sent; one
+    /// that has only closed its own side still reads.
+    pub(super) fn is_writing(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| matches!(late.state, LateState::Slices(_)))
     }
 
     fn stay(&mut self, place: Place, state: LateState) -> Poll<()> {
@@ -199,6 +219,16 @@ impl Client {
         let mut core = worker.core.borrow_mut();
         let started = worker.begin_batch(&mut core);
         let flow = self.finish_late(&mut core, |core, session, out| session::walk::go_on(core, session, walking, out));
+        worker.end_batch(&mut core, started);
+        flow
+    }
+
+    fn slice_on(&mut self, answering: Box<session::slices::Answering>) -> Flow {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        let started = worker.begin_batch(&mut core);
+        let flow =
+            self.finish_late(&mut core, |core, session, out| session::slices::go_on(core, session, answering, out));
         worker.end_batch(&mut core, started);
         flow
     }

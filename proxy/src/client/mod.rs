@@ -20,7 +20,7 @@ use swell_wire::{Args, OwnedArgs, memcached, resp};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-use self::late::{LateAnswer, LateState};
+use self::late::{LateAnswer, LateState, WRITTEN_AHEAD_MAX};
 use self::send::Unsent;
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
@@ -166,8 +166,11 @@ impl Client {
             if self.unsent_bytes() > self.worker.shared.settings.output_buffer_bytes_max() {
                 return Poll::Pending;
             }
+            if self.is_writing() && self.unsent_bytes() > WRITTEN_AHEAD_MAX {
+                return Poll::Pending;
+            }
             if self.late.is_some() {
-                if self.is_gone(cx) {
+                if !self.is_writing() && self.is_gone(cx) {
                     return Poll::Ready(());
                 }
                 ready!(self.poll_late(cx));
@@ -339,7 +342,7 @@ impl Drop for Client {
         let ticket = self.late.take().and_then(|late| match late.state {
             LateState::Stripe(_, ticket) => ticket,
             LateState::Walk(walking, ..) => walking.state.ticket,
-            LateState::Gate(..) | LateState::Sleep(..) | LateState::Remote(..) => None,
+            LateState::Gate(..) | LateState::Slices(..) | LateState::Sleep(..) | LateState::Remote(..) => None,
         });
         if let Some(ticket) = ticket {
             self.worker.shared.node.engine().stripe(ticket.stripe()).cancel(ticket);

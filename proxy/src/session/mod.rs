@@ -4,6 +4,7 @@
 pub mod commands;
 pub mod multi;
 pub mod remote;
+pub mod slices;
 pub mod walk;
 
 use std::sync::Arc;
@@ -81,6 +82,8 @@ pub enum Late {
     Gate(usize),
     /// A walk over the key space goes on.
     Walk(Box<walk::Walking>, Step),
+    /// Its reply is long, and comes a slice at a time.
+    Slices(Box<slices::Answering>),
     /// Its answer comes from other processes.
     Remote(Box<remote::Remote>),
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
@@ -207,6 +210,13 @@ impl Session {
                 out.truncate(mark);
                 self.reply = ReplyMode::On;
             }
+        }
+    }
+
+    /// Takes back a part of a reply that is not complete yet, if the client does not want it.
+    pub fn settle_part(&self, mark: Mark, out: &mut Out) {
+        if matches!(self.reply, ReplyMode::Off | ReplyMode::Skip) {
+            out.truncate(mark);
         }
     }
 
@@ -424,7 +434,7 @@ pub fn run_engine(
     if !core.shared.route.is_direct() {
         return remote::run(core, session, command, args, &keys);
     }
-    let (data_before, at) = (out.data_bytes(), out.len());
+    let (data_before, at, mark) = (out.data_bytes(), out.len(), out.mark());
     match core.handle.execute(&call, ticket, out) {
         Outcome::Done { work, failed } => {
             let bytes_out = out.data_bytes() - data_before;
@@ -438,6 +448,12 @@ pub fn run_engine(
         Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),
         Outcome::NotExecuted(_, stripe) => Flow::Late(Late::Gate(stripe)),
         Outcome::Walk => walk::begin(core, session, Walk::of(command), args, out),
+        Outcome::Deferred => {
+            let bytes_out = out.data_bytes() - data_before;
+            session.settle_part(mark, out);
+            let prefix = core.prefix_of(args, &keys);
+            slices::begin(core, command, prefix, value_bytes(command.spec, args), bytes_out)
+        }
     }
 }
 

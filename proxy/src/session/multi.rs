@@ -161,7 +161,7 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
             match outcome {
                 Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),
                 Outcome::NotExecuted(_, stripe) => Flow::Late(Late::Gate(stripe)),
-                Outcome::Done { .. } | Outcome::Walk => Flow::Done,
+                Outcome::Done { .. } | Outcome::Walk | Outcome::Deferred => Flow::Done,
             }
         }
     }

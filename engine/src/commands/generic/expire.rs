@@ -90,7 +90,7 @@ const CONDITION: ArgDoc = ArgDoc {
 
 /// Under which circumstances an expiry is set. All false: always.
 #[derive(Clone, Copy, Debug, Default)]
-struct Condition {
+pub(in crate::commands) struct Condition {
     /// NX: only if the key has none.
     none_yet: bool,
     /// XX: only if it has one.
@@ -102,12 +102,12 @@ struct Condition {
 }
 
 impl Condition {
-    /// Reads the words from argument 3 on. An unknown one is told before any contradiction.
-    fn parse(args: Args<'_>) -> Result<Condition, Fault> {
+    /// Reads the words of a request. An unknown one is told before any contradiction.
+    pub(in crate::commands) fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Condition, Fault> {
         const NX_ALONE: Fault = Fault::say("ERR NX and XX, GT or LT options at the same time are not compatible");
         const GT_OR_LT: Fault = Fault::say("ERR GT and LT options at the same time are not compatible");
         let mut condition = Condition::default();
-        for word in args.from(3).iter() {
+        for word in words {
             let option = match word {
                 _ if is_word(word, "NX") => &mut condition.none_yet,
                 _ if is_word(word, "XX") => &mut condition.some_already,
@@ -127,7 +127,7 @@ impl Condition {
     }
 
     /// Whether a key that expires at `current_ms` may be set to expire at `wanted_ms`.
-    fn allows(self, current_ms: Option<u64>, wanted_ms: i64) -> bool {
+    pub(in crate::commands) fn allows(self, current_ms: Option<u64>, wanted_ms: i64) -> bool {
         let Some(current_ms) = current_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)) else {
             return !self.some_already && !self.later;
         };
@@ -160,7 +160,7 @@ fn set_expiry(
     base: TimeBase,
     command: &'static str,
 ) -> Reply {
-    let condition = Condition::parse(args)?;
+    let condition = Condition::parse(args.from(3).iter())?;
     let at_ms = expire_at_signed(args.slice(2), unit, base, cx.now_ms(), command)?;
     let key = cx.key(args, 0);
     let current = cx.write_lookup(key).map(|entry| entry.expire_at_ms());

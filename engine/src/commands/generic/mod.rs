@@ -2,14 +2,17 @@
 
 mod copy;
 mod del;
+mod dump;
 mod exists;
-mod expire;
+pub(super) mod expire;
 mod keys;
+mod r#move;
 mod object;
 mod persist;
 pub(crate) mod randomkey;
 mod rename;
 mod scan;
+pub(crate) mod sort;
 mod touch;
 mod ttl;
 mod r#type;
@@ -25,11 +28,13 @@ use crate::spec::Spec;
 pub static SPECS: &[&Spec] = &[
     &copy::COPY,
     &del::DEL,
+    &dump::DUMP,
     &exists::EXISTS,
     &expire::EXPIRE,
     &expire::EXPIREAT,
     &ttl::EXPIRETIME,
     &keys::KEYS,
+    &r#move::MOVE,
     &object::OBJECT,
     &object::ENCODING,
     &object::FREQ,
@@ -44,7 +49,10 @@ pub static SPECS: &[&Spec] = &[
     &randomkey::RANDOMKEY,
     &rename::RENAME,
     &rename::RENAMENX,
+    &dump::RESTORE,
     &scan::SCAN,
+    &sort::SORT,
+    &sort::SORT_RO,
     &touch::TOUCH,
     &ttl::TTL,
     &r#type::TYPE,

@@ -4,10 +4,11 @@ use swell_wire::{Args, Out};
 
 use crate::commands::grammar::{key_arg, keys_at, word_arg};
 use crate::commands::options::is_word;
-use crate::entry::{Entry, Value};
+use crate::entry::{Content, Entry, Value};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::number::parse_i64;
+use crate::rdb::object_len;
 use crate::spec::*;
 
 pub static DEBUG: Spec = Spec {
@@ -59,25 +60,26 @@ fn object(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 }
 
 fn describe(entry: &Entry<'_>, now_ms: u64, fast: bool) -> String {
-    let serialized = if fast { String::new() } else { format!(" serializedlength:{}", serialized_len(&entry.value())) };
+    let serialized = if fast { String::new() } else { format!(" serializedlength:{}", serialized_len(entry)) };
     format!(
         "Value at:{:p} refcount:1 encoding:{}{serialized} lru:{} lru_seconds_idle:{}",
-        address(&entry.value()),
+        entry.address(),
         entry.encoding(),
         entry.clock(),
         entry.idle_ms(now_ms) / 1000,
     )
 }
 
-fn address(value: &Value<'_>) -> *const u8 {
-    match value {
-        Value::Slice(bytes) => bytes.as_ptr(),
-        Value::Segments(segments) => std::ptr::from_ref(*segments).cast(),
+/// Bytes of the value in an RDB file without compression.
+fn serialized_len(entry: &Entry<'_>) -> usize {
+    match entry.content() {
+        Content::String(value) => string_len(&value),
+        Content::Collection(_) => object_len(entry),
     }
 }
 
-/// Bytes of the value as an RDB string without compression: small integers in binary, else a length and the bytes.
-fn serialized_len(value: &Value<'_>) -> usize {
+/// A string: small integers in binary, else a length and the bytes.
+fn string_len(value: &Value<'_>) -> usize {
     if let Value::Slice(bytes) = value
         && let Some(number) = parse_i64(bytes).and_then(|number| i32::try_from(number).ok())
     {
@@ -87,13 +89,16 @@ fn serialized_len(value: &Value<'_>) -> usize {
             _ => 5,
         };
     }
-    let header = match value.len() {
+    length_len(value.len()) + value.len()
+}
+
+fn length_len(len: usize) -> usize {
+    match len {
         0..0x40 => 1,
         0x40..0x4000 => 2,
         0x4000..=0xffff_ffff => 5,
         _ => 9,
-    };
-    header + value.len()
+    }
 }
 
 fn too_many(word: &[u8]) -> Fault {
@@ -117,7 +122,7 @@ mod tests {
             ("12345678901", 12),
             ("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabc", 67),
         ] {
-            assert_eq!(serialized_len(&Value::Slice(text.as_bytes())), expected, "{text}");
+            assert_eq!(string_len(&Value::Slice(text.as_bytes())), expected, "{text}");
         }
     }
 }

@@ -25,7 +25,7 @@ const QUOTIENT_BITS: u32 = 67;
 
 /// One number; never a NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LongDouble {
+pub(in crate::commands) struct LongDouble {
     negative: bool,
     magnitude: Magnitude,
 }

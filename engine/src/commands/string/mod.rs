@@ -2,6 +2,7 @@
 
 mod append;
 mod big;
+mod delifeq;
 mod get;
 mod getdel;
 mod getex;
@@ -9,9 +10,11 @@ mod getrange;
 mod getset;
 mod incr;
 mod incrbyfloat;
-mod long_double;
+mod lcs;
+pub(super) mod long_double;
 mod mget;
 mod mset;
+mod msetex;
 mod set;
 mod set_options;
 mod setex;
@@ -31,6 +34,7 @@ pub static SPECS: &[&Spec] = &[
     &append::APPEND,
     &incr::DECR,
     &incr::DECRBY,
+    &delifeq::DELIFEQ,
     &get::GET,
     &getdel::GETDEL,
     &getex::GETEX,
@@ -39,8 +43,10 @@ pub static SPECS: &[&Spec] = &[
     &incr::INCR,
     &incr::INCRBY,
     &incrbyfloat::INCRBYFLOAT,
+    &lcs::LCS,
     &mget::MGET,
     &mset::MSET,
+    &msetex::MSETEX,
     &mset::MSETNX,
     &setex::PSETEX,
     &set::SET,
@@ -58,6 +64,11 @@ fn bulk(out: &mut Out, value: Value<'_>) {
         Value::Slice(bytes) => out.bulk(bytes),
         Value::Segments(segments) => out.bulk_segments(segments),
     }
+}
+
+/// Whether a value is these bytes.
+fn is_equal(value: Value<'_>, bytes: &[u8]) -> bool {
+    value.len() == bytes.len() && value.to_bytes() == bytes
 }
 
 /// Refuses a string that would hold `more` bytes after its first `before` and thereby more than `proto-max-bulk-len`.

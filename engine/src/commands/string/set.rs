@@ -2,8 +2,8 @@
 
 use swell_wire::{Args, Out};
 
-use super::bulk;
 use super::set_options::{OptionsOf, SetOptions};
+use super::{bulk, is_equal};
 use crate::commands::grammar::{KEY, choice, one_key, plain_arg, token};
 use crate::exec::{Exec, McField, Reply, Ttl};
 use crate::spec::{
@@ -38,8 +38,11 @@ pub static SET: Spec = Spec {
     body: Body::Keys(set),
 };
 
-const CONDITION: &[ArgDoc] =
-    &[token("NX", "2.6.12", "nx", ArgKind::PureToken), token("XX", "2.6.12", "xx", ArgKind::PureToken)];
+const CONDITION: &[ArgDoc] = &[
+    token("NX", "2.6.12", "nx", ArgKind::PureToken),
+    token("XX", "2.6.12", "xx", ArgKind::PureToken),
+    token("IFEQ", "8.1.0", "comparison-value", ArgKind::String),
+];
 const EXPIRATION: &[ArgDoc] = &[
     token("EX", "2.6.12", "seconds", ArgKind::Integer),
     token("PX", "2.6.12", "milliseconds", ArgKind::Integer),
@@ -58,7 +61,7 @@ fn set(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     Ok(())
 }
 
-/// Syntax first, then the expiry, then (with GET) the type of what is there, then NX and XX.
+/// Syntax first, then the expiry, then (with GET or IFEQ) the type of what is there, then the condition.
 #[inline(never)]
 fn set_with_options(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let options = SetOptions::parse(args, 3, OptionsOf::Set)?;
@@ -66,14 +69,17 @@ fn set_with_options(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let key = cx.key(args, 0);
     // Only GET counts as a read of the key.
     let old = if options.get { cx.read(key) } else { cx.write_lookup(key) };
-    let found = old.is_some();
+    let mut admits = options.admits(old.is_some());
+    if let (Some(expected), Some(entry)) = (options.expected(), &old) {
+        admits = is_equal(entry.string()?, expected);
+    }
     if options.get {
         match old {
             Some(entry) => bulk(out, entry.string()?),
             None => out.null(),
         }
     }
-    if !options.admits(found) {
+    if !admits {
         if !options.get {
             out.null();
         }

@@ -1,4 +1,4 @@
-//! The options of SET and GETEX: one grammar, of which each command knows a part.
+//! The options of SET, GETEX and MSETEX: one grammar, of which each command knows a part.
 
 use swell_wire::Args;
 
@@ -11,6 +11,7 @@ use crate::exec::Ttl;
 pub(super) enum OptionsOf {
     Set,
     GetEx,
+    MSetEx,
 }
 
 /// The options of one request.
@@ -22,6 +23,8 @@ pub(super) struct SetOptions<'a> {
     expiry: Option<Word>,
     /// The argument of the expiry option, where it takes one.
     time: &'a [u8],
+    /// What the old value must be.
+    expected: Option<&'a [u8]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,7 @@ enum Word {
     PxAt,
     KeepTtl,
     Persist,
+    IfEq,
 }
 
 impl<'a> SetOptions<'a> {
@@ -42,7 +46,7 @@ impl<'a> SetOptions<'a> {
     ///
     /// # Errors
     /// [`Fault::Syntax`] for words that are no options of the command, lack their argument or exclude each other. The
-    /// same option twice is legal; its last argument counts.
+    /// same option twice is legal, but for IFEQ; its last argument counts.
     pub fn parse(args: Args<'a>, first: usize, of: OptionsOf) -> Result<Self, Fault> {
         let mut options = Self::default();
         let mut index = first;
@@ -76,13 +80,23 @@ impl<'a> SetOptions<'a> {
         self.expiry == Some(Word::Persist)
     }
 
-    /// Whether NX or XX, if given, admits the write.
+    /// Whether NX, XX or IFEQ is given.
+    pub fn is_conditional(&self) -> bool {
+        self.condition.is_some()
+    }
+
+    /// Whether NX or XX, if given, admits the write, and IFEQ as far as the key must be there.
     pub fn admits(&self, found: bool) -> bool {
         match self.condition {
             Some(Word::Nx) => !found,
-            Some(Word::Xx) => found,
+            Some(Word::Xx | Word::IfEq) => found,
             _ => true,
         }
+    }
+
+    /// What the old value must be for IFEQ to admit the write.
+    pub fn expected(&self) -> Option<&'a [u8]> {
+        self.expected
     }
 
     /// Takes in one option and says how many arguments it used.
@@ -92,13 +106,17 @@ impl<'a> SetOptions<'a> {
                 self.get = true;
                 return Ok(1);
             }
-            Word::Nx | Word::Xx => &mut self.condition,
+            Word::Nx | Word::Xx | Word::IfEq => &mut self.condition,
             _ => &mut self.expiry,
         };
-        if chosen.is_some_and(|other| other != word) {
+        if chosen.is_some_and(|other| other != word || word == Word::IfEq) {
             return Err(Fault::Syntax);
         }
         *chosen = Some(word);
+        if word == Word::IfEq {
+            self.expected = Some(next.ok_or(Fault::Syntax)?);
+            return Ok(2);
+        }
         if word.time().is_none() {
             return Ok(1);
         }
@@ -108,7 +126,7 @@ impl<'a> SetOptions<'a> {
 }
 
 impl Word {
-    const ALL: [(&'static str, Word); 9] = [
+    const ALL: [(&'static str, Word); 10] = [
         ("EX", Word::Ex),
         ("PX", Word::Px),
         ("NX", Word::Nx),
@@ -118,6 +136,7 @@ impl Word {
         ("EXAT", Word::ExAt),
         ("PXAT", Word::PxAt),
         ("PERSIST", Word::Persist),
+        ("IFEQ", Word::IfEq),
     ];
 
     fn find(arg: &[u8]) -> Option<Word> {
@@ -127,7 +146,8 @@ impl Word {
     fn belongs_to(self, of: OptionsOf) -> bool {
         match self {
             Word::Ex | Word::Px | Word::ExAt | Word::PxAt => true,
-            Word::Nx | Word::Xx | Word::Get | Word::KeepTtl => of == OptionsOf::Set,
+            Word::Get | Word::IfEq => of == OptionsOf::Set,
+            Word::Nx | Word::Xx | Word::KeepTtl => of != OptionsOf::GetEx,
             Word::Persist => of == OptionsOf::GetEx,
         }
     }
@@ -180,11 +200,23 @@ mod tests {
 
     #[test]
     fn each_command_knows_its_own_words() {
-        for (word, set, getex) in
-            [("NX", true, false), ("GET", true, false), ("PERSIST", false, true), ("EX", false, false)]
-        {
+        for (word, set, getex, msetex) in [
+            ("NX", true, false, true),
+            ("GET", true, false, false),
+            ("PERSIST", false, true, false),
+            ("EX", false, false, false),
+            ("IFEQ", false, false, false),
+        ] {
             with(&[word], OptionsOf::Set, |options| assert_eq!(options.is_ok(), set, "{word}"));
             with(&[word], OptionsOf::GetEx, |options| assert_eq!(options.is_ok(), getex, "{word}"));
+            with(&[word], OptionsOf::MSetEx, |options| assert_eq!(options.is_ok(), msetex, "{word}"));
         }
+        with(&["ifeq", "v", "get"], OptionsOf::Set, |options| {
+            assert_eq!(options.map(|options| options.expected()), Ok(Some(&b"v"[..])));
+        });
+        for words in [&["IFEQ", "v", "NX"], &["XX", "IFEQ", "v"]] {
+            with(words, OptionsOf::Set, |options| assert!(options.is_err()));
+        }
+        with(&["IFEQ", "v", "IFEQ", "v"], OptionsOf::Set, |options| assert!(options.is_err()));
     }
 }

@@ -1,13 +1,13 @@
 //! Frames of small requests, answered as they come: run together, straight from the read buffer into the output. One that
 //! has to wait is given to its session.
 
-use swell_engine::Outcome;
 use swell_engine::admit::Admitted;
+use swell_engine::{Deferred, Outcome};
 use swell_wire::requests::Kind as ItemKind;
 use swell_wire::{memcached, resp};
 
 use super::{Cx, Sessions, is_slow, reply_head};
-use crate::link::body::{self, Job};
+use crate::link::body::{self, Answering, Job};
 use crate::link::frame::{BadFrame, Entry, Flags, Kind, RequestHead, Status};
 use crate::link::group::{GROUP, Group, Open};
 
@@ -100,7 +100,11 @@ impl Sessions {
         let len_before = tail.len();
         let call = Admitted::from_link(planned.spec, args).call(keys, context);
         let outcome = cx.handle.execute(&call, None, tail);
-        let Outcome::Done { work, failed } = outcome else { return self.keep(cx, bytes, planned.frame as usize) };
+        let Outcome::Done { work, failed } = outcome else {
+            let rest = cx.handle.take_deferred();
+            let written = (tail.len() - len_before, tail.data_bytes() - data_before);
+            return self.keep_begun(cx, bytes, planned.frame as usize, rest.map(|rest| (rest, written)));
+        };
         let data_bytes = tail.data_bytes() - data_before;
         if requests.item(planned.item as usize).noreply {
             tail.truncate(mark);
@@ -118,6 +122,19 @@ impl Sessions {
     /// Gives a frame of the group to its session, because it or an earlier one has to wait.
     #[cold]
     fn keep(&mut self, cx: &mut Cx<'_>, bytes: &[u8], frame: usize) -> Result<(), BadFrame> {
+        self.keep_begun(cx, bytes, frame, None)
+    }
+
+    /// The same where its next request may have run, with the beginning of a long reply at the end of the buffer: bytes
+    /// and data bytes of that, and the rest.
+    #[cold]
+    fn keep_begun(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bytes: &[u8],
+        frame: usize,
+        begun: Option<(Box<Deferred>, (usize, u64))>,
+    ) -> Result<(), BadFrame> {
         let open = &mut self.group.frames[frame];
         open.is_kept = true;
         let buf = &bytes[open.from..open.to];
@@ -126,6 +143,10 @@ impl Sessions {
             (job.entries, job.out) = self.outbox.take_back(reply, open.done);
             job.out.set_proto(body::context(&open.head, 0).proto);
         }
+        job.answering = begun.map(|(rest, (len, data))| {
+            let (len_before, data_before) = (job.out.len() - len, job.out.data_bytes() - data);
+            Answering { rest, len_before, data_before }
+        });
         for item in open.first + open.done..open.first + open.head.count as usize {
             let Some(args) = self.group.requests.get(item, buf) else { continue };
             let spec = body::command(open.head.flags, args)?;

@@ -128,7 +128,7 @@ impl Sessions {
             let (epoch, state) = (self.view.epoch(), self.view.state());
             let ran = if job.head.epoch > epoch || job.head.state > state {
                 Stop::View
-            } else if job.head.state < state && !job.is_walking() {
+            } else if job.head.state < state && !job.is_under_way() {
                 Stop::Refused(Status::Moved, job.head.epoch, state)
             } else if self.outbox.streaming_bytes(session) > UNSENT_BYTES_MAX {
                 Stop::Room
@@ -183,9 +183,6 @@ impl Sessions {
                 Stop::More => {
                     slow.wait = Wait::Turn;
                     self.again.push_back(session);
-                    if let Some(task) = &self.task {
-                        task.wake_by_ref();
-                    }
                 }
             }
             break;

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use swell_engine::evict::{Policy, SAMPLES};
 use swell_engine::key::DATABASES;
+use swell_engine::value::limits::LIMITS;
 use swell_wire::limits::BULK_BYTES_MAX;
 
 use super::value;
@@ -48,6 +49,8 @@ enum Kind {
     Clients,
     Policy,
     Password,
+    /// A threshold between compact and large values.
+    Limit,
 }
 
 enum Value {
@@ -55,6 +58,8 @@ enum Value {
     Number(fn(&mut Core, u64), u64),
     Policy(Policy),
     Password(String),
+    /// One of [`LIMITS`] by its place.
+    Limit(usize, i64),
 }
 
 /// By name.
@@ -74,6 +79,11 @@ pub static OPTIONS: &[ConfigOption] = &[
     fixed("daemonize", |_| "no".to_owned()),
     fixed("databases", |_| DATABASES.to_string()),
     fixed("enable-debug-command", |_| "yes".to_owned()),
+    limit("hash-max-listpack-entries"),
+    limit("hash-max-listpack-value"),
+    limit("hash-max-ziplist-entries"),
+    limit("hash-max-ziplist-value"),
+    limit("hll-sparse-max-bytes"),
     constant("hz", "10"),
     fixed("io-threads", |core| core.shared.workers.to_string()),
     ConfigOption {
@@ -94,6 +104,8 @@ pub static OPTIONS: &[ConfigOption] = &[
             set: |core, factor| core.handle.engine().settings().set_lfu_log_factor(factor as u32),
         },
     },
+    limit("list-max-listpack-size"),
+    limit("list-max-ziplist-size"),
     ConfigOption { name: "maxclients", kind: Kind::Clients },
     ConfigOption {
         name: "maxmemory",
@@ -124,6 +136,11 @@ pub static OPTIONS: &[ConfigOption] = &[
     },
     ConfigOption { name: "requirepass", kind: Kind::Password },
     constant("save", ""),
+    limit("set-max-intset-entries"),
+    limit("set-max-listpack-entries"),
+    limit("set-max-listpack-value"),
+    limit("stream-node-max-bytes"),
+    limit("stream-node-max-entries"),
     constant("tcp-keepalive", "0"),
     ConfigOption {
         name: "timeout",
@@ -134,6 +151,10 @@ pub static OPTIONS: &[ConfigOption] = &[
             set: |core, seconds| core.shared.settings.timeout_seconds.store(seconds, Relaxed),
         },
     },
+    limit("zset-max-listpack-entries"),
+    limit("zset-max-listpack-value"),
+    limit("zset-max-ziplist-entries"),
+    limit("zset-max-ziplist-value"),
 ];
 
 impl ConfigOption {
@@ -150,6 +171,7 @@ impl ConfigOption {
             Kind::Integer { get, .. } | Kind::Memory { get, .. } => get(core).to_string(),
             Kind::Clients => core.shared.settings.maxclients.load(Relaxed).to_string(),
             Kind::Policy => core.handle.engine().settings().policy().name().to_owned(),
+            Kind::Limit => core.handle.engine().settings().live_limits().get(limit_of(self.name)).to_string(),
             Kind::Password => core.shared.settings.password().map_or_else(String::new, |password| (*password).clone()),
         }
     }
@@ -172,6 +194,15 @@ impl ConfigOption {
                     let bytes = i64::try_from(value::memory(text)?).unwrap_or(i64::MAX);
                     Value::Number(*set, value::within(bytes, *min, *max)?)
                 }
+                Kind::Limit => {
+                    let at = limit_of(self.name);
+                    let limit = &LIMITS[at];
+                    let number = match limit.is_size {
+                        true => i64::try_from(value::memory(text)?).unwrap_or(i64::MAX),
+                        false => value::integer(text)?,
+                    };
+                    Value::Limit(at, value::between(number, limit.min, limit.max)?)
+                }
                 Kind::Clients => Value::Number(set_clients, clients(text)?),
                 Kind::Policy => {
                     let name = std::str::from_utf8(text).ok();
@@ -193,6 +224,7 @@ impl Change {
     /// The change as an entry of the cache state, if the nodes have to know it.
     pub fn entry(&self) -> Option<(String, String)> {
         let value = match &self.1 {
+            Value::Limit(at, number) => return Some((LIMITS[*at].name.to_owned(), number.to_string())),
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
             Value::Same | Value::Password(_) => return None,
@@ -205,6 +237,7 @@ impl Change {
         match self.1 {
             Value::Same => {}
             Value::Number(set, number) => set(core, number),
+            Value::Limit(at, number) => core.handle.engine().settings().live_limits().set(at, number),
             Value::Policy(policy) => {
                 core.handle.engine().settings().set_policy(policy);
                 core.handle.engine().settings().set_spares_only_resp(false);
@@ -212,6 +245,16 @@ impl Change {
             Value::Password(password) => core.shared.settings.set_password(&password),
         }
     }
+}
+
+const fn limit(name: &'static str) -> ConfigOption {
+    ConfigOption { name, kind: Kind::Limit }
+}
+
+/// The place in [`LIMITS`] of an option, by its name or by its old one.
+fn limit_of(name: &str) -> usize {
+    let is_it = |limit: &swell_engine::value::limits::Limit| limit.name == name || limit.old_name == Some(name);
+    LIMITS.iter().position(is_it).expect("a test looks every limit up")
 }
 
 const fn fixed(name: &'static str, show: fn(&Core) -> String) -> ConfigOption {
@@ -244,6 +287,16 @@ mod tests {
     fn names_are_sorted_and_in_lower_case() {
         assert!(OPTIONS.windows(2).all(|pair| pair[0].name < pair[1].name));
         assert!(OPTIONS.iter().all(|option| option.name == option.name.to_ascii_lowercase()));
+    }
+
+    #[test]
+    fn every_limit_is_an_option() {
+        for name in LIMITS.iter().flat_map(|limit| [Some(limit.name), limit.old_name]).flatten() {
+            assert!(OPTIONS.iter().any(|option| option.name == name && matches!(option.kind, Kind::Limit)), "{name}");
+        }
+        for option in OPTIONS.iter().filter(|option| matches!(option.kind, Kind::Limit)) {
+            assert!(limit_of(option.name) < LIMITS.len());
+        }
     }
 
     #[test]

@@ -48,6 +48,11 @@ pub fn within(number: i64, min: i64, max: i64) -> Result<u64, ConfigRefusal> {
     }
 }
 
+/// A number within bounds, which may be below zero.
+pub fn between(number: i64, min: i64, max: i64) -> Result<i64, ConfigRefusal> {
+    if (min..=max).contains(&number) { Ok(number) } else { Err(ConfigRefusal::OutOfRange(min, max)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,18 +1,29 @@
 //! Measures what this engine's commands take and prints the rows of `SWELL` in `src/coefficients.rs`:
-//! `cargo run --release -p swell-meter --example calibrate`. On a machine that does nothing else, for a minute.
+//! `cargo run --release -p swell-meter --example calibrate`, on a machine that does nothing else, for some minutes.
+//! With `collections`: only commands on collections and those that look into a value. With `server HOST:PORT`: what
+//! these take on a valkey-server that has nothing else to do and no data, for the rows of `ELASTICACHE`.
 //!
 //! A million keys of 16 bytes with values of 100 bytes, keys drawn evenly, one call at a time, nothing prefetched;
-//! hashing of keys, locking, the command and its reply are timed, decoding and sockets are not.
+//! hashing of keys, locking, the command and its reply are timed, decoding and sockets are not. Collections have about a
+//! million elements in all, for each size.
+
+mod cases;
+mod requests;
+mod server;
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use swell_engine::admit::Admitted;
 use swell_engine::commands::table::{Command, tables};
-use swell_engine::spec::{Body, Group, WorkUnit};
+use swell_engine::spec::{Body, Group, Pricing, WorkUnit};
 use swell_engine::walk::{Step, WalkState};
 use swell_engine::{Call, Context, Engine, Local, Outcome};
 use swell_wire::{Args, Out, OwnedArgs, Proto};
+
+use crate::cases::{CASES, Case};
+use crate::requests::{Dataset, Maker, Request};
+use crate::server::Server;
 
 const KEYS: u64 = 1_000_000;
 const VALUE: [u8; 100] = [b'v'; 100];
@@ -26,7 +37,15 @@ const MANY_KEYS: usize = 100;
 const WALKS: usize = 9;
 const NOW_MS: u64 = 1_795_392_000_000;
 
-type Request = Vec<Vec<u8>>;
+/// Batches for the commands on collections.
+const CASE_BATCHES: usize = 61;
+/// Calls of a batch, and words of all its requests, if these are long.
+const CASE_CALLS: usize = 20;
+/// Least batches, and the time after which there are no more, in seconds.
+const CASE_BATCHES_MIN: usize = 5;
+const CASE_SECONDS: u64 = 1;
+/// Most keys of a data set.
+const CASE_KEYS: u64 = 200_000;
 
 /// An engine with its one worker.
 struct Bench {
@@ -37,6 +56,20 @@ struct Bench {
     fresh: u64,
 }
 
+/// What the cases are measured on.
+struct Collections {
+    bench: Bench,
+    maker: Maker,
+    server: Option<Server>,
+    loaded: Vec<Dataset>,
+}
+
+/// What calls took, on the average.
+struct Sample {
+    work: f64,
+    nanoseconds: f64,
+}
+
 /// One printed row.
 struct Row {
     name: &'static str,
@@ -45,14 +78,30 @@ struct Row {
 }
 
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => {
+            let (mut rows, unmeasured) = on_plain_keys();
+            rows.extend(on_collections(None));
+            print(rows, &unmeasured);
+        }
+        ["collections"] => print(on_collections(None), &[]),
+        ["server", address] => print(on_collections(Some(Server::connect(address))), &[]),
+        _ => panic!("calibrate [collections | server HOST:PORT]"),
+    }
+}
+
+/// Commands that any key will do for; and those that nothing here has a request for.
+fn on_plain_keys() -> (Vec<Row>, Vec<&'static str>) {
     let mut bench = Bench::new();
     bench.load(KEYS);
     let mut numbers = Bench::new();
     numbers.load_numbers(KEYS);
     let mut rows = Vec::new();
     let mut unmeasured = Vec::new();
+    let others = engine_commands().filter(|command| CASES.iter().all(|case| case.name != command.spec.name));
     let (walks, calls): (Vec<Command>, Vec<Command>) =
-        engine_commands().partition(|command| matches!(command.spec.body, Body::Walk(_)));
+        others.partition(|command| matches!(command.spec.body, Body::Walk(_)));
     for command in calls {
         let bench = if wants_numbers(command.spec.name) { &mut numbers } else { &mut bench };
         match bench.row(command) {
@@ -67,7 +116,18 @@ fn main() {
             name => unmeasured.push(name),
         }
     }
-    print(rows, &unmeasured);
+    (rows, unmeasured)
+}
+
+/// The rows of [`CASES`], by this engine's clock or a server's statistics; the work is this engine's in any case.
+fn on_collections(server: Option<Server>) -> Vec<Row> {
+    let mut collections = Collections { bench: Bench::new(), maker: Maker::new(CASE_KEYS), server, loaded: Vec::new() };
+    let asked = |case: &&Case| {
+        let command = tables().resp.by_name(case.name.as_bytes()).expect(case.name);
+        collections.server.is_none() || command.spec.cost.elasticache == Pricing::Variable
+    };
+    let cases: Vec<&Case> = CASES.iter().filter(asked).collect();
+    cases.into_iter().map(|case| collections.row(case)).collect()
 }
 
 /// What the engine runs for RESP clients; memcached's verbs are priced by items.
@@ -83,6 +143,65 @@ fn print(mut rows: Vec<Row>, unmeasured: &[&str]) {
         println!("        row(\"{name}\", {base_ns:.0}, {unit_ns:.0}),");
     }
     println!("not measured, so one baseline: {}", unmeasured.join(" "));
+}
+
+impl Collections {
+    fn row(&mut self, case: &Case) -> Row {
+        let samples: Vec<Sample> = case.templates.iter().map(|template| self.sample(case.name, template)).collect();
+        let points: Vec<String> =
+            samples.iter().map(|Sample { work, nanoseconds }| format!("{work:.1}: {nanoseconds:.0}")).collect();
+        println!("{}: {}", case.name, points.join(", "));
+        let (base_ns, unit_ns) = line(&samples);
+        Row { name: case.name, base_ns, unit_ns }
+    }
+
+    fn sample(&mut self, name: &str, template: &str) -> Sample {
+        self.prepare(template);
+        let is_write = tables().resp.by_name(name.as_bytes()).expect(name).spec.is_write();
+        let (mut work, mut times) = (Vec::new(), Vec::new());
+        let words = self.maker.request(template).len();
+        // It tests itself for a second.
+        let calls = if name == "pfselftest" { 1 } else { (CASE_CALLS * 50 / (50 + words)).max(4) };
+        let started = Instant::now();
+        for batch in 0..CASE_BATCHES {
+            if batch >= CASE_BATCHES_MIN && started.elapsed().as_secs() >= CASE_SECONDS {
+                break;
+            }
+            let requests: Vec<Request> = (0..calls).map(|_| self.maker.request(template)).collect();
+            let (nanoseconds, done) = self.bench.timed_work(&requests);
+            work.push(done as f64 / calls as f64);
+            times.push(match &mut self.server {
+                None => nanoseconds / calls as f64,
+                Some(server) => server.timed(name, &requests),
+            });
+            if is_write {
+                self.run(requests.iter().flat_map(|request| self.maker.undo(request)).collect());
+            }
+        }
+        Sample { work: median(work), nanoseconds: median(times) }
+    }
+
+    /// Fills the data sets that a template needs.
+    fn prepare(&mut self, template: &str) {
+        for dataset in Dataset::of_template(template) {
+            if !self.loaded.contains(&dataset) {
+                self.loaded.push(dataset);
+                let load: Vec<Request> = self.maker.load(dataset).collect();
+                self.run(load);
+            }
+        }
+        for key in Maker::dumps_wanted(template) {
+            let payload = self.bench.dump(&key);
+            self.maker.tell_dump(key, payload);
+        }
+    }
+
+    fn run(&mut self, requests: Vec<Request>) {
+        requests.iter().for_each(|request| self.bench.run(request));
+        if let Some(server) = &mut self.server {
+            server.run(requests.into_iter());
+        }
+    }
 }
 
 impl Bench {
@@ -164,18 +283,34 @@ impl Bench {
 
     /// Nanoseconds for all requests.
     fn timed(&mut self, requests: &[Request]) -> f64 {
+        self.timed_work(requests).0
+    }
+
+    /// Nanoseconds for all requests, and their work.
+    fn timed_work(&mut self, requests: &[Request]) -> (f64, u64) {
         let owned: Vec<OwnedArgs> = requests.iter().map(|request| OwnedArgs::from_slices(request)).collect();
         let mut out = Out::new(Proto::Resp2);
         let mut keys = Vec::new();
+        let mut work = 0;
         let started = Instant::now();
         for args in &owned {
             keys.clear();
             out.clear();
-            execute(&self.engine, &mut self.local, args.as_args(), &mut keys, &mut out);
+            work += execute(&self.engine, &mut self.local, args.as_args(), &mut keys, &mut out);
         }
         let nanoseconds = started.elapsed().as_nanos() as f64;
         black_box(&out);
-        nanoseconds
+        while self.engine.free_garbage(&mut self.local, u64::MAX) {}
+        (nanoseconds, work)
+    }
+
+    fn dump(&mut self, key: &str) -> Vec<u8> {
+        let args = OwnedArgs::from_slices(&[b"dump", key.as_bytes()]);
+        let mut out = Out::new(Proto::Resp2);
+        execute(&self.engine, &mut self.local, args.as_args(), &mut Vec::new(), &mut out);
+        let reply = out.to_vec();
+        let begin = reply.iter().position(|byte| *byte == b'\n').expect("a bulk string") + 1;
+        reply[begin..reply.len() - 2].to_vec()
     }
 
     fn run(&mut self, request: &[Vec<u8>]) {
@@ -268,7 +403,13 @@ impl Bench {
     }
 }
 
-fn execute(engine: &Engine, local: &mut Local, args: Args<'_>, keys: &mut Vec<swell_engine::KeyHash>, out: &mut Out) {
+fn execute(
+    engine: &Engine,
+    local: &mut Local,
+    args: Args<'_>,
+    keys: &mut Vec<swell_engine::KeyHash>,
+    out: &mut Out,
+) -> u64 {
     let swell_engine::commands::table::Found::Command(command) = tables().resp.find(args) else {
         panic!("the table has what this program asks for")
     };
@@ -277,8 +418,14 @@ fn execute(engine: &Engine, local: &mut Local, args: Args<'_>, keys: &mut Vec<sw
     let context = Context { now_ms: NOW_MS, ..Context::default() };
     let call = Admitted::from_link(command.spec, args).call(keys, context);
     match engine.execute(local, &call, None, out) {
-        Outcome::Done { failed, .. } => assert!(!failed, "{} fails", command.spec.name),
-        Outcome::Walk => walk(engine, local, &call, out),
+        Outcome::Done { failed, work } => {
+            assert!(!failed, "{} fails: {}", command.spec.name, String::from_utf8_lossy(&out.to_vec()));
+            work
+        }
+        Outcome::Walk => {
+            walk(engine, local, &call, out);
+            0
+        }
         refused => panic!("{} is {refused:?}", command.spec.name),
     }
 }
@@ -288,6 +435,28 @@ fn walk(engine: &Engine, local: &mut Local, call: &Call<'_>, out: &mut Out) {
     let mut state = WalkState::begin(body, engine, local, call).expect("the arguments are well formed");
     while state.step(body, engine, local, call, false) != Step::Done {}
     (body.end)(call.args(), &mut state, out);
+}
+
+/// The line through samples with the least squares of relative errors, which no work makes cheaper: base and unit.
+fn line(samples: &[Sample]) -> (f64, f64) {
+    let weighted = |of: &dyn Fn(&Sample) -> f64| -> f64 {
+        samples.iter().map(|sample| of(sample) / (sample.nanoseconds * sample.nanoseconds)).sum()
+    };
+    let (count, work, time) =
+        (weighted(&|_| 1.0), weighted(&|sample| sample.work), weighted(&|sample| sample.nanoseconds));
+    let work_squared = weighted(&|sample| sample.work * sample.work);
+    let both = weighted(&|sample| sample.work * sample.nanoseconds);
+    let spread = count * work_squared - work * work;
+    if spread <= count * work_squared * 1e-9 {
+        return (time / count, 0.0);
+    }
+    let unit = (count * both - work * time) / spread;
+    let base = (time - unit * work) / count;
+    match (base < 0.0, unit < 0.0) {
+        (true, _) => (0.0, both / work_squared),
+        (_, true) => (time / count, 0.0),
+        _ => (base, unit),
+    }
 }
 
 fn key(number: u64) -> Vec<u8> {

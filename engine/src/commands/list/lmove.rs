@@ -1,0 +1,116 @@
+//! LMOVE and RPOPLPUSH: an element from one list's end to another's.
+
+use swell_wire::{Args, Out, OwnedArgs};
+
+use super::{end_arg, end_of};
+use crate::commands::grammar::{key_arg, keys_at, one_key};
+use crate::exec::{Change, Exec, Missing, Reply};
+use crate::key::Key;
+use crate::spec::*;
+use crate::value::element::DIGITS_MAX;
+use crate::value::item::{Item, OwnedItem};
+use crate::value::list::{End, List};
+
+/// LMOVE.
+pub static LMOVE: Spec = Spec {
+    name: "lmove",
+    summary: "Takes an element from one end of a list to one end of another, or of the same, and answers it.",
+    since: "6.2.0",
+    complexity: "O(1)",
+    group: Group::List,
+    arity: 5,
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    acl: Acl::WRITE.and(Acl::LIST).and(Acl::SLOW),
+    keys: &[one_key(Access::Write, &["RW", "access", "delete"]), keys_at(2, 0, Access::Write, &["RW", "insert"])],
+    spread: Spread::Gather,
+    tips: &[],
+    arguments: &[key_arg("source", 0), key_arg("destination", 1), end_arg("wherefrom"), end_arg("whereto")],
+    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Keys(lmove),
+};
+
+/// RPOPLPUSH.
+pub static RPOPLPUSH: Spec = Spec {
+    name: "rpoplpush",
+    summary: "Takes the last element of a list to the front of another, or of the same, and answers it.",
+    since: "1.2.0",
+    complexity: "O(1)",
+    group: Group::List,
+    arity: 3,
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    acl: Acl::WRITE.and(Acl::LIST).and(Acl::SLOW),
+    keys: &[one_key(Access::Write, &["RW", "access", "delete"]), keys_at(2, 0, Access::Write, &["RW", "insert"])],
+    spread: Spread::Gather,
+    tips: &[],
+    arguments: &[key_arg("source", 0), key_arg("destination", 1)],
+    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Keys(rpoplpush),
+};
+
+fn lmove(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    let (from, to) = (end_of(args.slice(3))?, end_of(args.slice(4))?);
+    move_one(cx, args, out, from, to)
+}
+
+fn rpoplpush(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    move_one(cx, args, out, End::Back, End::Front)
+}
+
+/// Both types are checked before anything changes.
+fn move_one(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, from: End, to: End) -> Reply {
+    let (source, target) = (cx.key(args, 0), cx.key(args, 1));
+    let Some(entry) = cx.write_lookup(source) else {
+        out.null();
+        return Ok(());
+    };
+    let list = entry.collection::<List>()?;
+    let (len, last) = (list.len(), list.len().saturating_sub(1));
+    let Some(item) = list.get(if from == End::Front { 0 } else { last }).map(|item| item.to_owned()) else {
+        out.null();
+        return Ok(());
+    };
+    let is_same = source.bytes == target.bytes;
+    if let Some(entry) = cx.write_lookup(target) {
+        entry.collection::<List>()?;
+    }
+    item.view().write(out);
+    if is_same && len == 1 {
+        // A list that is empty for a moment would lose its expiry.
+        cx.edit::<List, _>(source, Missing::Skip, |list, tools| {
+            list.shrink(&tools.limits);
+            Ok(((), Change::None))
+        })?;
+        return Ok(());
+    }
+    cx.edit::<List, _>(source, Missing::Skip, |list, tools| {
+        list.pop(from, 1);
+        if !is_same {
+            list.shrink(&tools.limits);
+        }
+        Ok(((), Change::Effect(pop_effect(source, from))))
+    })?;
+    cx.edit::<List, _>(target, Missing::Create, |list, tools| {
+        list.make_room_for_moved(item.view(), &tools.limits);
+        list.push(to, item.view(), &tools.limits);
+        if is_same {
+            list.shrink(&tools.limits);
+        }
+        Ok(((), Change::Effect(push_effect(target, to, &item))))
+    })?;
+    Ok(())
+}
+
+fn pop_effect(key: Key<'_>, end: End) -> OwnedArgs {
+    OwnedArgs::from_slices(&[if end == End::Front { b"lpop" } else { b"rpop" }, key.bytes])
+}
+
+fn push_effect(key: Key<'_>, end: End, item: &OwnedItem) -> OwnedArgs {
+    let mut args = OwnedArgs::from_slices(&[if end == End::Front { &b"lpush"[..] } else { b"rpush" }, key.bytes]);
+    match item.view() {
+        Item::Short(element) => args.push(element.bytes(&mut [0; DIGITS_MAX])),
+        Item::Long(segments) => args.push_segments(segments.clone()),
+    }
+    args
+}

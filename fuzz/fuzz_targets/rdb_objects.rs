@@ -1,0 +1,8 @@
+//! Fuzz target: RDB objects.
+
+#![no_main]
+
+#[path = "../values.rs"]
+mod values;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| values::rdb_objects(data));

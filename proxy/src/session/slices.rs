@@ -1,0 +1,43 @@
+//! Long replies of commands that ran in this process: they go to the client a slice at a time, others running in between.
+
+use swell_engine::Deferred;
+use swell_engine::commands::table::Command;
+use swell_meter::Prefix;
+use swell_wire::Out;
+
+use crate::core::Core;
+use crate::session::{Flow, Late, Session};
+
+/// A long reply between two slices, and what is known of its price.
+#[derive(Debug)]
+pub struct Answering {
+    command: Command,
+    prefix: Prefix,
+    bytes_in: u64,
+    /// Data bytes so far.
+    bytes_out: u64,
+    rest: Box<Deferred>,
+}
+
+/// The command has run, and the rest of its reply is still with the worker's handle.
+#[cold]
+pub fn begin(core: &mut Core, command: Command, prefix: Prefix, bytes_in: u64, bytes_out: u64) -> Flow {
+    match core.handle.take_deferred() {
+        Some(rest) => Flow::Late(Late::Slices(Box::new(Answering { command, prefix, bytes_in, bytes_out, rest }))),
+        None => Flow::Done,
+    }
+}
+
+/// Writes the next slice; with the last one the command is charged for.
+pub fn go_on(core: &mut Core, session: &mut Session, mut answering: Box<Answering>, out: &mut Out) -> Flow {
+    let (mark, data_before) = (out.mark(), out.data_bytes());
+    let more = answering.rest.step(out);
+    answering.bytes_out += out.data_bytes() - data_before;
+    if more {
+        session.settle_part(mark, out);
+        return Flow::Late(Late::Slices(answering));
+    }
+    let Answering { command, prefix, bytes_in, bytes_out, rest } = &*answering;
+    core.charge_on(*prefix, *command, *bytes_in, *bytes_out, rest.work(), false);
+    Flow::Done
+}
