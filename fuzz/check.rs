@@ -1,10 +1,7 @@
 //! What must hold for any bytes a client may send; shared by the fuzz targets and by wire's own tests.
 #![allow(dead_code, reason = "every binary that includes this file uses a part of it")]
 
-#[path = "random.rs"]
-mod random;
-
-pub use random::Random;
+use crate::random::Random;
 use swell_wire::limits::{self, INLINE_BYTES_MAX, MEMCACHED_KEY_BYTES_MAX};
 use swell_wire::{Arg, Limits, Reject, Requests, SEGMENT_BYTES, memcached, resp};
 

@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-#[path = "random.rs"]
-mod random;
-
-use random::Random;
+use crate::random::Random;
 
 /// How long each target's mutated run takes, unless SWELL_FUZZ_SECONDS says otherwise.
 const MUTATE_FOR: Duration = Duration::from_millis(1500);

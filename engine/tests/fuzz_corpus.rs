@@ -3,6 +3,8 @@
 
 #[path = "../../fuzz/drive.rs"]
 mod drive;
+#[path = "../../fuzz/random.rs"]
+mod random;
 #[path = "../../fuzz/values.rs"]
 mod values;
 

@@ -87,6 +87,9 @@ fn parts(value: LargeRef<'_>) -> Vec<Vec<u8>> {
     parts
 }
 
+/// An element of a map: its key, its value, and when it expires.
+type Shown = (Vec<u8>, Vec<u8>, Option<u64>);
+
 /// The elements of a map: their order says nothing where hashes agree.
 fn elements(value: LargeRef<'_>) -> Option<BTreeSet<Shown>> {
     let (LargeRef::Hash(map) | LargeRef::Set(map)) = value else { return None };

@@ -4,5 +4,7 @@
 
 #[path = "../check.rs"]
 mod check;
+#[path = "../random.rs"]
+mod random;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| check::memcached_requests(data));

@@ -9,6 +9,9 @@ const CLOCK_MS: i64 = 3000;
 /// Numbers from here on may be points in time, in milliseconds.
 const TIMES_FROM: i64 = 100_000_000_000;
 
+/// A reply to a request of a name, without what may differ.
+type Canonical = fn(&str, &[Vec<u8>], &Reply) -> Reply;
+
 /// Differences that are meant: a name, a reason, and which replies it excuses.
 type Intended = (&'static str, &'static str, fn(&[Vec<u8>], &Reply, &Reply) -> bool);
 
@@ -50,7 +53,7 @@ pub fn alike(request: &[Vec<u8>], one: &Reply, other: &Reply, encodings_differ: 
     let (within, canonical): (i64, Canonical) = match name.as_str() {
         "ttl" | "expiretime" | "httl" | "hexpiretime" => (CLOCK_MS / 1000 + 1, as_it_is),
         "pttl" | "pexpiretime" | "hpttl" | "hpexpiretime" => (CLOCK_MS, as_it_is),
-        "xinfo" => (0, without_idle_times),
+        "xinfo" => (0, info_without_idle_times),
         "xpending" => (0, pending_without_idle_times),
         _ => (0, in_order),
     };
@@ -100,9 +103,13 @@ fn in_order(name: &str, request: &[Vec<u8>], reply: &Reply) -> Reply {
 }
 
 /// XINFO's replies: how long somebody has been idle is told by the clock, and Valkey's radix tree is its own.
-fn without_idle_times(name: &str, request: &[Vec<u8>], reply: &Reply) -> Reply {
+fn info_without_idle_times(_: &str, _: &[Vec<u8>], reply: &Reply) -> Reply {
+    without_idle_times(reply)
+}
+
+fn without_idle_times(reply: &Reply) -> Reply {
     let fields = |items: &[Reply]| {
-        let mut known: Vec<Reply> = items.iter().map(|item| without_idle_times(name, request, item)).collect();
+        let mut known: Vec<Reply> = items.iter().map(without_idle_times).collect();
         for pair in known.chunks_exact_mut(2) {
             let is_own = |field: &Reply| matches!(field, Reply::Bulk(name) if [&b"idle"[..], b"inactive", b"radix-tree-nodes"].contains(&&name[..]));
             if is_own(&pair[0])

@@ -4,6 +4,8 @@
 mod check;
 #[path = "../../fuzz/drive.rs"]
 mod drive;
+#[path = "../../fuzz/random.rs"]
+mod random;
 
 use drive::replay_and_mutate;
 

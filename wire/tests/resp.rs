@@ -2,6 +2,8 @@
 
 #[path = "../../fuzz/check.rs"]
 mod check;
+#[path = "../../fuzz/random.rs"]
+mod random;
 
 use check::{Got, Pieces, agree, run};
 use swell_wire::resp::Decoder;

@@ -313,7 +313,9 @@ impl<'a> HashRef<'a> {
         if let HashRef::Large(large) = self
             && large.volatile_len() == 0
         {
-            return (0..count).filter_map(|_| large.random(|| random.number())).for_each(|element| each(element.into()));
+            return (0..count)
+                .filter_map(|_| large.random(|| random.number()))
+                .for_each(|element| each(element.into()));
         }
         let living: Vec<Field<'a>> = self.fields(now_ms).collect();
         if !living.is_empty() {

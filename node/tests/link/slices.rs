@@ -31,7 +31,7 @@ fn turns_until_whole(peer: &mut Peer, session: u32) -> usize {
     for turn in 1..10_000 {
         peer.resume();
         peer.send(&credit(session, 1 << 20));
-        let chunks = peer.got.iter().filter_map(|got| match got {
+        let mut chunks = peer.got.iter().filter_map(|got| match got {
             Got::Chunk(head, _) => Some((head.session, head.last)),
             _ => None,
         });
