@@ -5,6 +5,8 @@
 //! number, and are the shortest such digits but for about one number in 500. Clients see these digits, so they must be
 //! the same, the longer ones too.
 
+use std::fmt::{self, Write};
+
 /// Longest text of a double.
 pub const DOUBLE_BYTES: usize = 32;
 
@@ -148,6 +150,24 @@ pub fn format_double(number: f64, to: &mut [u8; DOUBLE_BYTES]) -> &str {
     std::str::from_utf8(&to[..len]).unwrap_or_default()
 }
 
+/// A double as C's `%.17g` has it, which tells every double from every other: `3`, `0.10000000000000001`, `1e+17`.
+pub fn format_double_17(number: f64, to: &mut [u8; DOUBLE_BYTES]) -> &str {
+    if !number.is_finite() || number == 0.0 {
+        return format_double(number, to);
+    }
+    let (decimal, exponent) = Decimal::rounded(number.abs());
+    let mut text = Text { to, len: 0 };
+    if number < 0.0 {
+        text.push(b"-");
+    }
+    match exponent {
+        -4..17 => text.fixed(&decimal),
+        _ => text.scientific(&decimal, 2),
+    }
+    let Text { to, len } = text;
+    std::str::from_utf8(&to[..len]).unwrap_or_default()
+}
+
 impl Scaled {
     fn of(number: f64) -> Scaled {
         let bits = number.to_bits();
@@ -238,6 +258,32 @@ fn generate(exact: u64, upper: u64, lower: u64, exponent: i32, mut power: i32) -
 }
 
 impl Decimal {
+    /// The nearest of 17 digits, without zeros at their end, and the power of ten of the first one.
+    fn rounded(number: f64) -> (Decimal, i32) {
+        let mut scratch = [0; DOUBLE_BYTES];
+        let mut text = Text { to: &mut scratch, len: 0 };
+        // A digit, a point, 16 digits, `e` and up to four characters have room.
+        let _ = write!(text, "{number:.16e}");
+        let len = text.len;
+        let text = std::str::from_utf8(&scratch[..len]).unwrap_or_default();
+        let (digits, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let exponent = exponent.parse().unwrap_or(0);
+        let mut decimal = Decimal { digits: [0; DIGITS_MAX], len: 0, power: 0 };
+        let digits = digits.trim_end_matches('0').bytes().filter(u8::is_ascii_digit);
+        digits.for_each(|digit| decimal.push(digit - b'0'));
+        decimal.power = exponent + 1 - decimal.len as i32;
+        (decimal, exponent)
+    }
+
+    fn digits(&self) -> &[u8] {
+        &self.digits[..self.len]
+    }
+
+    /// The power of ten of the first digit.
+    fn exponent(&self) -> i32 {
+        self.power + self.len as i32 - 1
+    }
+
     fn push(&mut self, digit: u8) {
         if (digit > 0 || self.len > 0) && self.len < DIGITS_MAX {
             self.digits[self.len] = b'0' + digit;
@@ -271,37 +317,59 @@ impl Text<'_> {
 
     /// Plain digits where few zeros are needed, else with an exponent.
     fn decimal(&mut self, decimal: &Decimal, negative: bool) {
-        let Decimal { power, len, .. } = *decimal;
-        let digits = &decimal.digits[..len];
-        let exponent = power + len as i32 - 1;
+        let (power, exponent) = (decimal.power, decimal.exponent());
         if negative {
             self.push(b"-");
         }
-        if power >= 0 && exponent < len as i32 + 7 {
-            self.push(digits);
-            self.zeros(power as usize);
-        } else if power < 0 && (power > -7 || exponent.abs() < 4) {
-            match usize::try_from(len as i32 + power) {
-                Ok(before @ 1..) => {
-                    self.push(&digits[..before]);
-                    self.push(b".");
-                    self.push(&digits[before..]);
-                }
-                _ => {
-                    self.push(b"0.");
-                    self.zeros(-(len as i32 + power) as usize);
-                    self.push(digits);
-                }
-            }
+        let is_short = power >= 0 && exponent < decimal.len as i32 + 7;
+        if is_short || power < 0 && (power > -7 || exponent.abs() < 4) {
+            self.fixed(decimal);
         } else {
-            self.push(&digits[..1]);
-            if len > 1 {
-                self.push(b".");
-                self.push(&digits[1..]);
-            }
-            self.push(if exponent < 0 { b"e-" } else { b"e+" });
-            self.push(swell_wire::out::format_i64(i64::from(exponent.abs()), &mut [0; 20]));
+            self.scientific(decimal, 1);
         }
+    }
+
+    /// `1200`, `1.2`, `0.0012`.
+    fn fixed(&mut self, decimal: &Decimal) {
+        let digits = decimal.digits();
+        match usize::try_from(decimal.exponent() + 1) {
+            Ok(before) if before >= digits.len() => {
+                self.push(digits);
+                self.zeros(before - digits.len());
+            }
+            Ok(before @ 1..) => {
+                self.push(&digits[..before]);
+                self.push(b".");
+                self.push(&digits[before..]);
+            }
+            _ => {
+                self.push(b"0.");
+                self.zeros((-decimal.exponent() - 1) as usize);
+                self.push(digits);
+            }
+        }
+    }
+
+    /// `1.2e+30`, the exponent with at least so many digits.
+    fn scientific(&mut self, decimal: &Decimal, width: usize) {
+        let (digits, exponent) = (decimal.digits(), decimal.exponent());
+        self.push(&digits[..1]);
+        if digits.len() > 1 {
+            self.push(b".");
+            self.push(&digits[1..]);
+        }
+        self.push(if exponent < 0 { b"e-" } else { b"e+" });
+        if exponent.abs() < 10 {
+            self.zeros(width - 1);
+        }
+        self.push(swell_wire::out::format_i64(i64::from(exponent.abs()), &mut [0; 20]));
+    }
+}
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -313,6 +381,31 @@ mod tests {
 
     fn text(number: f64) -> String {
         format_double(number, &mut [0; DOUBLE_BYTES]).to_owned()
+    }
+
+    /// As valkey-server 9.1 answered to ZSCAN of a skiplist.
+    #[test]
+    fn seventeen_digits_as_the_real_server_prints() {
+        for (number, expected) in [
+            (0.1, "0.10000000000000001"),
+            (0.3, "0.29999999999999999"),
+            (-0.5, "-0.5"),
+            (3.0, "3"),
+            (-0.0, "-0"),
+            (1200.0, "1200"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (9_223_372_036_854_775_807.0, "9.2233720368547758e+18"),
+            (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
+            (0.0001, "0.0001"),
+            (0.00012, "0.00012"),
+            (0.000_012, "1.2e-05"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(format_double_17(number, &mut [0; DOUBLE_BYTES]), expected);
+        }
     }
 
     /// As valkey-server 9.1 answered.

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -278,12 +278,7 @@ impl Link {
             }
         }
         self.set_deadline(cx);
-        if self.sessions.goes_on() {
-            // A slice of something long is done. Those whose frames wait in their sockets come first: a task that only
-            // wakes itself would run dozens of times before any socket is asked for news. The first poll tells the
-            // runtime whom to wake; the future itself is not needed for that.
-            let _ = pin!(tokio::task::yield_now()).poll(cx);
-        }
+        self.sessions.go_on_later(cx);
         Poll::Pending
     }
 

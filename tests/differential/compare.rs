@@ -143,11 +143,13 @@ fn pending_without_idle_times(_: &str, _: &[Vec<u8>], reply: &Reply) -> Reply {
     Reply::Array(lines.iter().map(line).collect())
 }
 
-/// An error that quotes the request goes on behind a zero byte, where Valkey's stops quoting.
+/// An error that quotes the request goes on behind a zero byte, where Valkey's stops quoting: there, or at the quote.
 fn ends_at_zero(one: &Reply, other: &Reply) -> bool {
     let (Reply::Error(one), Reply::Error(other)) = (one, other) else { return false };
     let Some((before, _)) = one.split_once('\0') else { return false };
+    let quoted = |part: &str| part.split_once('\0').map_or(part.to_owned(), |(before, _)| before.to_owned());
     other.strip_prefix(before).is_some_and(|rest| one.ends_with(rest))
+        || one.split('\'').map(quoted).collect::<Vec<_>>().join("'") == *other
 }
 
 fn key_called_fields(request: &[Vec<u8>], one: &Reply, other: &Reply) -> bool {

@@ -5,8 +5,10 @@ mod grouped;
 mod slow;
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use swell_wire::Requests;
 
@@ -91,9 +93,20 @@ impl Sessions {
         self.deadline_ms
     }
 
-    /// Whether [`Sessions::resume`] has to be called again soon, after others have had their turn: nobody wakes for that.
+    /// Whether [`Sessions::resume`] has to be called again soon, after others have had their turn: nobody wakes for that
+    /// but [`Sessions::go_on_later`].
     pub fn goes_on(&self) -> bool {
         !self.again.is_empty()
+    }
+
+    /// Has the calling task woken after others, if a slice of something long is done and more is to come. Those whose
+    /// frames wait in their sockets come first: a task that only wakes itself would run dozens of times before any socket
+    /// is asked for news. To be called before the task rests.
+    pub fn go_on_later(&self, cx: &mut Context<'_>) {
+        if self.goes_on() {
+            // The first poll tells the runtime whom to wake; the future itself is not needed for that.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        }
     }
 
     /// Serves all complete frames at the front of `bytes`; returns how many bytes they took. `waker` is woken when

@@ -225,6 +225,7 @@ async fn embedded(worker: &Rc<Worker>, link: &Rc<Link>) {
                 tracing::error!(%error, "the node inside this process and its proxy disagree");
                 return Poll::Ready(());
             }
+            sessions.go_on_later(cx);
             let Some(deadline_ms) = sessions.deadline_ms() else { return Poll::Pending };
             let left = Duration::from_millis(deadline_ms.saturating_sub(unix_ms()));
             let mut sleep = Box::pin(tokio::time::sleep(left));

@@ -169,7 +169,7 @@ impl<'a> Request<'a> {
                     limit = Some((integer(args.slice(at + 1))?, integer(args.slice(at + 2))?));
                     at += 2;
                 }
-                _ if fixed.back.is_none() && is_word(word, "REV") => back = Some(true),
+                _ if back.is_none() && is_word(word, "REV") => back = Some(true),
                 _ if by.is_none() && is_word(word, "BYLEX") => by = Some(By::Lex),
                 _ if by.is_none() && is_word(word, "BYSCORE") => by = Some(By::Score),
                 _ => return Err(Fault::Syntax),

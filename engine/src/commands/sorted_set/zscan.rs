@@ -4,7 +4,7 @@ use swell_wire::{Args, Out};
 
 use crate::commands::collection_scan::{Options, ScanOf, cursor, reply};
 use crate::commands::grammar::{KEY, one_key, plain_arg, token};
-use crate::double::{DOUBLE_BYTES, format_double};
+use crate::double::{DOUBLE_BYTES, format_double, format_double_17};
 use crate::exec::{Exec, Reply};
 use crate::spec::*;
 use crate::value::element::DIGITS_MAX;
@@ -50,6 +50,11 @@ fn zscan(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let options = Options::parse(args, ScanOf::ZSet)?;
     let mut found = Out::new(out.proto());
     let (mut count, mut visited) = (0, 0u64);
+    let score_text = match zset {
+        ZSetRef::Pack(_) => format_double,
+        // Valkey's ZSCAN gives 17 digits of what it does not keep as text.
+        ZSetRef::Large(_) => format_double_17,
+    };
     let mut each = |member: &[u8], score: f64| {
         visited += 1;
         if !options.want(member) {
@@ -59,7 +64,7 @@ fn zscan(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         count += 1;
         if !options.names_only {
             // Not a double, in RESP3 neither.
-            found.bulk(format_double(score, &mut [0; DOUBLE_BYTES]).as_bytes());
+            found.bulk(score_text(score, &mut [0; DOUBLE_BYTES]).as_bytes());
             count += 1;
         }
     };

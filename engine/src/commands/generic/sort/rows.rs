@@ -96,7 +96,7 @@ impl Rows {
             return match zset {
                 ZSetRef::Pack(pack) => self.add_pairs(pack, back),
                 ZSetRef::Large(ranked) if back => {
-                    let from = ranked.len().saturating_sub(at + 1);
+                    let from = ranked.len().saturating_sub(at);
                     ranked.backward(from).take(count).for_each(|(member, _)| self.add(member));
                     next(ranked.len())
                 }
