@@ -128,7 +128,7 @@ fn some(requests: &[Request], pair: &mut Pair) -> Option<(usize, String)> {
         let theirs: Vec<Reply> = theirs.by_ref().take(replay.requests.len()).collect();
         let alike = replay.agrees(request, &ours[index], &theirs, pair.encodings_differ);
         pair.encodings_differ |= replay::forgets_encodings(request, &ours[index]);
-        if replay::parts(request, &ours[index]) && alike {
+        if replay::parts(request, &ours[index], pair.encodings_differ) && alike {
             pair.parted = true;
             return None;
         }
