@@ -7,6 +7,7 @@ mod blocks;
 pub mod chunks;
 pub mod element;
 pub mod hash;
+pub mod index;
 pub mod intset;
 pub mod item;
 pub mod large;

@@ -1,6 +1,7 @@
 //! Sets: members in an intset, in a listpack or in pages.
 
 use super::element::{DIGITS_MAX, Element, Needle, OVERHEAD_BYTES_MAX};
+use super::index::{self, Index};
 use super::intset::{IntSet, IntSetRef};
 use super::listpack::{Elements, Listpack, ListpackRef};
 use super::pages::{self, PageMap};
@@ -24,6 +25,13 @@ pub enum SetRef<'a> {
     Ints(IntSetRef<'a>),
     Pack(ListpackRef<'a>),
     Large(&'a PageMap),
+}
+
+/// A set in which many members are looked for.
+#[derive(Debug)]
+pub enum Lookup<'a> {
+    Direct(SetRef<'a>),
+    Indexed(Index<'a, ()>),
 }
 
 /// The members, in the order of the listpack, of their numbers or of their hashes.
@@ -115,6 +123,21 @@ impl Set {
 
     /// Adds a member; says whether it is new.
     pub fn add(&mut self, member: &[u8], tools: &Tools) -> bool {
+        if let Set::Pack(pack) = self
+            && find_in_pack(pack.view(), member).is_some()
+        {
+            return false;
+        }
+        self.add_unless_packed(member, tools)
+    }
+
+    /// Adds something that is no member yet.
+    pub fn add_new(&mut self, member: Element<'_>, tools: &Tools) {
+        self.add_unless_packed(member.bytes(&mut [0; DIGITS_MAX]), tools);
+    }
+
+    /// Adds a member, which is no member of a listpack; says whether it is new.
+    fn add_unless_packed(&mut self, member: &[u8], tools: &Tools) -> bool {
         match self {
             Set::Ints(ints) => {
                 if let Some(number) = parse_i64(member) {
@@ -132,19 +155,16 @@ impl Set {
                 } else {
                     self.grow(tools);
                 }
-                self.add(member, tools)
+                self.add_unless_packed(member, tools)
             }
             Set::Pack(pack) => {
-                if find_in_pack(pack.view(), member).is_some() {
-                    return false;
-                }
                 let bytes = pack.view().bytes().len() + member.len() + OVERHEAD_BYTES_MAX;
                 if may_pack(pack.view().len(), member.len(), &tools.limits) && bytes <= COMPACT_BYTES_MAX {
                     pack.push_back(member);
                     return true;
                 }
                 self.grow(tools);
-                self.add(member, tools)
+                self.add_unless_packed(member, tools)
             }
             Set::Large(large) => large.add(&tools.hasher, member),
         }
@@ -208,6 +228,18 @@ impl<'a> SetRef<'a> {
         }
     }
 
+    /// The same, to look for so many members in it.
+    pub fn for_lookups(self, lookups: usize, hasher: &Hasher) -> Lookup<'a> {
+        match self {
+            SetRef::Pack(pack) if index::pays(pack.len(), lookups) => {
+                let mut index = Index::with_capacity(pack.len(), hasher);
+                pack.iter().for_each(|member| _ = index.insert(member, ()));
+                Lookup::Indexed(index)
+            }
+            set => Lookup::Direct(set),
+        }
+    }
+
     /// The members.
     #[inline]
     pub fn members(&self) -> Members<'a> {
@@ -258,6 +290,17 @@ impl<'a> SetRef<'a> {
         let members: Vec<Element<'a>> = self.members().collect();
         if !members.is_empty() {
             (0..count).for_each(|_| each(members[random.below(members.len())]));
+        }
+    }
+}
+
+impl Lookup<'_> {
+    /// Whether a member of another set is a member.
+    #[inline]
+    pub fn has(&self, member: Element<'_>, hasher: &Hasher) -> bool {
+        match self {
+            Lookup::Direct(set) => set.has(member, hasher),
+            Lookup::Indexed(index) => index.get(member).is_some(),
         }
     }
 }

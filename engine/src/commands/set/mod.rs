@@ -21,6 +21,7 @@ use crate::exec::{Exec, Ttl};
 use crate::key::Key;
 use crate::spec::{ArgDoc, ArgKind, Spec};
 use crate::value::Collection;
+use crate::value::element::Element;
 use crate::value::set::{Set, SetRef};
 
 /// The family's commands, by name.
@@ -76,6 +77,12 @@ fn total(sets: &[Option<SetRef<'_>>]) -> usize {
 fn answer(set: SetRef<'_>, out: &mut Out) {
     out.set(set.len());
     set.members().for_each(|member| member.write(out));
+}
+
+/// Answers these members.
+fn write_all(members: &[Element<'_>], out: &mut Out) {
+    out.set(members.len());
+    members.iter().for_each(|member| member.write(out));
 }
 
 /// Stores a result at the command's first key, or deletes the key where there is none; answers its size.

@@ -2,14 +2,14 @@
 
 use swell_wire::{Args, Out};
 
-use super::{KEYS, SOURCES, answer, read_all, store};
+use super::{KEYS, SOURCES, read_all, store, write_all};
 use crate::commands::grammar::{key_arg, keys_at, one_key};
-use crate::error::Fault;
-use crate::exec::{Exec, Reply, Tools};
+use crate::exec::{Exec, Reply};
+use crate::key::Hasher;
 use crate::spec::*;
 use crate::value::Collection;
-use crate::value::element::DIGITS_MAX;
-use crate::value::set::Set;
+use crate::value::element::Element;
+use crate::value::set::{Lookup, Set, SetRef};
 
 /// SDIFF.
 pub static SDIFF: Spec = Spec {
@@ -50,30 +50,30 @@ pub static SDIFFSTORE: Spec = Spec {
 };
 
 fn sdiff(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let difference = difference(cx, args, 0)?;
-    answer(difference.view(), out);
+    let engine = cx.engine;
+    let sets = read_all(cx, args, 0)?;
+    let mut difference = Vec::new();
+    let work = subtract(&sets, engine.hasher(), |member| difference.push(member));
+    write_all(&difference, out);
+    cx.work(work);
     Ok(())
 }
 
 fn sdiffstore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let difference = difference(cx, args, 1)?;
+    let tools = cx.tools();
+    let sets = read_all(cx, args, 1)?;
+    let mut difference = Set::empty();
+    let work = subtract(&sets, &tools.hasher, |member| difference.add_new(member, &tools));
+    cx.work(work);
     store(cx, args, difference, out);
     Ok(())
 }
 
-/// Between the set at the `first` key and those at the keys behind it. The work is a look at each of its members in
-/// each of the others, whether the first of these ends the matter or not.
-fn difference(cx: &mut Exec<'_>, args: Args<'_>, first: usize) -> Result<Set, Fault> {
-    let tools: Tools = cx.tools();
-    let sets = read_all(cx, args, first)?;
-    let mut difference = Set::empty();
-    let Some((Some(from), others)) = sets.split_first() else { return Ok(difference) };
-    for member in from.members() {
-        if !others.iter().flatten().any(|other| other.has(member, &tools.hasher)) {
-            difference.add(member.bytes(&mut [0; DIGITS_MAX]), &tools);
-        }
-    }
-    let looks = from.len() * others.iter().flatten().count().max(1);
-    cx.work(looks.saturating_sub(1) as u64);
-    Ok(difference)
+/// Gives `each` the members of the first set that the others do not have. Returns the work beyond the first unit: a look
+/// at each of its members in each of the others, whether the first of these ends the matter or not.
+fn subtract<'a>(sets: &[Option<SetRef<'a>>], hasher: &Hasher, each: impl FnMut(Element<'a>)) -> u64 {
+    let Some((Some(from), others)) = sets.split_first() else { return 0 };
+    let others: Vec<Lookup<'a>> = others.iter().flatten().map(|set| set.for_lookups(from.len(), hasher)).collect();
+    from.members().filter(|member| !others.iter().any(|other| other.has(*member, hasher))).for_each(each);
+    (from.len() * others.len().max(1)).saturating_sub(1) as u64
 }

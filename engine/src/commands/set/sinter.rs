@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use super::{KEYS, SOURCES, read_all, store};
+use super::{KEYS, SOURCES, read_all, store, write_all};
 use crate::commands::grammar::{key_arg, keys_at, one_key, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -11,8 +11,8 @@ use crate::key::Hasher;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::Collection;
-use crate::value::element::{DIGITS_MAX, Element};
-use crate::value::set::{Set, SetRef};
+use crate::value::element::Element;
+use crate::value::set::{Lookup, Set, SetRef};
 
 /// SINTER.
 pub static SINTER: Spec = Spec {
@@ -86,8 +86,7 @@ fn sinter(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let sets = read_all(cx, args, 0)?;
     let mut common = Vec::new();
     let looks = intersect(&sets, engine.hasher(), usize::MAX, |member| common.push(member));
-    out.set(common.len());
-    common.iter().for_each(|member| member.write(out));
+    write_all(&common, out);
     cx.work(looks.saturating_sub(1) as u64);
     Ok(())
 }
@@ -96,8 +95,7 @@ fn sinterstore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let tools = cx.tools();
     let sets = read_all(cx, args, 1)?;
     let mut common = Set::empty();
-    let add = |member: Element<'_>| _ = common.add(member.bytes(&mut [0; DIGITS_MAX]), &tools);
-    let looks = intersect(&sets, &tools.hasher, usize::MAX, add);
+    let looks = intersect(&sets, &tools.hasher, usize::MAX, |member| common.add_new(member, &tools));
     cx.work(looks.saturating_sub(1) as u64);
     store(cx, args, common, out);
     Ok(())
@@ -125,6 +123,8 @@ fn intersect<'a>(
     let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<SetRef<'a>>>>() else { return 0 };
     sets.sort_by_key(SetRef::len);
     let Some((smallest, others)) = sets.split_first() else { return 0 };
+    let lookups = smallest.len().min(limit);
+    let others: Vec<Lookup<'_>> = others.iter().map(|other| other.for_lookups(lookups, hasher)).collect();
     let (mut visited, mut found) = (0, 0);
     for member in smallest.members() {
         visited += 1;

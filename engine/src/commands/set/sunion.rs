@@ -2,13 +2,14 @@
 
 use swell_wire::{Args, Out};
 
-use super::{KEYS, SOURCES, answer, read_all, store, total};
+use super::{KEYS, SOURCES, read_all, store, total};
 use crate::commands::grammar::{key_arg, keys_at, one_key};
-use crate::error::Fault;
 use crate::exec::{Exec, Reply, Tools};
+use crate::key::Hasher;
 use crate::spec::*;
 use crate::value::Collection;
-use crate::value::element::DIGITS_MAX;
+use crate::value::element::Element;
+use crate::value::index::Index;
 use crate::value::set::{Set, SetRef};
 
 /// SUNION.
@@ -50,38 +51,62 @@ pub static SUNIONSTORE: Spec = Spec {
 };
 
 fn sunion(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let union = union(cx, args, 0)?;
-    answer(union.view(), out);
+    let engine = cx.engine;
+    let sets = read_all(cx, args, 0)?;
+    let visited = total(&sets);
+    let Some(union) = Union::of(&sets, engine.hasher()) else {
+        out.set(0);
+        return Ok(());
+    };
+    out.set(union.largest.len() + union.rest.len());
+    union.largest.members().chain(union.rest).for_each(|member| member.write(out));
+    cx.work(visited.saturating_sub(1) as u64);
     Ok(())
 }
 
 fn sunionstore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let union = union(cx, args, 1)?;
+    let tools = cx.tools();
+    let sets = read_all(cx, args, 1)?;
+    let visited = total(&sets);
+    let union = Union::of(&sets, &tools.hasher).map_or_else(Set::empty, |union| union.stored(&tools));
+    cx.work(visited.saturating_sub(1) as u64);
     store(cx, args, union, out);
     Ok(())
 }
 
-/// Of the sets at the keys from the `first` on.
-fn union(cx: &mut Exec<'_>, args: Args<'_>, first: usize) -> Result<Set, Fault> {
-    let tools = cx.tools();
-    let sets = read_all(cx, args, first)?;
-    let visited = total(&sets);
-    let union = together(&sets, &tools);
-    cx.work(visited.saturating_sub(1) as u64);
-    Ok(union)
+/// The members of several sets, each once.
+struct Union<'a> {
+    largest: SetRef<'a>,
+    /// Those that are not in the largest.
+    rest: Vec<Element<'a>>,
 }
 
-/// Begins with the largest set where the union will be large in any case: a copy shares its pages. Else with an empty
-/// one, whose form then follows from what is added.
-fn together(sets: &[Option<SetRef<'_>>], tools: &Tools) -> Set {
-    let compact_max = tools.limits.set_ints.max(tools.limits.set_entries);
-    let largest = (0..sets.len()).max_by_key(|&at| sets[at].map_or(0, |set| set.len()));
-    let begin = largest.filter(|&at| matches!(sets[at], Some(SetRef::Large(large)) if large.len() > compact_max));
-    let mut union = begin.and_then(|at| sets[at]).map_or_else(Set::empty, <Set as Collection>::to_owned);
-    for (at, set) in sets.iter().enumerate() {
-        if let (Some(set), false) = (set, begin == Some(at)) {
-            set.members().for_each(|member| _ = union.add(member.bytes(&mut [0; DIGITS_MAX]), tools));
+impl<'a> Union<'a> {
+    /// Nothing, if there are no sets.
+    fn of(sets: &[Option<SetRef<'a>>], hasher: &Hasher) -> Option<Union<'a>> {
+        let largest_at = (0..sets.len()).max_by_key(|&at| sets[at].map_or(0, |set| set.len()))?;
+        let largest = sets[largest_at]?;
+        let others = || sets.iter().enumerate().filter(|(at, _)| *at != largest_at).filter_map(|(_, set)| *set);
+        let lookups = others().map(|set| set.len()).sum();
+        let known = largest.for_lookups(lookups, hasher);
+        let (mut rest, mut seen) = (Vec::new(), Index::with_capacity(0, hasher));
+        let is_alone = others().nth(1).is_none();
+        for member in others().flat_map(|set| set.members()) {
+            if !known.has(member, hasher) && (is_alone || seen.insert(member, ())) {
+                rest.push(member);
+            }
         }
+        Some(Union { largest, rest })
     }
-    union
+
+    /// Begins with the largest set where the union will be large in any case: a copy shares its pages. Else with an
+    /// empty one, whose form then follows from what is added.
+    fn stored(self, tools: &Tools) -> Set {
+        let compact_max = tools.limits.set_ints.max(tools.limits.set_entries);
+        let is_large = matches!(self.largest, SetRef::Large(large) if large.len() > compact_max);
+        let mut union = if is_large { <Set as Collection>::to_owned(self.largest) } else { Set::empty() };
+        let begin = if is_large { None } else { Some(self.largest.members()) };
+        begin.into_iter().flatten().chain(self.rest).for_each(|member| union.add_new(member, tools));
+        union
+    }
 }

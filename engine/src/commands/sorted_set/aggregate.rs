@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use swell_wire::{Args, Out};
 
-use super::source::{Member, Source};
+use super::source::{Lookup, Member, Source};
 use super::write_members;
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -253,9 +253,11 @@ pub(super) fn intersect<'a>(
     mut found: impl FnMut(Member<'a>, f64) -> bool,
 ) {
     let Some(((first, weight), others)) = inputs.split_first() else { return };
+    let others: Vec<(Lookup<'a>, f64)> =
+        others.iter().map(|(other, weight)| (other.for_lookups(first.len(), hasher), *weight)).collect();
     first.visit(|member, score| {
         let mut sum = Some(weighted(score, *weight));
-        for (other, weight) in others {
+        for (other, weight) in &others {
             let Some(score) = other.score(&member, hasher) else {
                 sum = None;
                 break;
@@ -270,8 +272,9 @@ pub(super) fn intersect<'a>(
 fn difference<'a>(inputs: &[(Source<'a>, f64)], hasher: &Hasher) -> Scored<'a> {
     let mut result = Vec::new();
     let Some(((first, _), others)) = inputs.split_first() else { return result };
+    let others: Vec<Lookup<'a>> = others.iter().map(|(other, _)| other.for_lookups(first.len(), hasher)).collect();
     first.visit(|member, score| {
-        if others.iter().all(|(other, _)| other.score(&member, hasher).is_none()) {
+        if others.iter().all(|other| other.score(&member, hasher).is_none()) {
             result.push((member, score));
         }
         true

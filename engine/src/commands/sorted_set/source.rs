@@ -8,6 +8,7 @@ use crate::key::Hasher;
 use crate::number::parse_i64;
 use crate::value::Kind;
 use crate::value::element::{Element, Needle};
+use crate::value::index::{self, Index};
 use crate::value::set::{Set, SetRef};
 use crate::value::zset::{ZSet, ZSetRef};
 
@@ -17,6 +18,12 @@ pub(super) enum Source<'a> {
     Missing,
     Sorted(ZSetRef<'a>),
     Plain(SetRef<'a>),
+}
+
+/// An input in which many members are looked for.
+pub(super) enum Lookup<'a> {
+    Direct(Source<'a>),
+    Indexed(Index<'a, f64>),
 }
 
 /// A member's bytes: an integer's digits are its own, all others are where they lie.
@@ -41,8 +48,23 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The same, to look for so many members in it.
+    pub(super) fn for_lookups(self, lookups: usize, hasher: &Hasher) -> Lookup<'a> {
+        let is_pack = matches!(self, Source::Sorted(ZSetRef::Pack(_)) | Source::Plain(SetRef::Pack(_)));
+        if !is_pack || !index::pays(self.len(), lookups) {
+            return Lookup::Direct(self);
+        }
+        let mut index = Index::with_capacity(self.len(), hasher);
+        match self {
+            Source::Sorted(zset) => zset.upwards(0).for_each(|(member, score)| _ = index.insert(member, score)),
+            Source::Plain(set) => set.members().for_each(|member| _ = index.insert(member, 1.0)),
+            Source::Missing => {}
+        }
+        Lookup::Indexed(index)
+    }
+
     /// The score of a member, if it is in.
-    pub(super) fn score(&self, member: &[u8], hasher: &Hasher) -> Option<f64> {
+    fn score(&self, member: &[u8], hasher: &Hasher) -> Option<f64> {
         let is_in = match self {
             Source::Missing => false,
             Source::Sorted(zset) => return zset.score(member, hasher),
@@ -71,6 +93,16 @@ impl<'a> Source<'a> {
             Source::Plain(SetRef::Large(large)) => {
                 let _ = large.iter().all(|member| visit(Cow::Borrowed(member.key), 1.0));
             }
+        }
+    }
+}
+
+impl Lookup<'_> {
+    /// The score of a member, if it is in.
+    pub(super) fn score(&self, member: &[u8], hasher: &Hasher) -> Option<f64> {
+        match self {
+            Lookup::Direct(source) => source.score(member, hasher),
+            Lookup::Indexed(index) => index.get(Element::Str(member)),
         }
     }
 }
