@@ -13,7 +13,7 @@ pub mod listen;
 pub mod loadtest_cli;
 pub mod logging;
 pub mod machine;
-mod memory;
+pub mod memory;
 pub mod metrics;
 
 pub mod node;

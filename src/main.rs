@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Small and quick for what is not an entry: entries have a heap of their own.
 #[global_allocator]
-static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static GLOBAL: swell::memory::Allocator = swell::memory::Allocator;
 
 fn main() -> ExitCode {
     swell::main_with(std::env::args_os(), &swell::run::PARTS)
