@@ -19,6 +19,7 @@ pub mod import;
 pub mod key;
 pub mod metric;
 pub mod number;
+pub mod prefetch;
 pub mod rdb;
 pub mod run;
 pub mod slices;

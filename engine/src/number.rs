@@ -42,7 +42,42 @@ pub fn parse_u64(bytes: &[u8]) -> Option<u64> {
 
 /// A double as Valkey accepts it: decimal, `inf` and exponents are fine; no space, no NaN, nothing that is too large for
 /// a double or too small to be told from 0.
+#[inline]
 pub fn parse_f64(bytes: &[u8]) -> Option<f64> {
+    parse_short_f64(bytes).or_else(|| parse_long_f64(bytes))
+}
+
+/// Digits with or without a point, few enough that number and divisor are exact, so that dividing rounds once and right.
+/// Nothing: it is something else.
+#[inline]
+fn parse_short_f64(bytes: &[u8]) -> Option<f64> {
+    const DIGITS_MAX: usize = 15;
+    const POWERS: [f64; DIGITS_MAX] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+    let (negative, text) = match bytes {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, bytes),
+    };
+    if text.len() > DIGITS_MAX {
+        return None;
+    }
+    let (mut digits, mut point) = (0i64, None);
+    for (at, &byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => digits = digits * 10 + i64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let number = match point {
+        None if text.is_empty() => return None,
+        None => digits as f64,
+        Some(_) if text.len() == 1 => return None,
+        Some(at) => digits as f64 / POWERS[text.len() - at - 1],
+    };
+    Some(if negative { -number } else { number })
+}
+
+fn parse_long_f64(bytes: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(bytes).ok()?;
     let number: f64 = text.parse().ok()?;
     let named = bytes.iter().any(|byte| matches!(byte, b'i' | b'I'));
@@ -90,6 +125,7 @@ mod tests {
         assert_eq!(format_f64(-0.5), "-0.5");
         assert_eq!(format_f64(1e20), "1e+20");
         assert_eq!(parse_f64(b"1e3"), Some(1000.0));
+        assert_eq!(parse_f64(b"-0").map(f64::is_sign_negative), Some(true));
         assert_eq!(parse_f64(b" 1"), None);
         assert_eq!(parse_f64(b"nan"), None);
         for (text, expected) in [
@@ -106,8 +142,31 @@ mod tests {
             ("1e", None),
             ("", None),
             ("1 ", None),
+            ("-", None),
+            (".", None),
+            ("-.", None),
+            ("1.2.3", None),
+            ("--1", None),
+            ("-1.", Some(-1.0)),
+            ("007.250", Some(7.25)),
+            ("0.00000000000001", Some(1e-14)),
+            ("123456789.12345", Some(123_456_789.123_45)),
+            ("999999999999999", Some(999_999_999_999_999.0)),
+            ("9007199254740993", Some(9_007_199_254_740_992.0)),
         ] {
             assert_eq!(parse_f64(text.as_bytes()), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn short_doubles_are_read_as_long_ones() {
+        arbtest::arbtest(|bytes| {
+            let len = bytes.int_in_range(0..=17)?;
+            let text: Vec<u8> =
+                (0..len).map(|_| bytes.choose(b"0123456789999000..-").copied()).collect::<Result<_, _>>()?;
+            let (short, long) = (parse_short_f64(&text), parse_long_f64(&text));
+            assert!(short.is_none() || short.map(f64::to_bits) == long.map(f64::to_bits), "{text:?}");
+            Ok(())
+        });
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use swell_engine::commands::memcached::stat::McStat;
 use swell_engine::key::KeyHash;
 use swell_engine::run::Unit;
+use swell_engine::spec::Spec;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkBody, WalkState};
 use swell_engine::{Call, Db, Deferred, Engine, Fault, Local, Outcome, Stats};
-use swell_wire::Out;
+use swell_wire::{Args, Out};
 use tokio::sync::Notify;
 
 use crate::link::stats::{Counts, Totals};
@@ -135,6 +136,12 @@ impl Handle {
         let db = self.node.engine.map_db(db);
         self.node.engine.prefetch_tables(db, keys);
         self.node.engine.prefetch_entries(db, keys);
+    }
+
+    /// The third pass, for calls of one batch; see [`Engine::prefetch_elements`].
+    #[inline]
+    pub fn prefetch_elements<'a>(&self, db: Db, calls: impl Iterator<Item = (&'static Spec, Args<'a>, &'a [KeyHash])>) {
+        self.node.engine.prefetch_elements(self.node.engine.map_db(db), calls);
     }
 
     /// Runs one request; see [`Engine::execute`].

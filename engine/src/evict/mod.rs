@@ -210,7 +210,7 @@ impl Engine {
             directory.tables[at].sample(seed as u32 ^ (seed >> 32) as u32, wanted, |raw| {
                 // SAFETY: the table's words are live entries, the stripe is locked.
                 entries[found] = Some(unsafe { EntryPtr::from_raw(raw) });
-                crate::run::prefetch(raw.as_ptr());
+                crate::prefetch::prefetch(raw.as_ptr());
                 found += 1;
             });
             for entry in entries.into_iter().flatten() {

@@ -83,7 +83,9 @@ impl<'e> Exec<'e> {
     ) -> Result<Option<R>, Fault> {
         let found = match self.find_at(key) {
             Some((position, entry)) => {
-                entry.view().collection::<C>()?;
+                if entry.form().kind() != C::KIND {
+                    return Err(Fault::WrongType);
+                }
                 self.touch(entry);
                 Some((position, entry))
             }
@@ -158,27 +160,26 @@ impl<'e> Exec<'e> {
 }
 
 impl<'x, 'e, C: Collection> Taken<'x, 'e, C> {
+    #[inline]
     fn take(exec: &'x mut Exec<'e>, key: Key<'x>, found: Option<(Position, EntryPtr)>) -> Self {
         let Some((_, entry)) = found else {
             return Taken { exec, key, found, was: None, value: Some(C::empty()) };
         };
-        let form = entry.form();
-        let outside_bytes = entry.outside_bytes();
         // SAFETY: the value is given back in `put_back` or `finish`, at the latest when this is dropped.
-        let kept = match unsafe { entry.take_outside() } {
-            Some(Outside::Large(large)) => Kept::Large(large),
+        let (was, kept) = match unsafe { entry.take_outside() } {
+            Some(Outside::Large(large)) => ((large.form(), large.as_ref().heap_bytes()), Kept::Large(large)),
             Some(outside) => {
-                // SAFETY: just taken. It is a string, which `collection` has refused before.
+                // SAFETY: just taken. It is a string, which is refused before.
                 unsafe { entry.put_outside(outside) };
                 return Taken { exec, key, found, was: None, value: None };
             }
             None => {
-                let mut bytes = exec.local.scratch();
+                let (form, mut bytes) = (entry.form(), exec.local.scratch());
                 bytes.extend_from_slice(entry.inline_value());
-                Kept::Compact(form, bytes)
+                ((form, 0), Kept::Compact(form, bytes))
             }
         };
-        Taken { exec, key, found, was: Some((form, outside_bytes)), value: C::from_kept(kept) }
+        Taken { exec, key, found, was: Some(was), value: C::from_kept(kept) }
     }
 
     /// Nothing was changed.
@@ -187,21 +188,19 @@ impl<'x, 'e, C: Collection> Taken<'x, 'e, C> {
     }
 
     fn restore(&mut self) {
-        let (Some(value), Some((_, entry)), Some((was, bytes))) = (self.value.take(), self.found, self.was) else {
-            return;
-        };
-        match value.into_kept() {
-            Kept::Large(large) if was == large.as_ref().form() => {
-                let more = large.as_ref().heap_bytes() as i64 - bytes as i64;
-                // SAFETY: the pointer of this form was taken from this entry.
-                unsafe { entry.put_outside(Outside::Large(large)) };
-                self.exec.grow(self.key, more);
-            }
+        if let Some(value) = self.value.take() {
+            self.give_back(value.into_kept());
+        }
+    }
+
+    /// Gives the entry its value back. Nothing has changed, but perhaps the form, or the bytes that it takes.
+    fn give_back(&mut self, kept: Kept) {
+        let (Some((_, entry)), Some((was, bytes))) = (self.found, self.was) else { return };
+        match kept {
             Kept::Compact(form, bytes) if form == was && bytes == entry.inline_value() => {
                 self.exec.local.keep_scratch(bytes);
             }
             kept => {
-                // A body that panicked half-way, or changed the form for nothing.
                 self.exec.store_taken(self.key, self.found, was, bytes, kept);
             }
         }
@@ -210,34 +209,24 @@ impl<'x, 'e, C: Collection> Taken<'x, 'e, C> {
     fn finish(mut self, change: Change) {
         let Some(value) = self.value.take() else { return };
         let (key, found) = (self.key, self.found);
-        let (value, change) = match change {
-            Change::None => {
-                let kept = value.into_kept();
-                let is_same = self.was.is_none_or(|(was, _)| was == kept.form());
-                let Some(value) = C::from_kept(kept) else { return };
-                if is_same {
-                    self.value = Some(value);
-                    return self.restore();
-                }
-                // No element has changed, but the form has (ZADD XX with a long member): a copy has to follow.
-                (value, Change::Whole)
-            }
-            change => (value, change),
+        let is_left_empty = !C::KEEP_EMPTY && value.is_empty();
+        let kept = value.into_kept();
+        let is_as_before = self.was.is_none_or(|(was, _)| was == kept.form());
+        let change = match change {
+            Change::None if is_as_before => return self.give_back(kept),
+            // No element has changed, but the form has (ZADD XX with a long member): a copy has to follow.
+            Change::None => Change::Whole,
+            change => change,
         };
-        if value.is_empty() && !C::KEEP_EMPTY {
-            self.value = Some(value);
-            self.restore();
+        if is_left_empty {
+            self.give_back(kept);
             if let Some((position, entry)) = self.exec.position(key) {
                 self.exec.delete(key, position, entry);
             }
             return;
         }
-        let kept = value.into_kept();
         self.exec.note_fields(key, &kept);
-        let whole = match (&kept, self.was) {
-            (Kept::Large(large), Some((was, _))) => was != large.as_ref().form(),
-            _ => true,
-        };
+        let is_large_as_before = self.was.is_some() && is_as_before && matches!(kept, Kept::Large(_));
         let entry = match self.was {
             Some((was, bytes)) => self.exec.store_taken(key, found, was, bytes, kept),
             None => {
@@ -246,8 +235,8 @@ impl<'x, 'e, C: Collection> Taken<'x, 'e, C> {
             }
         };
         match change {
-            Change::Effect(args) if !whole => self.exec.after(key, || Effect::Argv(args, entry.view())),
-            Change::Verbatim if !whole => {
+            Change::Effect(args) if is_large_as_before => self.exec.after(key, || Effect::Argv(args, entry.view())),
+            Change::Verbatim if is_large_as_before => {
                 let args = self.exec.args;
                 self.exec.after(key, || Effect::Argv(args.to_owned(false), entry.view()));
             }
@@ -257,8 +246,11 @@ impl<'x, 'e, C: Collection> Taken<'x, 'e, C> {
 }
 
 impl<C: Collection> Drop for Taken<'_, '_, C> {
+    #[inline]
     fn drop(&mut self) {
-        self.restore();
+        if self.value.is_some() {
+            self.restore();
+        }
     }
 }
 
@@ -274,7 +266,7 @@ impl Exec<'_> {
     ) -> EntryPtr {
         let Some((_, entry)) = found else { return self.store_kept(key, None, &Fields::default(), kept) };
         match kept {
-            Kept::Large(large) if was == large.as_ref().form() => {
+            Kept::Large(large) if was == large.form() => {
                 let more = large.as_ref().heap_bytes() as i64 - outside_bytes as i64;
                 // SAFETY: the pointer of this form was taken from this entry.
                 unsafe { entry.put_outside(Outside::Large(large)) };

@@ -56,7 +56,16 @@ macro_rules! large {
                 }
             }
 
+            /// How an entry holds it.
+            #[inline]
+            pub fn form(&self) -> Form {
+                match self {
+                    $(LargeBox::$form(_) => Form::$form),+
+                }
+            }
+
             /// Reads it.
+            #[inline]
             pub fn as_ref(&self) -> LargeRef<'_> {
                 match self {
                     $(LargeBox::$form(large) => LargeRef::$form(large)),+
@@ -109,6 +118,7 @@ macro_rules! large {
             }
 
             /// See [`Large::heap_bytes`]; with the structure itself.
+            #[inline]
             pub fn heap_bytes(&self) -> usize {
                 match self {
                     $(LargeRef::$form(large) => Large::heap_bytes(*large) + super::rounded(size_of::<$type>())),+

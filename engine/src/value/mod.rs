@@ -200,8 +200,12 @@ impl Kept {
     }
 
     /// How it is kept.
+    #[inline]
     pub fn form(&self) -> Form {
-        self.as_ref().form()
+        match self {
+            Kept::Compact(form, _) => *form,
+            Kept::Large(large) => large.form(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::element::{Item, u32_at};
 use super::outside::COUNTS_BYTES;
+use crate::prefetch::prefetch;
 use crate::value::rounded;
 
 /// Bytes of the smallest page and of a full one, as allocated with its reference counts.
@@ -129,7 +130,7 @@ impl Page {
         if slots.len() > GUESS_SLOTS_MAX || self.is_wide() {
             return self.lower_bound_by_halving(wanted);
         }
-        let mut at = (usize::from(wanted) * slots.len()) >> 16;
+        let mut at = guess(slots.len(), wanted);
         while slots.get(at).is_some_and(|slot| narrow_tag(slot) < wanted) {
             at += 1;
         }
@@ -137,6 +138,28 @@ impl Page {
             at -= 1;
         }
         at
+    }
+
+    /// Asks the memory for the page's beginning.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(self.bytes.as_ptr());
+    }
+
+    /// Asks the memory for the slots about this tag.
+    #[inline]
+    pub(super) fn prefetch_slot(&self, wanted: u16) {
+        let slots = HEADER_BYTES + guess(self.count(), wanted) * SLOT_BYTES;
+        prefetch(self.bytes.as_ptr().wrapping_add(slots));
+    }
+
+    /// Asks the memory for the first element with this tag or a higher one.
+    #[inline]
+    pub(super) fn prefetch_element(&self, wanted: u16) {
+        let at = self.lower_bound(wanted);
+        if at < self.count() {
+            prefetch(self.bytes.as_ptr().wrapping_add(self.capacity() - self.slot(at).1));
+        }
     }
 
     /// The slot with this tag whose element `is_it`.
@@ -306,6 +329,12 @@ impl Page {
 /// The bytes a page really has that needs so many.
 fn capacity_for(needed: usize) -> usize {
     rounded((COUNTS_BYTES + needed).max(ALLOCATED_MIN)) - COUNTS_BYTES
+}
+
+/// About where a tag stands among so many.
+#[inline]
+fn guess(slots: usize, tag: u16) -> usize {
+    (usize::from(tag) * slots) >> 16
 }
 
 #[inline]

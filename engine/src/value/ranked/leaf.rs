@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::prefetch::prefetch;
 use crate::value::rounded;
 
 /// What an `Arc` adds to its block.
@@ -25,7 +26,12 @@ const SLOT_BYTES: usize = 11;
 /// First byte of the record of a member beside the page; two bytes of index follow.
 const OUTSIDE: u8 = 0xff;
 const OUTSIDE_BYTES: usize = 3;
-const TAG_LANES: usize = 16;
+/// Tags that are compared at once.
+const LANES: usize = 8;
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = LOW_BITS << 7;
+/// What the memory gives at once.
+const LINE_BYTES: usize = 64;
 
 /// One page. A clone shares the block; whoever writes first copies it.
 #[derive(Clone, Default)]
@@ -39,6 +45,18 @@ pub(super) struct Leaf {
     heap: u16,
     /// Bytes of records that are gone.
     dead: u16,
+}
+
+/// Walks the places of the elements with one tag, a word of tags at a time.
+pub(super) struct Tagged<'a> {
+    words: std::slice::Iter<'a, [u8; LANES]>,
+    /// The tag in every byte.
+    pattern: u64,
+    /// The high bits of the bytes of the last word that are the tag and were not told yet.
+    hits: u64,
+    /// The place behind the last word.
+    next: usize,
+    count: usize,
 }
 
 /// Long members of one page.
@@ -131,14 +149,31 @@ impl Leaf {
 
     /// Where elements with this tag are.
     #[inline]
-    pub(super) fn tagged(&self, tag: u8) -> impl Iterator<Item = usize> {
-        let groups = self.block[..self.count()].chunks(TAG_LANES).enumerate();
-        // Without an early end this is a handful of vector instructions.
-        let hit = groups.filter(move |(_, lanes)| lanes.iter().fold(false, |hit, &other| hit | (other == tag)));
-        hit.flat_map(move |(group, lanes)| {
-            let lanes = lanes.iter().enumerate().filter(move |&(_, &other)| other == tag);
-            lanes.map(move |(lane, _)| group * TAG_LANES + lane)
-        })
+    pub(super) fn tagged(&self, tag: u8) -> Tagged<'_> {
+        let count = self.count();
+        // Eleven bytes a slot: behind the last tag there are always enough bytes for a whole word.
+        let (words, _) = self.block[..count.next_multiple_of(LANES)].as_chunks();
+        Tagged { words: words.iter(), pattern: LOW_BITS * u64::from(tag), hits: 0, next: 0, count }
+    }
+
+    /// Asks the memory for what finding a member reads first: tags and offsets.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        let block = self.block.as_ptr();
+        let offsets = block.wrapping_add(self.offsets_at());
+        for line in 0..self.slots as usize / LINE_BYTES + 1 {
+            prefetch(block.wrapping_add(line * LINE_BYTES));
+            prefetch(offsets.wrapping_add(line * 2 * LINE_BYTES));
+            prefetch(offsets.wrapping_add((line * 2 + 1) * LINE_BYTES));
+        }
+    }
+
+    /// Asks the memory for an element's score and member.
+    #[inline]
+    pub(super) fn prefetch_element(&self, index: usize) {
+        let block = self.block.as_ptr();
+        prefetch(block.wrapping_add(self.scores_at() + index * 8));
+        prefetch(block.wrapping_add(self.heap_at() + self.offset(index)));
     }
 
     /// Whether the element may have this score where it stands, as far as its neighbours in this page tell.
@@ -229,7 +264,11 @@ impl Leaf {
         self.count() / 2
     }
 
+    /// Adds elements of another page behind all others; there is room for them.
     fn extend(&mut self, from: &Leaf, range: Range<usize>) {
+        if from.outside.is_none() && self.slots as usize >= self.count() + range.len() {
+            return self.extend_inline(from, range);
+        }
         for index in range {
             let (score, tag) = (from.score(index), from.block[index]);
             match from.outside_index(index) {
@@ -239,6 +278,35 @@ impl Leaf {
                     self.insert_shared(score, shared, tag);
                 }
             }
+        }
+    }
+
+    /// The same where no member lies beside the page.
+    fn extend_inline(&mut self, from: &Leaf, range: Range<usize>) {
+        let (count, slots, heap_at) = (self.count(), self.slots as usize, self.heap_at());
+        let (offsets_at, mut heap) = (self.offsets_at() + count * 2, self.heap as usize);
+        let scores = &from.block[from.scores_at()..from.offsets_at()];
+        let block = Arc::make_mut(&mut self.block);
+        block[count..count + range.len()].copy_from_slice(&from.block[range.clone()]);
+        block[slots + count * 8..][..range.len() * 8].copy_from_slice(&scores[range.start * 8..range.end * 8]);
+        for (place, index) in range.clone().enumerate() {
+            let record = from.record(index);
+            block[offsets_at + place * 2..][..2].copy_from_slice(&(heap as u16).to_le_bytes());
+            block[heap_at + heap..][..record.len()].copy_from_slice(record);
+            heap += record.len();
+        }
+        self.heap = heap as u16;
+        self.count += range.len() as u16;
+    }
+
+    /// An element's record, of a member that does not lie beside the page.
+    #[inline]
+    fn record(&self, index: usize) -> &[u8] {
+        let bytes = &self.block[self.heap_at() + self.offset(index)..];
+        match *bytes {
+            [short, ..] if short < 0x80 => &bytes[..1 + short as usize],
+            [high, low, ..] => &bytes[..2 + u16::from_be_bytes([high & 0x7f, low]) as usize],
+            _ => unreachable!("offsets point at records"),
         }
     }
 
@@ -362,6 +430,23 @@ impl Outside {
     fn heap_bytes(&self) -> usize {
         let members: usize = self.0.iter().map(|member| rounded(member.len() + ARC_BYTES)).sum();
         rounded(size_of::<Outside>()) + rounded(self.0.len() * size_of::<Arc<[u8]>>()) + members
+    }
+}
+
+impl Iterator for Tagged<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.hits == 0 {
+            let others = u64::from_le_bytes(*self.words.next()?) ^ self.pattern;
+            // The high bit of each byte that is zero; no carry leaves a byte.
+            self.hits = !((others & !HIGH_BITS) + !HIGH_BITS | others) & HIGH_BITS;
+            self.next += LANES;
+        }
+        let index = self.next - LANES + self.hits.trailing_zeros() as usize / 8;
+        self.hits &= self.hits - 1;
+        (index < self.count).then_some(index)
     }
 }
 

@@ -20,15 +20,18 @@ use std::ops::Range;
 pub use iter::{Backward, Forward};
 
 use crate::key::Hasher;
+use crate::prefetch::Step;
 use table::Table;
 use tree::{Follow, New, Tree};
 
 /// A large sorted set. Scores are never NaN. A clone is a snapshot: it shares pages, and whoever writes first copies
 /// what it changes.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Ranked {
     tree: Tree,
     table: Table,
+    /// Bytes on the heap as of the last change.
+    bytes: usize,
 }
 
 /// Where a member is.
@@ -37,6 +40,14 @@ struct Place {
     leaf: u32,
     index: usize,
     score: f64,
+}
+
+impl Default for Ranked {
+    fn default() -> Self {
+        let mut ranked = Ranked { tree: Tree::default(), table: Table::default(), bytes: 0 };
+        ranked.count_bytes();
+        ranked
+    }
 }
 
 impl fmt::Debug for Ranked {
@@ -115,6 +126,7 @@ impl Ranked {
         let Some(old) = self.find(member, fingerprint) else {
             let leaf = self.tree.insert(new, &mut Keeper { table: &mut self.table, hasher });
             self.table.insert(fingerprint, leaf);
+            self.count_bytes();
             return None;
         };
         if old.score != score && !self.tree.try_set_score(old.leaf, old.index, score, member) {
@@ -122,6 +134,7 @@ impl Ranked {
             self.tree.remove(old.score, member, follow);
             let leaf = self.tree.insert(new, follow);
             self.table.replace(fingerprint, old.leaf, leaf);
+            self.count_bytes();
         }
         Some(old.score)
     }
@@ -132,6 +145,7 @@ impl Ranked {
         let old = self.find(member, fingerprint)?;
         self.table.remove(fingerprint, old.leaf);
         self.tree.remove(old.score, member, &mut Keeper { table: &mut self.table, hasher });
+        self.count_bytes();
         Some(old.score)
     }
 
@@ -144,6 +158,7 @@ impl Ranked {
             *self = Ranked::default();
         } else {
             self.tree.remove_ranks(range, &mut Keeper { table: &mut self.table, hasher });
+            self.count_bytes();
         }
         count
     }
@@ -173,8 +188,29 @@ impl Ranked {
     }
 
     /// Bytes on the heap, as the allocator rounds them.
+    #[inline]
     pub fn heap_bytes(&self) -> usize {
-        self.tree.heap_bytes() + self.table.heap_bytes()
+        self.bytes
+    }
+
+    /// Asks the memory for what the next step of looking up the member with this hash will read.
+    #[inline]
+    pub(crate) fn prefetch(&self, step: Step, hash: u64) {
+        let fingerprint = (hash >> 32) as u32;
+        if step == Step::Place {
+            return self.table.prefetch(fingerprint);
+        }
+        let Some(leaf) = self.table.find(fingerprint).next() else { return };
+        let page = self.tree.leaf(leaf);
+        if step == Step::Page {
+            page.prefetch();
+        } else if let Some(index) = page.tagged(fingerprint as u8).next() {
+            page.prefetch_element(index);
+        }
+    }
+
+    fn count_bytes(&mut self) {
+        self.bytes = self.tree.heap_bytes() + self.table.heap_bytes();
     }
 
     /// Visits the members with a fingerprint; answers how many there are.
@@ -199,6 +235,7 @@ impl Ranked {
     fn find(&self, member: &[u8], fingerprint: u32) -> Option<Place> {
         self.table.find(fingerprint).find_map(|leaf| {
             let page = self.tree.leaf(leaf);
+            page.prefetch();
             let index = page.find(fingerprint as u8, member)?;
             Some(Place { leaf, index, score: page.score(index) })
         })

@@ -69,6 +69,7 @@ impl Ranked {
     fn end(&mut self) -> bool {
         self.table = Table::default();
         self.tree = Default::default();
+        self.count_bytes();
         false
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::leaf::ARC_BYTES;
+use crate::prefetch::prefetch;
 use crate::value::blocks::Blocks;
 use crate::value::rounded;
 
@@ -39,9 +40,18 @@ impl Table {
     /// The leaves that may hold a member with this fingerprint.
     #[inline]
     pub(super) fn find(&self, fingerprint: u32) -> impl Iterator<Item = u32> {
-        let cells = self.pages.get(self.number_of(fingerprint)).map_or(&[][..], Page::cells);
-        let from = lower_bound(cells, fingerprint, self.bits_of(fingerprint));
+        let (number, bits) = self.home(fingerprint);
+        let cells = self.pages.get(number).map_or(&[][..], Page::cells);
+        let from = lower_bound(cells, fingerprint, bits);
         cells[from..].iter().take_while(move |&&cell| fingerprint_of(cell) == fingerprint).map(|&cell| cell as u32)
+    }
+
+    /// Asks the memory for the cells of a fingerprint.
+    #[inline]
+    pub(super) fn prefetch(&self, fingerprint: u32) {
+        let (number, bits) = self.home(fingerprint);
+        let Some(page) = self.pages.get(number) else { return };
+        prefetch(page.cells.as_ptr().wrapping_add(guess(page.len as usize, fingerprint, bits)).cast());
     }
 
     /// One more member.
@@ -49,7 +59,7 @@ impl Table {
         if self.pages.is_empty() {
             self.pages.push(Page::default());
         }
-        let (number, bits) = (self.number_of(fingerprint), self.bits_of(fingerprint));
+        let (number, bits) = self.home(fingerprint);
         let page = &mut self.pages[number];
         let before = page.heap_bytes();
         page.insert(lower_bound(page.cells(), fingerprint, bits), cell_of(fingerprint, leaf));
@@ -62,7 +72,7 @@ impl Table {
 
     /// One member less.
     pub(super) fn remove(&mut self, fingerprint: u32, leaf: u32) {
-        let (number, bits) = (self.number_of(fingerprint), self.bits_of(fingerprint));
+        let (number, bits) = self.home(fingerprint);
         let Some(page) = self.pages.get_mut(number) else { return };
         let Some(at) = page.position(fingerprint, leaf, bits) else { return };
         let before = page.heap_bytes();
@@ -77,7 +87,7 @@ impl Table {
     /// A member has moved from one leaf to another.
     #[inline]
     pub(super) fn replace(&mut self, fingerprint: u32, from: u32, to: u32) {
-        let (number, bits) = (self.number_of(fingerprint), self.bits_of(fingerprint));
+        let (number, bits) = self.home(fingerprint);
         let Some(page) = self.pages.get_mut(number) else { return };
         if let Some(at) = page.position(fingerprint, from, bits) {
             Arc::make_mut(&mut page.cells)[at] = cell_of(fingerprint, to);
@@ -87,8 +97,8 @@ impl Table {
     /// The first cells at or after a fingerprint, up to the end of its page, and where the next page begins (nothing:
     /// that was the last).
     pub(super) fn page_from(&self, fingerprint: u32) -> (impl Iterator<Item = (u32, u32)>, Option<u32>) {
-        let bits = self.bits_of(fingerprint);
-        let cells = self.pages.get(self.number_of(fingerprint)).map_or(&[][..], Page::cells);
+        let (number, bits) = self.home(fingerprint);
+        let cells = self.pages.get(number).map_or(&[][..], Page::cells);
         let from = lower_bound(cells, fingerprint, bits);
         let last = fingerprint | u32::MAX.checked_shr(bits).unwrap_or(0);
         (cells[from..].iter().map(|&cell| (fingerprint_of(cell), cell as u32)), last.checked_add(1))
@@ -109,7 +119,7 @@ impl Table {
         assert_eq!(self.pages.iter().map(|page| page.cells().len()).sum::<usize>(), self.len);
         for (number, page) in self.pages.iter().enumerate() {
             assert!(page.cells().is_sorted_by_key(|&cell| fingerprint_of(cell)));
-            assert!(page.cells().iter().all(|&cell| self.number_of(fingerprint_of(cell)) == number));
+            assert!(page.cells().iter().all(|&cell| self.home(fingerprint_of(cell)).0 == number));
         }
         let cells = self.pages.iter().flat_map(|page| page.cells());
         cells.map(|&cell| (fingerprint_of(cell), cell as u32)).collect()
@@ -145,20 +155,14 @@ impl Table {
         *left = both;
     }
 
-    /// The page of a fingerprint.
+    /// The page of a fingerprint, and how many upper bits the fingerprints in it have in common.
     #[inline]
-    fn number_of(&self, fingerprint: u32) -> usize {
+    fn home(&self, fingerprint: u32) -> (usize, u32) {
         let reversed = fingerprint.reverse_bits() as usize;
-        let number = reversed & ((2 << self.level) - 1);
-        if number < self.pages.len() { number } else { reversed & ((1 << self.level) - 1) }
-    }
-
-    /// How many upper bits the fingerprints in the page of this one have in common.
-    #[inline]
-    fn bits_of(&self, fingerprint: u32) -> u32 {
-        let number = fingerprint.reverse_bits() as usize & ((2 << self.level) - 1);
-        let low = number & ((1 << self.level) - 1);
-        self.level + u32::from(low + (1 << self.level) < self.pages.len())
+        let low = reversed & ((1 << self.level) - 1);
+        // Whether the page has been cut at this level.
+        let is_cut = low + (1 << self.level) < self.pages.len();
+        if is_cut { (reversed & ((2 << self.level) - 1), self.level + 1) } else { (low, self.level) }
     }
 }
 
@@ -225,8 +229,7 @@ fn fingerprint_of(cell: u64) -> u32 {
 /// Fingerprints are spread evenly, so the place is guessed and the guess is put right: about one line of memory.
 #[inline]
 fn lower_bound(cells: &[u64], fingerprint: u32, bits: u32) -> usize {
-    let within = u64::from(fingerprint) << bits & 0xffff_ffff;
-    let mut at = ((within * cells.len() as u64) >> 32) as usize;
+    let mut at = guess(cells.len(), fingerprint, bits);
     while at > 0 && fingerprint_of(cells[at - 1]) >= fingerprint {
         at -= 1;
     }
@@ -234,4 +237,11 @@ fn lower_bound(cells: &[u64], fingerprint: u32, bits: u32) -> usize {
         at += 1;
     }
     at
+}
+
+/// About where a fingerprint stands among so many.
+#[inline]
+fn guess(cells: usize, fingerprint: u32, bits: u32) -> usize {
+    let within = u64::from(fingerprint) << bits & 0xffff_ffff;
+    ((within * cells as u64) >> 32) as usize
 }

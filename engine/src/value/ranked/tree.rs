@@ -298,39 +298,37 @@ impl Walk<'_> {
         self.tidy(node, index);
     }
 
-    /// Takes out the elements of a range of ranks below this node; children that lie within it as a whole.
+    /// Takes out the elements of a range of ranks below this node, which is not empty; children that lie within it as a
+    /// whole.
     fn cut(&mut self, node: &mut Arc<Node>, range: Range<usize>) {
         let node = own(node, self.node_bytes);
-        let mut base = 0;
-        let (mut first, mut whole) = (None, node.len()..node.len());
-        for index in 0..node.len() {
+        let (first, within) = node.child_at(range.start);
+        let (mut index, mut base) = (first, range.start - within);
+        let mut whole = first..first;
+        while base < range.end && index < node.len() {
             let count = node.counts[index];
-            let (from, to) = (range.start.max(base), range.end.min(base + count));
-            if from < to {
-                first = first.or(Some(index));
-                let inner = from - base..to - base;
-                node.counts[index] -= inner.len();
-                if inner.len() == count {
-                    self.drop_kid(node, index);
-                    whole = whole.start.min(index)..index + 1;
-                } else {
-                    self.cut_kid(node, index, inner);
-                }
+            let inner = range.start.max(base) - base..range.end.min(base + count) - base;
+            node.counts[index] -= inner.len();
+            if inner.len() == count {
+                self.drop_kid(node, index);
+                whole = if whole.is_empty() { index..index + 1 } else { whole.start..index + 1 };
+            } else {
+                self.cut_kid(node, index, inner);
             }
             base += count;
+            index += 1;
         }
-        let before = node.own_bytes();
-        // The root keeps one page, empty.
         if whole.len() == node.len() {
+            // The root keeps one page, empty.
             let leaf = self.leaves.add(Leaf::default());
-            *node = Node::over_leaf(leaf, 0);
-        } else {
-            node.drop_kids(whole);
+            self.resize(node, |node| *node = Node::over_leaf(leaf, 0));
+        } else if !whole.is_empty() {
+            self.resize(node, |node| node.drop_kids(whole));
         }
-        *self.node_bytes = *self.node_bytes + node.own_bytes() - before;
-        // What is left of the first child, and of the last, which has come next to it.
-        let first = first.unwrap_or(0);
-        self.tidy(node, first + 1);
+        // What is left of the last child, which has come next to the first, and what is left of that.
+        if index > first + 1 {
+            self.tidy(node, first + 1);
+        }
         self.tidy(node, first);
     }
 
