@@ -1,5 +1,6 @@
 //! Whoever replays the effects of stream commands has the same stream: nodes, groups, pending entries, times.
 
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use swell_engine::admit::Admitted;
@@ -16,6 +17,9 @@ use swell_wire::{Out, OwnedArgs, Proto};
 
 const KEY: &[u8] = b"s";
 const COMMANDS: usize = 4000;
+/// An empty stream of Redis 7.0 with a group `g` that has read -5 entries, and alice who was seen 9 ms before 1970.
+const BEFORE_ALL_TIME: &[u8] = b"\x13\0\0\x01\x01\0\0\0\0\x01\x01\x01g\x01\x01\
+    \x81\xff\xff\xff\xff\xff\xff\xff\xfb\0\x01\x05alice\xf7\xff\xff\xff\xff\xff\xff\xff\0P\0}\xe0\x13\x95FA%+";
 
 /// What a follower was told.
 enum Told {
@@ -57,7 +61,7 @@ impl Bench {
         Bench { local: engine.local(3), engine, now_ms: 1_700_000_000_000 }
     }
 
-    fn run(&mut self, words: &[String]) {
+    fn run(&mut self, words: &[impl AsRef<[u8]> + Debug]) {
         let args = OwnedArgs::from_slices(words);
         let Found::Command(command) = tables().resp.find(args.as_args()) else { panic!("{words:?}") };
         let mut keys = Vec::new();
@@ -134,6 +138,34 @@ fn command(next: &mut impl FnMut(u64) -> u64) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
 }
 
+/// A stream and whoever replays its effects.
+struct Pair {
+    source: Bench,
+    target: Bench,
+    follower: Follower,
+    /// Effects that were told as commands.
+    replayed: usize,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let (source, target, follower) = (Bench::new(), Bench::new(), Follower::default());
+        target.engine.stripe(stripe_of(slot_of(KEY))).set_gate(slot_of(KEY), Gate::Dark);
+        source.engine.follow(stripe_of(slot_of(KEY)), source.engine.observer_id(), Box::new(follower.clone()));
+        Pair { source, target, follower, replayed: 0 }
+    }
+
+    /// Runs a command and compares what comes of its effects.
+    fn run(&mut self, words: &[impl AsRef<[u8]> + Debug]) {
+        self.source.run(words);
+        for told in self.follower.0.lock().unwrap().drain(..) {
+            self.replayed += usize::from(matches!(told, Told::Argv(..)));
+            self.target.replay(told);
+        }
+        assert!(self.source.parts() == self.target.parts(), "{words:?}");
+    }
+}
+
 #[test]
 fn effects_make_the_same_stream() {
     let seed = std::env::var("SWELL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x5eed_u64);
@@ -145,20 +177,22 @@ fn effects_make_the_same_stream() {
         random ^= random << 17;
         random % below
     };
-    let (mut source, mut target) = (Bench::new(), Bench::new());
-    target.engine.stripe(stripe_of(slot_of(KEY))).set_gate(slot_of(KEY), Gate::Dark);
-    let follower = Follower::default();
-    source.engine.follow(stripe_of(slot_of(KEY)), source.engine.observer_id(), Box::new(follower.clone()));
-    let mut replayed = 0;
+    let mut pair = Pair::new();
     for _ in 0..COMMANDS {
-        source.now_ms += next(3);
-        let words = command(&mut next);
-        source.run(&words);
-        for told in follower.0.lock().unwrap().drain(..) {
-            replayed += usize::from(matches!(told, Told::Argv(..)));
-            target.replay(told);
-        }
-        assert!(source.parts() == target.parts(), "{words:?}");
+        pair.source.now_ms += next(3);
+        pair.run(&command(&mut next));
     }
-    assert!(replayed > COMMANDS / 3, "most changes are told as commands: {replayed}");
+    assert!(pair.replayed > COMMANDS / 3, "most changes are told as commands: {}", pair.replayed);
+}
+
+#[test]
+fn effects_keep_times_before_all_time() {
+    let mut pair = Pair::new();
+    pair.run(&[b"RESTORE", KEY, b"0", BEFORE_ALL_TIME]);
+    for text in
+        ["XGROUP CREATECONSUMER s g bob", "XREADGROUP GROUP g alice STREAMS s 0", "XREADGROUP GROUP g bob STREAMS s >"]
+    {
+        pair.run(&text.split(' ').collect::<Vec<_>>());
+    }
+    assert!(pair.replayed > 0);
 }

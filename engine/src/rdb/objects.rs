@@ -204,6 +204,9 @@ fn hash(
     hasher: &Hasher,
     limits: &Limits,
 ) -> Result<Kept, BadPayload> {
+    if fields.is_empty() {
+        return Err(BadPayload::Format);
+    }
     let mut pages = PageMap::new();
     for (field, value, expire_at_ms) in &fields {
         if with_arg(value, |value| pages.set(hasher, field, value, *expire_at_ms)) {

@@ -7,8 +7,8 @@ use crate::value::stream::{Group, Nack, Stream, StreamId, StreamMeta};
 
 /// Entries read by a group of which that is not known.
 const UNKNOWN_READ: u64 = u64::MAX;
-/// A consumer that never got anything.
-const NEVER_MS: i64 = -1;
+/// When a consumer got something that never got anything: -1. Others before all time are what they are.
+const NEVER_MS: u64 = u64::MAX;
 
 /// Writes the object from a place on (a node's number; 0: with its type byte) until `out` has `full` bytes; returns where
 /// to go on, nothing at the end. What comes after the nodes is one part.
@@ -55,8 +55,7 @@ fn write_group(name: &[u8], group: &Group, out: &mut Vec<u8>) {
     for (_, consumer) in group.consumers() {
         string(consumer.name(), out);
         out.extend_from_slice(&consumer.seen_ms.to_le_bytes());
-        let active_ms = consumer.active_ms.map_or(NEVER_MS, |at| at as i64);
-        out.extend_from_slice(&active_ms.to_le_bytes());
+        out.extend_from_slice(&consumer.active_ms.unwrap_or(NEVER_MS).to_le_bytes());
         length(consumer.pending_len() as u64, out);
         consumer.pending(StreamId::MIN, StreamId::MAX).for_each(|id| raw_id(id, out));
     }
@@ -122,9 +121,10 @@ fn read_group(kind: u8, reader: &mut Reader<'_>) -> Result<Group, BadPayload> {
         let name = reader.string()?;
         let seen_ms = u64::from_le_bytes(reader.array()?);
         let active_ms = match kind {
-            kinds::STREAM_LISTPACKS_3 => u64::try_from(i64::from_le_bytes(reader.array()?)).ok(),
-            _ => Some(seen_ms),
+            kinds::STREAM_LISTPACKS_3 => u64::from_le_bytes(reader.array()?),
+            _ => seen_ms,
         };
+        let active_ms = Some(active_ms).filter(|at| *at != NEVER_MS);
         group.restore_consumer(&name, seen_ms, active_ms).ok_or(BadPayload::Format)?;
         let consumer = group.find(&name).ok_or(BadPayload::Format)?;
         for _ in 0..at_most(reader.length()?, reader)? {

@@ -6,12 +6,12 @@ use swell_wire::out::format_i64;
 
 use super::BadPayload;
 
-/// Total length, offset of the last entry, number of entries.
-const HEADER_BYTES: usize = 10;
 const END: u8 = 0xff;
 /// The length of the entry before takes five bytes from here on.
 const LONG_PREVIOUS: u8 = 0xfe;
-/// Begins with the number of entries; ends like a ziplist.
+/// A ziplist with so many entries may have more.
+const UNCOUNTED: u16 = u16::MAX;
+/// Begins with the number of pairs, this if there are more; ends like a ziplist. The same begins a long length.
 const ZIPMAP_LONG: u8 = 0xfe;
 
 /// All entries of a ziplist, from the first.
@@ -19,17 +19,12 @@ const ZIPMAP_LONG: u8 = 0xfe;
 /// # Errors
 /// The bytes are no ziplist.
 pub fn ziplist(bytes: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, BadPayload> {
-    let total: [u8; 4] = *bytes.first_chunk().ok_or(BadPayload::Format)?;
-    if u32::from_le_bytes(total) as usize != bytes.len() || bytes.len() <= HEADER_BYTES {
-        return Err(BadPayload::Format);
-    }
-    let mut rest = &bytes[HEADER_BYTES..];
+    let mut rest = bytes;
+    let (total, last_at) = (u32::from_le_bytes(take(&mut rest)?), u32::from_le_bytes(take(&mut rest)?));
+    let count = u16::from_le_bytes(take(&mut rest)?);
     let mut entries = Vec::new();
     let mut previous = 0;
-    while let Some((&first, _)) = rest.split_first() {
-        if first == END {
-            return if rest.len() == 1 { Ok(entries) } else { Err(BadPayload::Format) };
-        }
+    while *rest.first().ok_or(BadPayload::Format)? != END {
         let before = rest.len();
         if previous_len(&mut rest)? != previous {
             return Err(BadPayload::Format);
@@ -37,7 +32,9 @@ pub fn ziplist(bytes: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, BadPayload> {
         entries.push(entry(&mut rest)?);
         previous = before - rest.len();
     }
-    Err(BadPayload::Format)
+    let is_last = last_at as usize == bytes.len() - 1 - previous;
+    let is_whole = rest.len() == 1 && total as usize == bytes.len() && (is_last || entries.is_empty());
+    if is_whole && is_count(entries.len(), count, UNCOUNTED) { Ok(entries) } else { Err(BadPayload::Format) }
 }
 
 /// Fields and values in turn of a zipmap.
@@ -45,12 +42,13 @@ pub fn ziplist(bytes: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, BadPayload> {
 /// # Errors
 /// The bytes are no zipmap.
 pub fn zipmap(bytes: &[u8]) -> Result<Vec<&[u8]>, BadPayload> {
-    let (_, mut rest) = bytes.split_first().ok_or(BadPayload::Format)?;
+    let (&count, mut rest) = bytes.split_first().ok_or(BadPayload::Format)?;
     let mut parts = Vec::new();
     loop {
         let first = *rest.first().ok_or(BadPayload::Format)?;
         if first == END {
-            let is_whole = rest.len() == 1 && parts.len() % 2 == 0;
+            let is_counted = is_count(parts.len() / 2, count.into(), ZIPMAP_LONG.into());
+            let is_whole = rest.len() == 1 && parts.len() % 2 == 0 && is_counted;
             return if is_whole { Ok(parts) } else { Err(BadPayload::Format) };
         }
         let is_value = parts.len() % 2 == 1;
@@ -63,6 +61,11 @@ pub fn zipmap(bytes: &[u8]) -> Result<Vec<&[u8]>, BadPayload> {
         parts.push(slice(&mut rest, len)?);
         slice(&mut rest, free)?;
     }
+}
+
+/// Whether as many were found as a header says, if it knows.
+fn is_count(found: usize, said: u16, unknown: u16) -> bool {
+    said == unknown || usize::from(said) == found
 }
 
 fn previous_len(rest: &mut &[u8]) -> Result<usize, BadPayload> {
@@ -116,14 +119,13 @@ fn slice<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], BadPayload> {
 mod tests {
     use super::*;
 
+    /// "a", 5, -2, 300, as Redis 6 lays them out behind total length, offset of the last entry and number of entries.
+    const FOUR: [u8; 23] =
+        [23, 0, 0, 0, 18, 0, 0, 0, 4, 0, 0, 1, b'a', 3, 0xf6, 2, 0xfe, 0xfe, 3, 0xc0, 0x2c, 0x01, END];
+
     #[test]
     fn entries_of_every_form() {
-        // "a", 5, -2, 300, as Redis 6 lays them out.
-        let body = [0, 1, b'a', 3, 0xf6, 2, 0xfe, 0xfe, 3, 0xc0, 0x2c, 0x01, END];
-        let mut bytes = vec![0; HEADER_BYTES];
-        bytes.extend_from_slice(&body);
-        bytes[0] = bytes.len() as u8;
-        bytes[8] = 4;
+        let bytes = FOUR;
         let read: Vec<Vec<u8>> = ziplist(&bytes).unwrap().into_iter().map(Cow::into_owned).collect();
         assert_eq!(read, [&b"a"[..], b"5", b"-2", b"300"]);
         for len in 0..bytes.len() {
@@ -136,9 +138,25 @@ mod tests {
     }
 
     #[test]
+    fn a_ziplist_has_what_its_header_says() {
+        for at in 0..10 {
+            let mut wrong = FOUR;
+            wrong[at] ^= 1;
+            assert!(ziplist(&wrong).is_err(), "byte {at}");
+        }
+        let mut uncounted = FOUR;
+        uncounted[8..10].fill(0xff);
+        assert_eq!(ziplist(&uncounted).unwrap().len(), 4);
+    }
+
+    #[test]
     fn fields_and_values_of_a_zipmap() {
-        let bytes = [1, 1, b'f', 2, 3, b'v', b'w', 0, 0, 0, END];
+        let mut bytes = [1, 1, b'f', 2, 3, b'v', b'w', 0, 0, 0, END];
         assert_eq!(zipmap(&bytes).unwrap(), [&b"f"[..], b"vw"]);
+        bytes[0] = ZIPMAP_LONG;
+        assert_eq!(zipmap(&bytes).unwrap().len(), 2);
+        bytes[0] = 2;
+        assert!(zipmap(&bytes).is_err(), "one of two is there");
         assert!((0..bytes.len()).all(|len| zipmap(&bytes[..len]).is_err()));
     }
 }

@@ -73,11 +73,17 @@ fn end(mut effect: OwnedArgs, group: &Group, consumer: u32) -> OwnedArgs {
     effect.push(&group.last_id.to_vec());
     effect.push(b"entriesread");
     effect.push(group.entries_read.unwrap_or(-1).to_string().as_bytes());
-    push_pair(&mut effect, b"seen", consumer.seen_ms);
+    push_moment(&mut effect, b"seen", consumer.seen_ms);
     if let Some(active_ms) = consumer.active_ms {
-        push_pair(&mut effect, b"active", active_ms);
+        push_moment(&mut effect, b"active", active_ms);
     }
     effect
+}
+
+/// A time that RESTORE may have set before all time: below zero then.
+fn push_moment(effect: &mut OwnedArgs, word: &[u8], ms: u64) {
+    effect.push(word);
+    effect.push((ms as i64).to_string().as_bytes());
 }
 
 fn push_pair(effect: &mut OwnedArgs, word: &[u8], number: u64) {

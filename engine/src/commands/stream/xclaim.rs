@@ -155,9 +155,9 @@ impl Replayed {
         if is_word(word, "ENTRIESREAD") {
             self.entries_read = Some(number);
         } else if is_word(word, "SEEN") {
-            self.seen_ms = u64::try_from(number).ok();
+            self.seen_ms = Some(number as u64);
         } else if is_word(word, "ACTIVE") {
-            self.active_ms = u64::try_from(number).ok();
+            self.active_ms = Some(number as u64);
         } else {
             return false;
         }
@@ -166,7 +166,7 @@ impl Replayed {
 
     fn finish(&self, group: &mut ConsumerGroup, claim: &Claim) {
         if let Some(read) = self.entries_read {
-            group.entries_read = Some(read).filter(|read| *read >= 0);
+            group.entries_read = Some(read).filter(|read| *read != -1);
         }
         if self.seen_ms.is_some() {
             group.set_active(claim.consumer, self.active_ms);

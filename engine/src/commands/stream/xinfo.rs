@@ -112,7 +112,7 @@ fn consumers(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         out.bulk(b"pending");
         out.int(consumer.pending_len() as i64);
         out.bulk(b"idle");
-        out.int(now_ms.saturating_sub(consumer.seen_ms) as i64);
+        out.int((now_ms as i64).wrapping_sub(consumer.seen_ms as i64).max(0));
         out.bulk(b"inactive");
         out.int(consumer.active_ms.map_or(-1, |active_ms| now_ms.wrapping_sub(active_ms) as i64));
     }
