@@ -1,11 +1,12 @@
 //! The engine: one cache's key space on one node, and what each worker keeps of its own beside it.
 
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use swell_ring::SLOTS;
 
+use crate::bulk::Helpers;
 use crate::commands::memcached::stat::McStat;
 use crate::effect::{Observer, ObserverId};
 use crate::evict::{Policy, Pool};
@@ -186,6 +187,7 @@ pub struct Engine {
     next_cas: AtomicU64,
     next_observer: AtomicU64,
     leftovers: Arc<Leftovers>,
+    helpers: OnceLock<Helpers>,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -253,6 +255,7 @@ impl Engine {
             next_cas: AtomicU64::new(1),
             next_observer: AtomicU64::new(0),
             leftovers: Arc::default(),
+            helpers: OnceLock::new(),
         }
     }
 
@@ -270,6 +273,15 @@ impl Engine {
             random: seed | 1,
             stats: Stats::default(),
         }
+    }
+
+    /// From now on what is much runs on these helpers' threads; before that, on the caller's. Only the first call counts.
+    pub fn use_helpers(&self, helpers: Helpers) {
+        let _ = self.helpers.set(helpers);
+    }
+
+    pub(crate) fn helpers(&self) -> Option<&Helpers> {
+        self.helpers.get()
     }
 
     /// Settings that may change while running.

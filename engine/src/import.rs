@@ -11,7 +11,7 @@ use crate::entry::{Entry, EntryPtr, Fields, NewValue};
 use crate::exec::{Exec, hash_of};
 use crate::gate::Gate;
 use crate::key::{Db, Key, KeyHash, all_dbs};
-use crate::spec::{Body, Group, Spec, Spread};
+use crate::spec::{Group, Spec, Spread};
 use crate::stripe::{Held, STRIPE_SLOTS, stripe_of};
 use crate::table::ScanCursor;
 use crate::value::{Kept, KeptRef};
@@ -180,7 +180,7 @@ impl Import<'_> {
         let args = flat.as_ref().map_or(args, |flat| flat.as_args());
         let keys = [only];
         let Found::Command(command) = tables().resp.find(args) else { return Err(ImportFault::NoEffect) };
-        let Body::Keys(body) = command.spec.body else { return Err(ImportFault::NoEffect) };
+        let Some(body) = command.spec.body.for_keys() else { return Err(ImportFault::NoEffect) };
         let mut exec = Exec::import(self.engine, self.local, key.db).replay(args, &keys);
         if exec.position(key).is_none() {
             return Err(ImportFault::NoKey);
@@ -257,5 +257,5 @@ fn may_be_effect(spec: &Spec) -> bool {
             | Group::Stream
             | Group::String
     );
-    is_data && spec.is_write() && spec.spread == Spread::One && matches!(spec.body, Body::Keys(_))
+    is_data && spec.is_write() && spec.spread == Spread::One && spec.body.is_for_keys()
 }

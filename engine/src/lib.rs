@@ -1,6 +1,7 @@
 //! The data: key space, values, commands and their table, expiry, eviction. No sockets, no clock, no owner of slots.
 
 pub mod admit;
+pub mod bulk;
 pub mod clock;
 pub mod commands;
 pub mod double;

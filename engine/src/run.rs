@@ -2,13 +2,15 @@
 
 use swell_wire::{Args, Out, OwnedArgs};
 
+use crate::bulk::Lent;
 use crate::commands::memcached::stat::McStat;
 use crate::engine::{Engine, Local};
 use crate::error::Fault;
 use crate::exec::{Call, Exec, write_fault};
 use crate::gate::Refusal;
 use crate::key::{Db, KeyHash};
-use crate::spec::{Begin, Body, Find, Flags, Group, KeySpec, Long, Spec};
+use crate::slices::Deferred;
+use crate::spec::{Begin, Body, Bulk, Find, Flags, Group, KeySpec, KeysBody, Long, Spec};
 use crate::stripe::{STRIPES, Ticket, stripe_of};
 use crate::walk::{Step, WalkState};
 
@@ -81,9 +83,9 @@ impl LockSet {
 }
 
 /// Unlocks also when a body panics, so that a fault in one command does not stop a stripe for good.
-struct Held<'e> {
-    engine: &'e Engine,
-    set: LockSet,
+pub(crate) struct Held<'e> {
+    pub engine: &'e Engine,
+    pub set: LockSet,
 }
 
 impl Drop for Held<'_> {
@@ -230,18 +232,13 @@ impl Engine {
     pub fn execute(&self, local: &mut Local, call: &Call<'_>, ticket: Option<Ticket>, out: &mut Out) -> Outcome {
         let body = match call.spec.body {
             Body::Keys(body) => body,
+            Body::Bulk(bulk) => return self.execute_bulk(local, call, bulk, ticket, out),
             Body::Whole(body) => return self.execute_locked(local, call, LockSet::ALL, body, ticket, out),
             Body::Walk(_) => return Outcome::Walk,
             Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
         };
-        if call.spec.flags.has(Flags::DENYOOM)
-            && let Err(fault) = self.make_room(local, call.context.now_ms)
-        {
-            if call.spec.group == Group::Memcached {
-                local.count(McStat::StoreNoMemory);
-            }
-            write_fault(call.spec, &fault, out);
-            return Outcome::Done { work: 1, failed: true };
+        if let Some(refused) = self.refuse_full(local, call, out) {
+            return refused;
         }
         if let [key] = call.keys
             && !call.reaches_beyond()
@@ -262,12 +259,66 @@ impl Engine {
         self.execute_locked(local, call, LockSet::of(call), body, ticket, out)
     }
 
+    /// Makes room for a command that needs memory, or answers that there is none.
+    #[inline]
+    fn refuse_full(&self, local: &mut Local, call: &Call<'_>, out: &mut Out) -> Option<Outcome> {
+        if call.spec.flags.has(Flags::DENYOOM)
+            && let Err(fault) = self.make_room(local, call.context.now_ms)
+        {
+            if call.spec.group == Group::Memcached {
+                local.count(McStat::StoreNoMemory);
+            }
+            write_fault(call.spec, &fault, out);
+            return Some(Outcome::Done { work: 1, failed: true });
+        }
+        None
+    }
+
+    /// Runs what is little at once, and has a helper thread run what is much, which takes the locks over.
+    fn execute_bulk(
+        &self,
+        local: &mut Local,
+        call: &Call<'_>,
+        bulk: Bulk,
+        ticket: Option<Ticket>,
+        out: &mut Out,
+    ) -> Outcome {
+        if let Some(refused) = self.refuse_full(local, call, out) {
+            return refused;
+        }
+        let set = LockSet::of(call);
+        if let Err(taken) = set.lock(self, ticket) {
+            return Outcome::Busy(taken);
+        }
+        let held = Held { engine: self, set };
+        if let Err((refusal, stripe)) = self.check_gates(call) {
+            return Outcome::NotExecuted(refusal, stripe);
+        }
+        // With all stripes locked everybody waits, wherever it runs.
+        if set != LockSet::ALL
+            && let Some(helpers) = self.helpers()
+            && bulk.is_much(self, local, call)
+        {
+            let (lent, awaited) = Lent::new(self, call, bulk.body, set, local.random());
+            std::mem::forget(held);
+            if let Err(lent) = helpers(lent) {
+                lent.run(self, local);
+            }
+            local.deferred = Some(Box::new(Deferred::new(Box::new(awaited), self.leftovers().clone())));
+            return Outcome::Deferred;
+        }
+        self.mark_unit(set, true);
+        let outcome = run(self, local, call, bulk.body, out);
+        self.mark_unit(set, false);
+        outcome
+    }
+
     fn execute_locked(
         &self,
         local: &mut Local,
         call: &Call<'_>,
         set: LockSet,
-        body: fn(&mut Exec<'_>, Args<'_>, &mut Out) -> crate::exec::Reply,
+        body: KeysBody,
         ticket: Option<Ticket>,
         out: &mut Out,
     ) -> Outcome {
@@ -295,7 +346,7 @@ impl Engine {
         let mut set = LockSet::default();
         for call in calls {
             match call.spec.body {
-                Body::Keys(_) => set = set.and(LockSet::of(call)),
+                Body::Keys(_) | Body::Bulk(_) => set = set.and(LockSet::of(call)),
                 _ => set = LockSet::ALL,
             }
         }
@@ -339,7 +390,7 @@ impl Engine {
     }
 
     /// Tells those who follow that several changes belong together. The stripes are locked.
-    fn mark_unit(&self, set: LockSet, begins: bool) {
+    pub(crate) fn mark_unit(&self, set: LockSet, begins: bool) {
         for index in set.iter() {
             // SAFETY: the caller holds these locks.
             if let Some(observer) = &mut unsafe { self.stripe(index).data() }.observer {
@@ -374,15 +425,17 @@ impl Unit<'_> {
             return (1, true);
         }
         match &call.spec.body {
-            Body::Keys(body) | Body::Whole(body) => match (run(engine, local, call, *body, out), local.take_deferred())
-            {
-                (Outcome::Done { work, failed }, _) => (work, failed),
-                (Outcome::Deferred, Some(mut deferred)) => {
-                    deferred.finish(out);
-                    (deferred.work(), false)
+            // What is much runs here too: a transaction is one piece of work.
+            Body::Keys(body) | Body::Bulk(Bulk { body, .. }) | Body::Whole(body) => {
+                match (run(engine, local, call, *body, out), local.take_deferred()) {
+                    (Outcome::Done { work, failed }, _) => (work, failed),
+                    (Outcome::Deferred, Some(mut deferred)) => {
+                        deferred.finish(out);
+                        (deferred.work(), false)
+                    }
+                    _ => unreachable!("a body that runs is done"),
                 }
-                _ => unreachable!("a body that runs is done"),
-            },
+            }
             Body::Walk(body) => match WalkState::begin(body, engine, local, call) {
                 Ok(mut state) => {
                     while !matches!(state.step(body, engine, local, call, true), Step::Done | Step::Closed(_)) {}
@@ -414,13 +467,7 @@ fn lock_one(engine: &Engine, index: usize, ticket: Option<Ticket>) -> bool {
 }
 
 #[inline]
-fn run(
-    engine: &Engine,
-    local: &mut Local,
-    call: &Call<'_>,
-    body: fn(&mut Exec<'_>, Args<'_>, &mut Out) -> crate::exec::Reply,
-    out: &mut Out,
-) -> Outcome {
+pub(crate) fn run(engine: &Engine, local: &mut Local, call: &Call<'_>, body: KeysBody, out: &mut Out) -> Outcome {
     let mut exec = Exec::new(engine, local, call);
     let reply = body(&mut exec, call.args, out);
     let work = exec.work_done();

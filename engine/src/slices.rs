@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::{fmt, mem};
 
 use swell_wire::Out;
@@ -41,6 +42,16 @@ pub trait Slices: Send {
     fn step(&mut self, room: Room, out: &mut Out, work: &mut u64) -> bool;
     /// Gives its snapshot away, to be freed in slices too. It writes nothing after that.
     fn take_snapshot(&mut self) -> Option<Kept>;
+    /// Whether there is something to write. False only for what is still being worked out elsewhere.
+    fn is_ready(&self) -> bool {
+        true
+    }
+    /// Has this woken when there is, where there was nothing. For one waiter.
+    fn wait(&mut self, _waker: &Waker) {}
+    /// Whether what it has written is an error.
+    fn failed(&self) -> bool {
+        false
+    }
 }
 
 /// The rest of a reply whose command has run: it comes in slices.
@@ -92,6 +103,26 @@ impl Room {
 }
 
 impl Deferred {
+    pub(crate) fn new(slices: Box<dyn Slices>, leftovers: Arc<Leftovers>) -> Deferred {
+        Deferred { slices, work: 0, leftovers }
+    }
+
+    /// Whether the next step has something to write. Not so for what a helper thread still works at: then
+    /// [`Deferred::wait`], and ask again.
+    pub fn is_ready(&self) -> bool {
+        self.slices.is_ready()
+    }
+
+    /// Has this woken, once, when there is something to write.
+    pub fn wait(&mut self, waker: &Waker) {
+        self.slices.wait(waker);
+    }
+
+    /// Whether the reply is an error, once all is written.
+    pub fn failed(&self) -> bool {
+        self.slices.failed()
+    }
+
     /// Writes the next slice, which takes some 100 µs; says whether there is more.
     pub fn step(&mut self, out: &mut Out) -> bool {
         self.slices.step(Room { elements: SLICE_ELEMENTS, bytes: SLICE_BYTES }, out, &mut self.work)
@@ -153,7 +184,7 @@ impl Exec<'_> {
     pub fn defer(&mut self, slices: Option<Box<dyn Slices>>) {
         if let Some(slices) = slices {
             let leftovers = self.engine.leftovers().clone();
-            self.deferred = Some(Box::new(Deferred { slices, work: 0, leftovers }));
+            self.deferred = Some(Box::new(Deferred::new(slices, leftovers)));
         }
     }
 }

@@ -309,11 +309,25 @@ pub enum Long {
     From(usize),
 }
 
+/// Runs a command under the locks of its keys.
+pub type KeysBody = fn(&mut Exec<'_>, Args<'_>, &mut Out) -> Result<(), Fault>;
+
+/// A command that may have much to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Bulk {
+    pub body: KeysBody,
+    /// About how many elements a call will go over; asked under its locks, before it does anything. Where the call makes
+    /// no sense, any number.
+    pub size: fn(&Exec<'_>, Args<'_>) -> usize,
+}
+
 /// What runs when a command is called.
 pub enum Body {
     /// Runs under the locks of all its keys' stripes, and may touch no other key. It has none where their number makes
     /// no sense ([`Spec::hash_keys`]), and has to refuse that before it looks at one.
-    Keys(fn(&mut Exec<'_>, Args<'_>, &mut Out) -> Result<(), Fault>),
+    Keys(KeysBody),
+    /// The same for one that may have much to do: then it runs on a helper thread, under the same locks.
+    Bulk(Bulk),
     /// Runs with every stripe locked: short looks at the whole key space (DBSIZE, RANDOMKEY, SWAPDB).
     Whole(fn(&mut Exec<'_>, Args<'_>, &mut Out) -> Result<(), Fault>),
     /// Runs over the whole key space, a slot at a time.
@@ -324,10 +338,33 @@ pub enum Body {
     Container,
 }
 
+impl Body {
+    /// One that may have much to do.
+    pub const fn bulk(body: KeysBody, size: fn(&Exec<'_>, Args<'_>) -> usize) -> Body {
+        Body::Bulk(Bulk { body, size })
+    }
+
+    /// What runs under the locks of its keys.
+    #[inline]
+    pub fn for_keys(&self) -> Option<KeysBody> {
+        match self {
+            Body::Keys(body) | Body::Bulk(Bulk { body, .. }) => Some(*body),
+            _ => None,
+        }
+    }
+
+    /// Whether it runs under the locks of its keys, wherever.
+    #[inline]
+    pub fn is_for_keys(&self) -> bool {
+        matches!(self, Body::Keys(_) | Body::Bulk(_))
+    }
+}
+
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Body::Keys(_) => "Keys",
+            Body::Bulk(_) => "Bulk",
             Body::Whole(_) => "Whole",
             Body::Walk(_) => "Walk",
             Body::Session => "Session",

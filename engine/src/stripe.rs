@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use swell_ring::{SLOTS, Slot};
 
@@ -21,6 +22,10 @@ pub const STRIPES: usize = SLOTS / STRIPE_SLOTS;
 /// How often a taken stripe is looked at before its worker turns to something else: 4 to 10 µs. A command holds its
 /// lock for less than one, so that a lock that is still taken then belongs to a thread that does not run.
 const SPINS: u32 = 200;
+/// How often whoever waits patiently lets others run before it sleeps between its looks.
+const YIELDS: u32 = 1_000;
+/// For how long it does.
+const NAP: Duration = Duration::from_micros(100);
 /// How many newcomers may take a free lock before the head of its queue does. From its first try on the head lets
 /// nobody pass; this is for the time until its worker comes round to it, 1 to 2 ms of a hot key's traffic.
 pub const BARGES_MAX: u32 = 4096;
@@ -219,12 +224,16 @@ impl Stripe {
     /// Takes the lock, waiting as long as it takes and passing those who queue: for upkeep and tools, never for a
     /// worker's requests.
     pub fn lock_patiently(&self) {
-        loop {
+        for tries in 0_u32.. {
             let state = self.state.load(Ordering::Relaxed);
             if state & LOCKED == 0 && self.change(state, state | LOCKED) {
                 return;
             }
-            std::thread::yield_now();
+            match tries {
+                ..YIELDS => std::thread::yield_now(),
+                // A helper thread has it, and wants the core.
+                _ => std::thread::sleep(NAP),
+            }
         }
     }
 

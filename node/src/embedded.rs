@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use swell_engine::bulk::Lent;
 use swell_engine::commands::memcached::stat::McStat;
 use swell_engine::key::KeyHash;
 use swell_engine::run::Unit;
@@ -12,6 +13,7 @@ use swell_engine::{Call, Db, Deferred, Engine, Fault, Local, Outcome, Stats};
 use swell_wire::Out;
 use tokio::sync::Notify;
 
+use crate::helpers;
 use crate::link::stats::{Counts, Totals};
 
 /// A node of this process: the engine of each cache it hosts (one, `default`, for now) and what its workers reported.
@@ -41,13 +43,15 @@ pub struct Handle {
 impl Node {
     /// A node with an empty engine; `seed` is the cache's hash seed.
     pub fn new(seed: u64) -> Arc<Node> {
-        Arc::new(Node {
+        let node = Arc::new(Node {
             engine: Engine::new(seed),
             stats: Mutex::default(),
             totals: Totals::default(),
             changed: Notify::new(),
             moved_at_ms: AtomicU64::new(0),
-        })
+        });
+        helpers::attach(&node);
+        node
     }
 
     /// The engine, for settings and figures.
@@ -146,6 +150,11 @@ impl Handle {
     /// The rest of the reply of the request that has just run, after [`Outcome::Deferred`].
     pub fn take_deferred(&mut self) -> Option<Box<Deferred>> {
         self.local.take_deferred()
+    }
+
+    /// Runs what another worker's call has left to a helper thread, whose handle this is.
+    pub(crate) fn run_lent(&mut self, lent: Lent) {
+        lent.run(&self.node.engine, &mut self.local);
     }
 
     /// Frees a slice of what this worker has left behind (large values that were deleted, flushed tables) and of what

@@ -4,6 +4,7 @@
 pub mod control;
 pub mod embedded;
 pub mod handover;
+mod helpers;
 pub mod host;
 pub mod link;
 pub mod metrics;

@@ -2,7 +2,7 @@
 //! batch and goes through `session::run`.
 
 use swell_engine::commands::table::Found;
-use swell_engine::spec::{Body, Long, Spec};
+use swell_engine::spec::{Long, Spec};
 use swell_wire::Args;
 use swell_wire::requests::{Kind, Requests};
 
@@ -67,7 +67,7 @@ impl Source for InPlace<'_> {
 pub fn plan(core: &mut Core, session: &Session, source: &impl Source, index: usize) -> bool {
     let Some(args) = source.args(index) else { return false };
     let Found::Command(command) = session.table().find(args) else { return false };
-    if !matches!(command.spec.body, Body::Keys(_)) || session.cuts() || args.has_long() {
+    if !command.spec.body.is_for_keys() || session.cuts() || args.has_long() {
         return false;
     }
     if matches!(source.kind(index), Kind::TooLarge(_)) || session.caller().admit(command.spec, args).is_err() {

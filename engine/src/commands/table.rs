@@ -278,7 +278,7 @@ mod tests {
                 let parent = tables().resp.by_name(container.as_bytes()).expect(name);
                 assert!(matches!(parent.spec.body, Body::Container), "{container} is a container");
             }
-            if matches!(spec.body, Body::Keys(_)) {
+            if spec.body.is_for_keys() {
                 assert!(!spec.keys.is_empty(), "{name} runs under its keys' locks");
             }
         }

@@ -2,6 +2,7 @@
 //! arrive, and how each kind of frame runs them.
 
 use std::collections::VecDeque;
+use std::task::Waker;
 
 use swell_engine::admit::Admitted;
 use swell_engine::commands::table::{Found, tables};
@@ -79,6 +80,8 @@ pub(super) enum Ran {
     Full,
     /// Others first.
     More,
+    /// A helper thread still works at its first request.
+    Elsewhere,
 }
 
 #[derive(Debug)]
@@ -201,6 +204,13 @@ impl Job {
         Ok(())
     }
 
+    /// Has this woken when a helper thread has worked out the answer of its first request.
+    pub fn wait(&mut self, waker: &Waker) {
+        if let Some(answering) = &mut self.answering {
+            answering.rest.wait(waker);
+        }
+    }
+
     /// Adds a request of a frame that came whole.
     pub fn push(&mut self, spec: &'static Spec, args: OwnedArgs, noreply: bool) {
         self.requests.push_back(Waiting { spec, args, noreply });
@@ -266,7 +276,7 @@ impl Job {
         let runs = match self.kind {
             Kind::Walk => over_slots(spec).is_some(),
             Kind::Exec => !matches!(spec.body, Body::Session | Body::Container) || is_select(spec),
-            _ => matches!(spec.body, Body::Keys(_) | Body::Whole(_)),
+            _ => spec.body.is_for_keys() || matches!(spec.body, Body::Whole(_)),
         };
         if !runs {
             return Err(BadFrame::OutOfPlace("a command that nodes do not run in such a frame"));
@@ -289,6 +299,9 @@ impl Job {
         while let Some(request) = self.requests.front() {
             keys.clear();
             let args = request.args.as_args();
+            if self.answering.as_ref().is_some_and(|answering| !answering.rest.is_ready()) {
+                return Ran::Elsewhere;
+            }
             if let Some(answering) = self.answering.take() {
                 request.spec.hash_keys(handle.engine(), args, &mut keys);
                 if !self.answer_on(answering, &keys, counts) {
@@ -334,10 +347,10 @@ impl Job {
             self.answering = Some(answering);
             return false;
         }
-        let work = answering.rest.work();
+        let (work, failed) = (answering.rest.work(), answering.rest.failed());
         let reply_bytes = (self.out.len() - answering.len_before) as u64;
         let data_bytes = self.out.data_bytes() - answering.data_before;
-        self.entries.push(Entry { reply_bytes, data_bytes, work, failed: false });
+        self.entries.push(Entry { reply_bytes, data_bytes, work, failed });
         counts.request(keys, work);
         self.requests.pop_front();
         true

@@ -73,7 +73,7 @@ impl Group {
     ) -> Result<(), BadFrame> {
         let Some(args) = self.requests.get(item, body) else { return Ok(()) };
         let spec = body::command(flags, args)?;
-        if !matches!(spec.body, Body::Keys(_) | Body::Whole(_)) {
+        if !spec.body.is_for_keys() && !matches!(spec.body, Body::Whole(_)) {
             return Err(BadFrame::OutOfPlace("a command that nodes do not run in such a frame"));
         }
         let keys_from = self.keys.len();

@@ -47,6 +47,8 @@ pub(super) enum Wait {
     View,
     /// Its turn, after others have run.
     Turn,
+    /// A helper thread to work something out.
+    Elsewhere,
     /// The reader to take earlier replies.
     Room,
 }

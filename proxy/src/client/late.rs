@@ -35,7 +35,7 @@ pub(super) enum LateState {
     Gate(usize, Pin<Box<tokio::time::Sleep>>),
     /// The step says what it waits for; `Closed` until the deadline.
     Walk(Box<session::walk::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
-    /// It is being written, a slice at a time.
+    /// It is being written, a slice at a time, or a helper thread works it out.
     Slices(Box<session::slices::Answering>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
     Remote(job::Running, session::remote::Finish),
@@ -143,7 +143,12 @@ impl Client {
                     flow => flow,
                 }
             }
-            LateState::Slices(answering) => self.slice_on(answering),
+            LateState::Slices(mut answering) => {
+                if !answering.is_ready(cx.waker()) {
+                    return self.stay(place, LateState::Slices(answering));
+                }
+                self.slice_on(answering)
+            }
             LateState::Remote(mut running, finish) => {
                 let Poll::Ready(answer) = running.as_mut().poll(cx) else {
                     return self.stay(place, LateState::Remote(running, finish));

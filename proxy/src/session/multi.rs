@@ -193,8 +193,7 @@ fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Que
     let mut slots: Vec<_> = hashes.iter().map(|key| key.slot).collect();
     slots.sort_unstable();
     slots.dedup();
-    let is_whole =
-        |request: &Prepared<'_>| request.runs_on_node() && !matches!(request.command.spec.body, Body::Keys(_));
+    let is_whole = |request: &Prepared<'_>| request.runs_on_node() && !request.command.spec.body.is_for_keys();
     let route = &core.shared.route;
     let is_strict = route.is_strict();
     let is_apart = is_strict || !route.is_direct() && route.map().nodes().len() > 1;

@@ -1,12 +1,14 @@
 //! Long replies of commands that ran in this process: they go to the client a slice at a time, others running in between.
 
+use std::task::Waker;
+
 use swell_engine::Deferred;
 use swell_engine::commands::table::Command;
 use swell_meter::Prefix;
 use swell_wire::Out;
 
 use crate::core::Core;
-use crate::session::{Flow, Late, Session};
+use crate::session::{Flow, Late, Session, count_error_at};
 
 /// A long reply between two slices, and what is known of its price.
 #[derive(Debug)]
@@ -28,9 +30,20 @@ pub fn begin(core: &mut Core, command: Command, prefix: Prefix, bytes_in: u64, b
     }
 }
 
+impl Answering {
+    /// Whether there is something to write; if not, this is woken when there is.
+    pub fn is_ready(&mut self, waker: &Waker) -> bool {
+        if !self.rest.is_ready() {
+            // Registered before it is asked again, lest the end come in between.
+            self.rest.wait(waker);
+        }
+        self.rest.is_ready()
+    }
+}
+
 /// Writes the next slice; with the last one the command is charged for.
 pub fn go_on(core: &mut Core, session: &mut Session, mut answering: Box<Answering>, out: &mut Out) -> Flow {
-    let (mark, data_before) = (out.mark(), out.data_bytes());
+    let (mark, at, data_before) = (out.mark(), out.len(), out.data_bytes());
     let more = answering.rest.step(out);
     answering.bytes_out += out.data_bytes() - data_before;
     if more {
@@ -38,6 +51,9 @@ pub fn go_on(core: &mut Core, session: &mut Session, mut answering: Box<Answerin
         return Flow::Late(Late::Slices(answering));
     }
     let Answering { command, prefix, bytes_in, bytes_out, rest } = &*answering;
-    core.charge_on(*prefix, *command, *bytes_in, *bytes_out, rest.work(), false);
+    core.charge_on(*prefix, *command, *bytes_in, *bytes_out, rest.work(), rest.failed());
+    if rest.failed() {
+        count_error_at(core, out, at);
+    }
     Flow::Done
 }

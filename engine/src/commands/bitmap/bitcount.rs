@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::bits::{Ranges, WORK_BYTES, count_ones, pieces};
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::exec::{Exec, Reply};
 use crate::spec::*;
@@ -48,7 +49,7 @@ pub static BITCOUNT: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(bitcount),
+    body: Body::bulk(bitcount, bulk::of_scan),
 };
 
 /// The range is read before the key is looked up.

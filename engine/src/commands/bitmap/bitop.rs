@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out, SEGMENT_BYTES, Segments};
 
 use super::bits::{WORK_BYTES, pieces};
+use crate::bulk;
 use crate::commands::grammar::{key_arg, keys_at, plain_arg};
 use crate::commands::options::is_word;
 use crate::entry::{NewValue, Value};
@@ -52,7 +53,7 @@ pub static BITOP: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(bitop),
+    body: Body::bulk(bitop, bulk::of_all::<1>),
 };
 
 /// Strings that are shorter than the longest go on with zeroes. Without a byte in any, the destination is deleted.

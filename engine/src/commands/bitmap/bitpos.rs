@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::bits::{Ranges, WORK_BYTES, byte_at, pieces};
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::entry::Value;
 use crate::error::Fault;
@@ -52,7 +53,7 @@ pub static BITPOS: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(bitpos),
+    body: Body::bulk(bitpos, bulk::of_scan),
 };
 
 /// Bit and range are read before the key is looked up. A missing key is zeroes without end, and so is what lies behind

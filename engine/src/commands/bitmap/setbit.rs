@@ -3,6 +3,7 @@
 use swell_wire::{Arg, Args, Out};
 
 use super::bits::{bit_of, byte_at, grow, offset};
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
@@ -25,8 +26,13 @@ pub static SETBIT: Spec = Spec {
     arguments: &[KEY, plain_arg("offset", ArgKind::Integer), plain_arg("value", ArgKind::Integer)],
     cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
     long: Long::Never,
-    body: Body::Keys(setbit),
+    body: Body::bulk(setbit, size),
 };
+
+fn size(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    let offset = parse_i64(args.slice(2)).and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0);
+    bulk::of_growth(cx, args, offset / 8)
+}
 
 /// A string that is too short is lengthened for a zero too.
 fn setbit(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

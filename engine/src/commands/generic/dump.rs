@@ -19,6 +19,9 @@ const BAD_TTL: Fault = Fault::say("ERR Invalid TTL value, must be >= 0");
 const BAD_IDLE_TIME: Fault = Fault::say("ERR Invalid IDLETIME value, must be >= 0");
 const BAD_FREQUENCY: Fault = Fault::say("ERR Invalid FREQ value, must be >= 0 and <= 255");
 
+/// Of a payload: names and values are rarely shorter.
+const BYTES_PER_ELEMENT: usize = 24;
+
 /// DUMP.
 pub static DUMP: Spec = Spec {
     name: "dump",
@@ -62,7 +65,7 @@ pub static RESTORE: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(restore),
+    body: Body::bulk(restore, restore_size),
 };
 
 fn dump(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
@@ -88,6 +91,11 @@ struct Options {
     absolute: bool,
     idle_s: Option<u64>,
     frequency: Option<u8>,
+}
+
+/// Elements of a payload, as long as most are.
+fn restore_size(_: &Exec<'_>, args: Args<'_>) -> usize {
+    args.get(3).len() / BYTES_PER_ELEMENT
 }
 
 /// Arguments are looked at first, then the key, then the payload; a time that has passed leaves no key.

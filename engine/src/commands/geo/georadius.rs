@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use super::request::{Command, run};
+use super::request::{Command, run, size};
 use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token, word_arg};
 use crate::exec::{Exec, Reply};
 use crate::spec::*;
@@ -72,7 +72,7 @@ pub static GEORADIUS: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(georadius),
+    body: Body::bulk(georadius, georadius_size),
 };
 
 /// GEORADIUS_RO.
@@ -116,7 +116,7 @@ pub static GEORADIUS_RO: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(georadius_ro),
+    body: Body::bulk(georadius_ro, georadius_ro_size),
 };
 
 /// GEORADIUSBYMEMBER.
@@ -183,7 +183,7 @@ pub static GEORADIUSBYMEMBER: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(georadiusbymember),
+    body: Body::bulk(georadiusbymember, georadiusbymember_size),
 };
 
 /// GEORADIUSBYMEMBER_RO.
@@ -226,11 +226,27 @@ pub static GEORADIUSBYMEMBER_RO: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(georadiusbymember_ro),
+    body: Body::bulk(georadiusbymember_ro, georadiusbymember_ro_size),
 };
 
 /// What the options of these commands take, so that no key is taken for an option.
 const TAKES: &[(&str, usize)] = &[("COUNT", 1), ("STORE", 1), ("STOREDIST", 1)];
+
+fn georadius_size(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    size(cx, args, Command::Around { stores: true })
+}
+
+fn georadius_ro_size(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    size(cx, args, Command::Around { stores: false })
+}
+
+fn georadiusbymember_size(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    size(cx, args, Command::AroundMember { stores: true })
+}
+
+fn georadiusbymember_ro_size(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    size(cx, args, Command::AroundMember { stores: false })
+}
 
 fn georadius(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     run(cx, args, out, Command::Around { stores: true })

@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use super::request::{Command, run};
+use super::request::{Command, run, size};
 use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token, word_arg};
 use crate::exec::{Exec, Reply};
 use crate::spec::*;
@@ -104,7 +104,7 @@ pub static GEOSEARCH: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(geosearch),
+    body: Body::bulk(geosearch, geosearch_size),
 };
 
 /// GEOSEARCHSTORE.
@@ -212,8 +212,16 @@ pub static GEOSEARCHSTORE: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(geosearchstore),
+    body: Body::bulk(geosearchstore, geosearchstore_size),
 };
+
+fn geosearch_size(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    size(cx, args, Command::Search { stores: false })
+}
+
+fn geosearchstore_size(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    size(cx, args, Command::Search { stores: true })
+}
 
 fn geosearch(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     run(cx, args, out, Command::Search { stores: false })

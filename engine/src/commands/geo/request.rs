@@ -3,9 +3,10 @@
 use swell_wire::{Args, Out};
 
 use super::earth::Point;
-use super::search::{Options, Order, collect, search, store, write};
+use super::search::{Options, Order, collect, places, search, store, write};
 use super::shape::{Form, Shape};
 use super::{no_such_member, point, unit};
+use crate::bulk::ELEMENTS_AT_ONCE;
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
@@ -52,24 +53,7 @@ pub(super) fn run(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, command: Com
     let hasher = cx.tools().hasher;
     cx.read(from);
     let zset = cx.look(from).map(|entry| entry.collection::<ZSet>()).transpose()?;
-    let mut request = Request {
-        command,
-        args,
-        zset,
-        hasher,
-        center: Center::None,
-        form: None,
-        options: Options {
-            with_distance: false,
-            with_hash: false,
-            with_point: false,
-            order: Order::Any,
-            count: 0,
-            any: false,
-            store_distances: false,
-        },
-        store: (command == Command::Search { stores: true }).then_some(1),
-    };
+    let mut request = Request::new(command, args, zset, hasher);
     let shape = request.read()?;
     let (options, to) = (request.options, request.store);
     let (found, visited) = match (&zset, &shape) {
@@ -85,6 +69,34 @@ pub(super) fn run(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, command: Com
     }
     cx.work(visited.saturating_sub(1));
     Ok(())
+}
+
+/// As many places as lie in the cells of the shape. One that will do with the first ones looks at few of these.
+pub(super) fn size(cx: &Exec<'_>, args: Args<'_>, command: Command) -> usize {
+    let from = cx.key(args, usize::from(command == Command::Search { stores: true }));
+    let Some(Ok(zset)) = cx.look(from).map(|entry| entry.collection::<ZSet>()) else { return 0 };
+    if zset.len() <= ELEMENTS_AT_ONCE {
+        return 0;
+    }
+    let mut request = Request::new(command, args, Some(zset), cx.tools().hasher);
+    let Ok(Some(shape)) = request.read() else { return 0 };
+    if request.options.any { request.options.count } else { places(zset, &shape) }
+}
+
+impl<'a> Request<'a> {
+    fn new(command: Command, args: Args<'a>, zset: Option<ZSetRef<'a>>, hasher: Hasher) -> Request<'a> {
+        let options = Options {
+            with_distance: false,
+            with_hash: false,
+            with_point: false,
+            order: Order::Any,
+            count: 0,
+            any: false,
+            store_distances: false,
+        };
+        let store = (command == Command::Search { stores: true }).then_some(1);
+        Request { command, args, zset, hasher, center: Center::None, form: None, options, store }
+    }
 }
 
 impl Request<'_> {

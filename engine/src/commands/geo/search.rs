@@ -88,6 +88,12 @@ pub(super) fn search<'a>(zset: ZSetRef<'a>, shape: &Shape, options: &Options) ->
     (found, visited)
 }
 
+/// The places in the cells of a shape.
+pub(super) fn places(zset: ZSetRef<'_>, shape: &Shape) -> usize {
+    let within = |(min, max)| zset.score_range(&ScoreRange { min, max, min_open: false, max_open: true }).len();
+    shape.cells().into_iter().map(|cell| within(cell.scores())).sum()
+}
+
 /// Answers places.
 pub(super) fn write(found: &[Found<'_>], options: &Options, out: &mut Out) {
     let more = [options.with_distance, options.with_hash, options.with_point];

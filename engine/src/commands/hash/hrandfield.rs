@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out, Proto};
 
 use super::read;
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg, word_arg};
 use crate::commands::options::{DrawCount, is_word};
 use crate::error::Fault;
@@ -37,7 +38,7 @@ pub static HRANDFIELD: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(hrandfield),
+    body: Body::bulk(hrandfield, bulk::of_count),
 };
 
 fn hrandfield(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

@@ -2,6 +2,7 @@
 
 use swell_wire::{Args, Out};
 
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -34,7 +35,7 @@ pub static LINSERT: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::At(4),
-    body: Body::Keys(linsert),
+    body: Body::bulk(linsert, bulk::of_scan),
 };
 
 fn linsert(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::write_end;
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
@@ -26,7 +27,7 @@ pub static LPOP: Spec = Spec {
     arguments: &[KEY, ArgDoc { since: "6.2.0", optional: true, ..plain_arg("count", ArgKind::Integer) }],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(lpop),
+    body: Body::bulk(lpop, bulk::of_count),
 };
 
 /// RPOP.
@@ -45,7 +46,7 @@ pub static RPOP: Spec = Spec {
     arguments: &[KEY, ArgDoc { since: "6.2.0", optional: true, ..plain_arg("count", ArgKind::Integer) }],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(rpop),
+    body: Body::bulk(rpop, bulk::of_count),
 };
 
 fn lpop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

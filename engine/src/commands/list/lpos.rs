@@ -2,6 +2,7 @@
 
 use swell_wire::{Args, Out};
 
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg, token};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -33,7 +34,7 @@ pub static LPOS: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(lpos),
+    body: Body::bulk(lpos, bulk::of_scan),
 };
 
 /// The options of one call.

@@ -2,6 +2,7 @@
 
 use swell_wire::{Args, Out};
 
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
@@ -26,7 +27,7 @@ pub static LREM: Spec = Spec {
     arguments: &[KEY, plain_arg("count", ArgKind::Integer), plain_arg("element", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(lrem),
+    body: Body::bulk(lrem, bulk::of_scan),
 };
 
 fn lrem(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::{KEYS, SOURCES, answer, read_all, store};
+use crate::bulk;
 use crate::commands::grammar::{key_arg, keys_at, one_key};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply, Tools};
@@ -27,7 +28,7 @@ pub static SDIFF: Spec = Spec {
     arguments: &[KEYS],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(sdiff),
+    body: Body::bulk(sdiff, bulk::of_first::<0>),
 };
 
 /// SDIFFSTORE.
@@ -46,7 +47,7 @@ pub static SDIFFSTORE: Spec = Spec {
     arguments: &[key_arg("destination", 0), SOURCES],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(sdiffstore),
+    body: Body::bulk(sdiffstore, bulk::of_first::<1>),
 };
 
 fn sdiff(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::{KEYS, SOURCES, read_all, store};
+use crate::bulk;
 use crate::commands::grammar::{key_arg, keys_at, one_key, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -30,7 +31,7 @@ pub static SINTER: Spec = Spec {
     arguments: &[KEYS],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(sinter),
+    body: Body::bulk(sinter, bulk::of_smallest::<0>),
 };
 
 /// SINTERCARD.
@@ -59,7 +60,7 @@ pub static SINTERCARD: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(sintercard),
+    body: Body::bulk(sintercard, bulk::of_smallest::<0>),
 };
 
 /// SINTERSTORE.
@@ -78,7 +79,7 @@ pub static SINTERSTORE: Spec = Spec {
     arguments: &[key_arg("destination", 0), SOURCES],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(sinterstore),
+    body: Body::bulk(sinterstore, bulk::of_smallest::<1>),
 };
 
 fn sinter(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

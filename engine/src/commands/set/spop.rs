@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::{answer, effect};
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
@@ -27,7 +28,7 @@ pub static SPOP: Spec = Spec {
     arguments: &[KEY, ArgDoc { since: "3.2.0", optional: true, ..plain_arg("count", ArgKind::Integer) }],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(spop),
+    body: Body::bulk(spop, bulk::of_count),
 };
 
 fn spop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

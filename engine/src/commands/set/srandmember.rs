@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::read;
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::commands::options::DrawCount;
 use crate::error::Fault;
@@ -26,7 +27,7 @@ pub static SRANDMEMBER: Spec = Spec {
     arguments: &[KEY, ArgDoc { since: "2.6.0", optional: true, ..plain_arg("count", ArgKind::Integer) }],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(srandmember),
+    body: Body::bulk(srandmember, bulk::of_count),
 };
 
 fn srandmember(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

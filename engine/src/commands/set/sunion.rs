@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::{KEYS, SOURCES, answer, read_all, store, total};
+use crate::bulk;
 use crate::commands::grammar::{key_arg, keys_at, one_key};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply, Tools};
@@ -27,7 +28,7 @@ pub static SUNION: Spec = Spec {
     arguments: &[KEYS],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(sunion),
+    body: Body::bulk(sunion, bulk::of_all::<0>),
 };
 
 /// SUNIONSTORE.
@@ -46,7 +47,7 @@ pub static SUNIONSTORE: Spec = Spec {
     arguments: &[key_arg("destination", 0), SOURCES],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(sunionstore),
+    body: Body::bulk(sunionstore, bulk::of_all::<1>),
 };
 
 fn sunion(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

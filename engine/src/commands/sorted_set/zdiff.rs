@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::aggregate::{Operation, answer, store};
+use crate::bulk;
 use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token};
 use crate::exec::{Exec, Reply};
 use crate::spec::*;
@@ -33,7 +34,7 @@ pub static ZDIFF: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zdiff),
+    body: Body::bulk(zdiff, bulk::of_first::<0>),
 };
 
 /// ZDIFFSTORE.
@@ -65,7 +66,7 @@ pub static ZDIFFSTORE: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zdiffstore),
+    body: Body::bulk(zdiffstore, bulk::of_first::<1>),
 };
 
 fn zdiff(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

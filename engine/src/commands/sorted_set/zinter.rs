@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::aggregate::{Aggregate, Operation, answer, intersect, number_of_keys, sources, store, touch};
+use crate::bulk;
 use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -43,7 +44,7 @@ pub static ZINTER: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zinter),
+    body: Body::bulk(zinter, bulk::of_smallest::<0>),
 };
 
 /// ZINTERCARD.
@@ -72,7 +73,7 @@ pub static ZINTERCARD: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zintercard),
+    body: Body::bulk(zintercard, bulk::of_smallest::<0>),
 };
 
 /// ZINTERSTORE.
@@ -111,7 +112,7 @@ pub static ZINTERSTORE: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zinterstore),
+    body: Body::bulk(zinterstore, bulk::of_smallest::<1>),
 };
 
 fn zinter(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out, Proto};
 
 use super::{write_members, write_score};
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply, Tools};
@@ -26,7 +27,7 @@ pub static ZPOPMAX: Spec = Spec {
     arguments: &[KEY, ArgDoc { optional: true, ..plain_arg("count", ArgKind::Integer) }],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zpopmax),
+    body: Body::bulk(zpopmax, bulk::of_count),
 };
 
 /// ZPOPMIN.
@@ -45,7 +46,7 @@ pub static ZPOPMIN: Spec = Spec {
     arguments: &[KEY, ArgDoc { optional: true, ..plain_arg("count", ArgKind::Integer) }],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zpopmin),
+    body: Body::bulk(zpopmin, bulk::of_count),
 };
 
 fn zpopmax(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use swell_wire::{Args, Out};
 
 use super::write_members;
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg, token};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -39,7 +40,7 @@ pub static ZRANDMEMBER: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zrandmember),
+    body: Body::bulk(zrandmember, bulk::of_count),
 };
 
 /// Members drawn with repetition at most: what Valkey would write until its memory is full.

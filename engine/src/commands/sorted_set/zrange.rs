@@ -95,7 +95,7 @@ pub static ZRANGESTORE: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zrangestore),
+    body: Body::bulk(zrangestore, store_size),
 };
 
 /// ZREVRANGE.
@@ -141,6 +141,8 @@ pub(super) struct Fixed {
     /// Whether the members are stored, not answered.
     pub(super) stores: bool,
 }
+
+const STORE: Fixed = Fixed { at: 3, by: None, back: None, stores: true };
 
 /// A range as a request gives it.
 pub(super) struct Request<'a> {
@@ -274,8 +276,15 @@ pub(super) fn answer(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, fixed: Fi
     Ok(())
 }
 
+/// As many members as are stored.
+fn store_size(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    let Ok(request) = Request::parse(args, STORE) else { return 0 };
+    let zset = cx.look(cx.key(args, 1)).and_then(|entry| entry.collection::<ZSet>().ok());
+    zset.map_or(0, |zset| request.ranks(zset).len())
+}
+
 fn zrangestore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let request = Request::parse(args, Fixed { at: 3, by: None, back: None, stores: true })?;
+    let request = Request::parse(args, STORE)?;
     let tools = cx.tools();
     let (to, from) = (cx.key(args, 0), cx.key(args, 1));
     let found = match cx.read(from) {

@@ -6,6 +6,7 @@ use swell_wire::{Args, Out, OwnedArgs};
 
 use super::zrange::rank_range;
 use super::{lex_range, score_range};
+use crate::bulk::ELEMENTS_AT_ONCE;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
@@ -29,7 +30,7 @@ pub static ZREMRANGEBYLEX: Spec = Spec {
     arguments: &[KEY, plain_arg("min", ArgKind::String), plain_arg("max", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zremrangebylex),
+    body: Body::bulk(zremrangebylex, size_by_lex),
 };
 
 /// ZREMRANGEBYRANK.
@@ -48,7 +49,7 @@ pub static ZREMRANGEBYRANK: Spec = Spec {
     arguments: &[KEY, plain_arg("start", ArgKind::Integer), plain_arg("stop", ArgKind::Integer)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zremrangebyrank),
+    body: Body::bulk(zremrangebyrank, size_by_rank),
 };
 
 /// ZREMRANGEBYSCORE.
@@ -67,7 +68,7 @@ pub static ZREMRANGEBYSCORE: Spec = Spec {
     arguments: &[KEY, plain_arg("min", ArgKind::Double), plain_arg("max", ArgKind::Double)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zremrangebyscore),
+    body: Body::bulk(zremrangebyscore, size_by_score),
 };
 
 fn zremrangebylex(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
@@ -84,6 +85,29 @@ fn zremrangebyrank(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 fn zremrangebyscore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let range = score_range(args.slice(2), args.slice(3))?;
     remove(cx, args, out, Told::AsItIs, |zset| zset.score_range(&range))
+}
+
+fn size_by_lex(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    let range = lex_range(args.slice(2), args.slice(3));
+    range.map_or(0, |range| size(cx, args, |zset| zset.lex_range(&range, false)))
+}
+
+fn size_by_rank(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    let (Some(start), Some(end)) = (parse_i64(args.slice(2)), parse_i64(args.slice(3))) else { return 0 };
+    size(cx, args, |zset| rank_range(start, end, zset.len()))
+}
+
+fn size_by_score(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    let range = score_range(args.slice(2), args.slice(3));
+    range.map_or(0, |range| size(cx, args, |zset| zset.score_range(&range)))
+}
+
+/// As many members as a range has; nobody looks where that is little in any case.
+fn size(cx: &Exec<'_>, args: Args<'_>, range: impl FnOnce(ZSetRef<'_>) -> Range<usize>) -> usize {
+    match cx.look(cx.key(args, 0)).and_then(|entry| entry.collection::<ZSet>().ok()) {
+        Some(zset) if zset.len() > ELEMENTS_AT_ONCE => range(zset).len(),
+        _ => 0,
+    }
 }
 
 /// How those who follow are told.

@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::aggregate::{Operation, answer, store};
+use crate::bulk;
 use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token, word_arg};
 use crate::exec::{Exec, Reply};
 use crate::spec::*;
@@ -40,7 +41,7 @@ pub static ZUNION: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zunion),
+    body: Body::bulk(zunion, bulk::of_all::<0>),
 };
 
 /// ZUNIONSTORE.
@@ -79,7 +80,7 @@ pub static ZUNIONSTORE: Spec = Spec {
     ],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(zunionstore),
+    body: Body::bulk(zunionstore, bulk::of_all::<1>),
 };
 
 fn zunion(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

@@ -3,6 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::check_length;
+use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::entry::NewValue;
 use crate::error::Fault;
@@ -26,8 +27,13 @@ pub static SETRANGE: Spec = Spec {
     arguments: &[KEY, plain_arg("offset", ArgKind::Integer), plain_arg("value", ArgKind::String)],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::At(3),
-    body: Body::Keys(setrange),
+    body: Body::bulk(setrange, size),
 };
+
+fn size(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    let offset = parse_i64(args.slice(2)).and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0);
+    bulk::of_growth(cx, args, offset)
+}
 
 /// The offset is read and its sign checked before the key is looked up; the length only where something is written.
 fn setrange(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {

@@ -22,6 +22,7 @@ enum Stop {
     View,
     Room,
     More,
+    Elsewhere,
     /// With the epoch and state to wait for.
     Refused(Status, u64, u64),
 }
@@ -122,7 +123,7 @@ impl Sessions {
             _ => None,
         };
         // What it waits for is registered before it is tried again, lest a change in between be missed.
-        let (mut gate, mut view) = (None, false);
+        let (mut gate, mut view, mut elsewhere) = (None, false, false);
         while let Some(job) = slow.jobs.front_mut() {
             let done_before = job.entries.len();
             let (epoch, state) = (self.view.epoch(), self.view.state());
@@ -140,6 +141,7 @@ impl Sessions {
                     Ran::Busy(stripe) => Stop::Busy(stripe),
                     Ran::Closed(stripe) => Stop::Closed(stripe),
                     Ran::More => Stop::More,
+                    Ran::Elsewhere => Stop::Elsewhere,
                     Ran::Moved => Stop::Refused(Status::Moved, moved_epoch(epoch, job.head.epoch), state),
                 }
             };
@@ -168,6 +170,13 @@ impl Sessions {
                     self.view.wait(&waker);
                     continue;
                 }
+                Stop::Elsewhere if !elsewhere => {
+                    elsewhere = true;
+                    let waker = slow.waker(session, &self.ready);
+                    slow.jobs.iter_mut().take(1).for_each(|job| job.wait(&waker));
+                    continue;
+                }
+                Stop::Elsewhere => slow.wait = Wait::Elsewhere,
                 Stop::Arriving => slow.wait = Wait::Nothing,
                 Stop::Busy(stripe) => {
                     let waker = slow.waker(session, &self.ready);

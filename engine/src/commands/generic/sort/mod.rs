@@ -13,6 +13,7 @@ mod sliced;
 
 use swell_wire::{Args, Out};
 
+use crate::bulk;
 use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token, word_arg};
 use crate::entry::{Content, Value};
 use crate::error::Fault;
@@ -47,7 +48,7 @@ pub static SORT: Spec = Spec {
     arguments: &[KEY, BY, LIMIT, GET, ORDER, ALPHA, STORE],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(sort),
+    body: Body::bulk(sort, size),
 };
 
 /// SORT_RO.
@@ -66,7 +67,7 @@ pub static SORT_RO: Spec = Spec {
     arguments: &[KEY, BY, LIMIT, GET, ORDER, ALPHA],
     cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     long: Long::Never,
-    body: Body::Keys(sort_ro),
+    body: Body::bulk(sort_ro, size),
 };
 
 const PATTERNS: KeySpec = KeySpec {
@@ -105,6 +106,11 @@ const ORDER: ArgDoc = ArgDoc {
 };
 const ALPHA: ArgDoc = ArgDoc { optional: true, ..word_arg("sorting", "ALPHA") };
 const STORE: ArgDoc = ArgDoc { token: "STORE", optional: true, ..key_arg("destination", 2) };
+
+/// The elements to sort; the destination is a key too.
+fn size(cx: &Exec<'_>, args: Args<'_>) -> usize {
+    bulk::of_key(cx, args, 0)
+}
 
 fn sort(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     run(cx, args, out, true)
