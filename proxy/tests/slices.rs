@@ -206,6 +206,57 @@ fn one_who_leaves_in_the_middle_leaves_nothing() {
     other.call("LRANGE list 0 0", &format!("*1\r\n${}\r\n{}\r\n", element(0).len(), element(0)));
 }
 
+/// Two sets with so many members together.
+fn fill_sets(client: &mut Client) -> usize {
+    client.fill("SADD {k}a", MANY, |n| format!("member:{n}"));
+    client.fill("SADD {k}b", MANY, |n| format!("member:{}", n + MANY / 2));
+    MANY + MANY / 2
+}
+
+#[test]
+fn others_are_served_while_a_helper_works_and_see_all_of_it_or_nothing() {
+    let running = Running::start();
+    let (mut worker, mut same_slot, mut other) = (running.client(), running.client(), running.client());
+    let count = fill_sets(&mut worker);
+    worker.send("SUNIONSTORE {k}to {k}a {k}b\r\nSCARD {k}to\r\nSUNION {k}to {k}list\r\nPING\r\n");
+    same_slot.send("SCARD {k}to\r\nRPUSH {k}list x\r\n");
+    other.call("SET x y", "+OK\r\n");
+    other.call("GET x", "$1\r\ny\r\n");
+    worker.expect(&format!(":{count}\r\n:{count}\r\n"));
+    assert!([":0\r\n".to_owned(), format!(":{count}\r\n")].contains(&same_slot.line()));
+    same_slot.expect(":1\r\n");
+    // The list came before it or after it.
+    let line = worker.line();
+    if line.starts_with('*') {
+        skip_to(&mut worker, "+PONG\r\n");
+    } else {
+        assert!(line.starts_with("-WRONGTYPE"), "{line}");
+        worker.expect("+PONG\r\n");
+    }
+    other.call("SUNION {k}to {k}list", "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n");
+}
+
+#[test]
+fn a_helper_s_work_in_a_transaction_without_reply_and_for_one_who_leaves() {
+    let running = Running::start();
+    let (mut client, mut other) = (running.client(), running.client());
+    let count = fill_sets(&mut client);
+    client.send("MULTI\r\nSUNIONSTORE {k}to {k}a {k}b\r\nSCARD {k}to\r\nEXEC\r\n");
+    client.expect(&format!("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:{count}\r\n:{count}\r\n"));
+    client.send("DEL {k}to\r\nCLIENT REPLY SKIP\r\nSUNIONSTORE {k}to {k}a {k}b\r\nSCARD {k}to\r\n");
+    client.expect(&format!(":1\r\n:{count}\r\n"));
+    client.send("DEL {k}to\r\nSUNIONSTORE {k}to {k}a {k}b\r\n");
+    client.expect(":1\r\n");
+    drop(client);
+    // What has begun is done; its slot is free again.
+    other.call("SADD {k}a x", ":1\r\n");
+    let scard = |client: &mut Client| {
+        client.send("SCARD {k}to\r\n");
+        client.line()
+    };
+    assert!([":0\r\n".to_owned(), format!(":{count}\r\n"), format!(":{}\r\n", count + 1)].contains(&scard(&mut other)));
+}
+
 /// What others notice of large work: run alone, in an optimised build, on a quiet machine.
 #[test]
 #[ignore = "measures; prints a table"]

@@ -1,6 +1,7 @@
 //! The node's end of a link: what a proxy sends in frames is answered as the engine itself answers, in each session's
 //! order, whatever stands in the way.
 
+mod bulk;
 mod hostile;
 mod long;
 mod peer;
