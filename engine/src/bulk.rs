@@ -34,7 +34,7 @@ const SCANNED_PER_ELEMENT: usize = 16;
 const SHORT_BYTES: usize = 1_024;
 
 /// Gives work to a helper thread, or gives it back.
-pub type Helpers = Box<dyn Fn(Lent) -> Result<(), Lent> + Send + Sync>;
+pub type Helpers = Box<dyn Fn(Box<Lent>) -> Result<(), Box<Lent>> + Send + Sync>;
 
 /// A call that runs elsewhere. It holds the locks of its stripes until it has run, so it must not be dropped before.
 #[must_use = "its stripes stay locked until it has run"]

@@ -8,7 +8,7 @@ use crate::engine::{Engine, Local};
 use crate::error::Fault;
 use crate::exec::{Call, Exec, write_fault};
 use crate::gate::Refusal;
-use crate::key::{Db, KeyHash};
+use crate::key::KeyHash;
 use crate::slices::Deferred;
 use crate::spec::{Begin, Body, Bulk, Find, Flags, Group, KeySpec, KeysBody, Long, Spec};
 use crate::stripe::{STRIPES, Ticket, stripe_of};
@@ -267,7 +267,7 @@ impl Engine {
         {
             let (lent, awaited) = Lent::new(self, call, bulk.body, set, local.random());
             std::mem::forget(held);
-            if let Err(lent) = helpers(lent) {
+            if let Err(lent) = helpers(Box::new(lent)) {
                 lent.run(self, local);
             }
             local.deferred = Some(Box::new(Deferred::new(Box::new(awaited), self.leftovers().clone())));

@@ -38,7 +38,7 @@ impl Bench {
         if helps {
             let lent = lent.clone();
             engine.use_helpers(Box::new(move |one| {
-                lent.lock().unwrap().push(one);
+                lent.lock().unwrap().push(*one);
                 Ok(())
             }));
         }

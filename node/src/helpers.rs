@@ -21,7 +21,7 @@ struct Helpers {
 #[derive(Debug, Default)]
 struct Todo {
     threads: usize,
-    waiting: VecDeque<Lent>,
+    waiting: VecDeque<Box<Lent>>,
 }
 
 /// Lets a node's engine have its bulk work run on threads of their own.
@@ -33,7 +33,7 @@ pub(crate) fn attach(node: &Arc<Node>) {
 
 impl Helpers {
     /// Takes work, or gives it back if there is nobody to do it.
-    fn take(self: &Arc<Self>, node: &Weak<Node>, lent: Lent) -> Result<(), Lent> {
+    fn take(self: &Arc<Self>, node: &Weak<Node>, lent: Box<Lent>) -> Result<(), Box<Lent>> {
         let Some(node) = node.upgrade() else { return Err(lent) };
         let mut todo = self.lock();
         todo.waiting.push_back(lent);
@@ -55,13 +55,13 @@ impl Helpers {
         while let Some(lent) = self.next() {
             let mut handle = node.handle(lent.seed());
             // A panic fails the one command; its locks are given back, and its client is told.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handle.run_lent(lent)));
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handle.run_lent(*lent)));
             while handle.free_garbage() {}
         }
     }
 
     /// What is to be done next; with nothing the thread counts as gone.
-    fn next(&self) -> Option<Lent> {
+    fn next(&self) -> Option<Box<Lent>> {
         let mut todo = self.lock();
         let next = todo.waiting.pop_front();
         todo.threads -= usize::from(next.is_none());

@@ -95,7 +95,7 @@ pub fn value_bytes(spec: &Spec, args: Args<'_>) -> u64 {
 mod tests {
     use swell_engine::admit::Admitted;
     use swell_engine::exec::Exec;
-    use swell_engine::spec::{Access, Acl, Begin, Cost, Find, Flags, Group, KeySpec, Pricing, Spread, WorkUnit};
+    use swell_engine::spec::{Access, Acl, Begin, Body, Cost, Find, Flags, Group, KeySpec, Pricing, Spread, WorkUnit};
     use swell_engine::{Context, Engine, Fault, Outcome};
     use swell_wire::{Out, OwnedArgs, Proto};
 

@@ -441,7 +441,7 @@ impl Iterator for Tagged<'_> {
         while self.hits == 0 {
             let others = u64::from_le_bytes(*self.words.next()?) ^ self.pattern;
             // The high bit of each byte that is zero; no carry leaves a byte.
-            self.hits = !((others & !HIGH_BITS) + !HIGH_BITS | others) & HIGH_BITS;
+            self.hits = !(((others & !HIGH_BITS) + !HIGH_BITS) | others) & HIGH_BITS;
             self.next += LANES;
         }
         let index = self.next - LANES + self.hits.trailing_zeros() as usize / 8;
