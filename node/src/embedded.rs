@@ -7,11 +7,10 @@ use swell_engine::bulk::Lent;
 use swell_engine::commands::memcached::stat::McStat;
 use swell_engine::key::KeyHash;
 use swell_engine::run::Unit;
-use swell_engine::spec::Spec;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkBody, WalkState};
 use swell_engine::{Call, Db, Deferred, Engine, Fault, Local, Outcome, Stats};
-use swell_wire::{Args, Out};
+use swell_wire::Out;
 use tokio::sync::Notify;
 
 use crate::helpers;
@@ -140,12 +139,6 @@ impl Handle {
         let db = self.node.engine.map_db(db);
         self.node.engine.prefetch_tables(db, keys);
         self.node.engine.prefetch_entries(db, keys);
-    }
-
-    /// The third pass, for calls of one batch; see [`Engine::prefetch_elements`].
-    #[inline]
-    pub fn prefetch_elements<'a>(&self, db: Db, calls: impl Iterator<Item = (&'static Spec, Args<'a>, &'a [KeyHash])>) {
-        self.node.engine.prefetch_elements(self.node.engine.map_db(db), calls);
     }
 
     /// Runs one request; see [`Engine::execute`].

@@ -32,11 +32,6 @@ impl Client {
             }
             if core.planned.len() > 1 {
                 core.handle.prefetch(self.session.db, &core.keys);
-                let calls = core.planned.iter().zip(index..).filter_map(|(planned, at)| {
-                    let keys = &core.keys[planned.keys_from as usize..planned.keys_to as usize];
-                    Some((planned.command.spec, source.args(at)?, keys))
-                });
-                core.handle.prefetch_elements(self.session.db, calls);
             }
             if let Some((at, late)) = self.run_planned(core, source, index, ticket) {
                 return Progress { late: Some((at, Stop::Late(late))) };

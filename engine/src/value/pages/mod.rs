@@ -24,7 +24,6 @@ use self::outside::Outside;
 use self::page::Page;
 use crate::entry::Value;
 use crate::key::Hasher;
-use crate::prefetch::Step;
 use crate::value::blocks::Blocks;
 use crate::value::rounded;
 
@@ -137,18 +136,6 @@ impl PageMap {
     #[inline]
     pub fn contains(&self, hasher: &Hasher, key: &[u8]) -> bool {
         self.find(hasher.hash(key), key).is_some()
-    }
-
-    /// Asks the memory for what the next step of looking up the key with this hash will read.
-    #[inline]
-    pub(crate) fn prefetch(&self, step: Step, hash: u64) {
-        let Some(&page) = self.directory.get(self.directory_at(hash)) else { return };
-        let page = &self.pages[page as usize];
-        match step {
-            Step::Place => page.prefetch(),
-            Step::Page => page.prefetch_slot(page.tag_of(hash)),
-            Step::Element => page.prefetch_element(page.tag_of(hash)),
-        }
     }
 
     /// Gives a key this value and expiry (unix milliseconds, or none); says whether the key was there.

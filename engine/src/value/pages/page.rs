@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use super::element::{Item, u32_at};
 use super::outside::COUNTS_BYTES;
-use crate::prefetch::prefetch;
 use crate::value::rounded;
 
 /// Bytes of the smallest page and of a full one, as allocated with its reference counts.
@@ -138,28 +137,6 @@ impl Page {
             at -= 1;
         }
         at
-    }
-
-    /// Asks the memory for the page's beginning.
-    #[inline]
-    pub(super) fn prefetch(&self) {
-        prefetch(self.bytes.as_ptr());
-    }
-
-    /// Asks the memory for the slots about this tag.
-    #[inline]
-    pub(super) fn prefetch_slot(&self, wanted: u16) {
-        let slots = HEADER_BYTES + guess(self.count(), wanted) * SLOT_BYTES;
-        prefetch(self.bytes.as_ptr().wrapping_add(slots));
-    }
-
-    /// Asks the memory for the first element with this tag or a higher one.
-    #[inline]
-    pub(super) fn prefetch_element(&self, wanted: u16) {
-        let at = self.lower_bound(wanted);
-        if at < self.count() {
-            prefetch(self.bytes.as_ptr().wrapping_add(self.capacity() - self.slot(at).1));
-        }
     }
 
     /// The slot with this tag whose element `is_it`.

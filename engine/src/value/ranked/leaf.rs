@@ -168,14 +168,6 @@ impl Leaf {
         }
     }
 
-    /// Asks the memory for an element's score and member.
-    #[inline]
-    pub(super) fn prefetch_element(&self, index: usize) {
-        let block = self.block.as_ptr();
-        prefetch(block.wrapping_add(self.scores_at() + index * 8));
-        prefetch(block.wrapping_add(self.heap_at() + self.offset(index)));
-    }
-
     /// Whether the element may have this score where it stands, as far as its neighbours in this page tell.
     pub(super) fn stays(&self, index: usize, score: f64, member: &[u8]) -> bool {
         let before = |left: usize| match self.score(left).partial_cmp(&score) {

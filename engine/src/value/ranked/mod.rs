@@ -20,7 +20,6 @@ use std::ops::Range;
 pub use iter::{Backward, Forward};
 
 use crate::key::Hasher;
-use crate::prefetch::Step;
 use table::Table;
 use tree::{Follow, New, Tree};
 
@@ -191,22 +190,6 @@ impl Ranked {
     #[inline]
     pub fn heap_bytes(&self) -> usize {
         self.bytes
-    }
-
-    /// Asks the memory for what the next step of looking up the member with this hash will read.
-    #[inline]
-    pub(crate) fn prefetch(&self, step: Step, hash: u64) {
-        let fingerprint = (hash >> 32) as u32;
-        if step == Step::Place {
-            return self.table.prefetch(fingerprint);
-        }
-        let Some(leaf) = self.table.find(fingerprint).next() else { return };
-        let page = self.tree.leaf(leaf);
-        if step == Step::Page {
-            page.prefetch();
-        } else if let Some(index) = page.tagged(fingerprint as u8).next() {
-            page.prefetch_element(index);
-        }
     }
 
     fn count_bytes(&mut self) {

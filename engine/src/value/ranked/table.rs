@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use super::leaf::ARC_BYTES;
-use crate::prefetch::prefetch;
 use crate::value::blocks::Blocks;
 use crate::value::rounded;
 
@@ -44,14 +43,6 @@ impl Table {
         let cells = self.pages.get(number).map_or(&[][..], Page::cells);
         let from = lower_bound(cells, fingerprint, bits);
         cells[from..].iter().take_while(move |&&cell| fingerprint_of(cell) == fingerprint).map(|&cell| cell as u32)
-    }
-
-    /// Asks the memory for the cells of a fingerprint.
-    #[inline]
-    pub(super) fn prefetch(&self, fingerprint: u32) {
-        let (number, bits) = self.home(fingerprint);
-        let Some(page) = self.pages.get(number) else { return };
-        prefetch(page.cells.as_ptr().wrapping_add(guess(page.len as usize, fingerprint, bits)).cast());
     }
 
     /// One more member.
