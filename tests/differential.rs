@@ -125,10 +125,11 @@ fn differential(protocol: u8, subject: &Server, place: u64) {
         }
         let telling = Telling(seed, protocol);
         let requests = grammar.requests(family, &mut Rng::new(seed), REQUESTS);
-        for family in requests.iter().filter_map(|request| grammar.family(request)) {
+        let outcome = run(&requests, &mut pair);
+        for family in requests[..pair.agreed].iter().filter_map(|request| grammar.family(request)) {
             *compared.entry(family).or_insert(0) += 1;
         }
-        if let Outcome::Differs(first) = run(&requests, &mut pair) {
+        if let Outcome::Differs(first) = outcome {
             let fewest = reduce(requests, &mut pair);
             let why = match run(&fewest, &mut pair) {
                 Outcome::Differs(why) => why,

@@ -135,7 +135,11 @@ impl Grammar {
                 requests.push(self.request(Family::Generic, &pools, rng));
             } else if dice < FEEDING + LOOKING + GENERIC + STRANGE && !(family == Family::SortedSet && pools.are_level)
             {
-                feed::data(rng.pick(&Family::ALL), &pools, rng, &mut requests);
+                match rng.pick(&Family::ALL) {
+                    // Scores that are no places make many members equally far: which of them COUNT takes is anybody's.
+                    Family::SortedSet | Family::Generic if family == Family::Geo => {}
+                    strange => feed::data(strange, &pools, rng, &mut requests),
+                }
             } else {
                 requests.push(self.request(family, &pools, rng));
             }
@@ -155,7 +159,9 @@ impl Grammar {
         making.sequence(&command.arguments);
         let mut words = making.words;
         tidy(name, &mut words, pools, rng);
-        if rng.chance(SPOILED) {
+        // Where all scores have to be 0, a member that looks like one must not take its place.
+        let may_spoil = !(pools.are_level && ["zadd", "zincrby"].contains(&name));
+        if may_spoil && rng.chance(SPOILED) {
             spoil(&mut words, command.words.len(), rng);
         }
         words

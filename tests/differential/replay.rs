@@ -95,20 +95,32 @@ impl Replay {
 }
 
 /// Whether encodings may differ from a request on: SPOP of many makes the set anew from what is left, where the other was
-/// asked to remove what it took; SORT turns a compact sorted set that it only reads into a skiplist in Valkey.
+/// asked to remove what it took; SORT turns a compact sorted set that it only reads into a skiplist in Valkey; and where SDIFF
+/// has three sets or more, Valkey may begin with all members of the first, whose encoding the few that stay keep.
 pub fn forgets_encodings(request: &Request, reply: &Reply) -> bool {
     match compare::name(request).as_str() {
         "spop" => request.len() > 2 && !elements(reply).is_empty(),
         "sort" | "sort_ro" => true,
+        "sdiffstore" => request.len() > 4,
         _ => false,
     }
 }
 
 /// Whether the data differ from a request on: PFADD that finds a damaged HyperLogLog changes nothing here; Valkey's keeps
-/// what it has changed before. And a skiplist knows -0, which a listpack does not.
-pub fn parts(request: &Request, reply: &Reply, encodings_differ: bool) -> bool {
+/// what it has changed before.
+pub fn parts(request: &Request, reply: &Reply) -> bool {
     let is_damaged = matches!(reply, Reply::Error(text) if text.starts_with("INVALIDOBJ"));
-    (compare::name(request) == "pfadd" && is_damaged) || (encodings_differ && request.iter().any(|word| word == b"-0"))
+    compare::name(request) == "pfadd" && is_damaged
+}
+
+/// Whether an answer depends on a sorted set's encoding. A skiplist knows -0, which a listpack does not; ZSCAN writes its
+/// scores in another way; and a LIMIT from a negative place on counts from its end, where a listpack has nothing.
+pub fn shows_encodings(request: &Request) -> bool {
+    let is_limit = |pair: &&[Vec<u8>]| pair[0].eq_ignore_ascii_case(b"LIMIT") && pair[1].starts_with(b"-");
+    let name = compare::name(request);
+    name == "zscan"
+        || request.iter().any(|word| word == b"-0")
+        || (name.starts_with('z') && request.windows(2).any(|pair| is_limit(&pair)))
 }
 
 fn popped(request: &Request, reply: &Reply) -> Option<Replay> {
@@ -139,10 +151,29 @@ fn chosen(request: &Request, reply: &Reply, about: &str) -> Option<Replay> {
 /// XADD with an ID from the clock.
 fn identified(request: &Request, reply: &Reply) -> Option<Replay> {
     let Reply::Bulk(id) = reply else { return None };
-    let at = request.iter().skip(2).position(|word| word == b"*")? + 2;
+    let at = id_at(request);
+    if request.get(at)? != b"*" {
+        return None;
+    }
     let mut request = request.clone();
     request[at] = id.clone();
     Some(Replay { requests: vec![request], judge: Judge::Same })
+}
+
+/// Where XADD's ID is: behind the options.
+fn id_at(request: &Request) -> usize {
+    let is = |at: usize, words: &[&str]| {
+        request.get(at).is_some_and(|have| words.iter().any(|word| have.eq_ignore_ascii_case(word.as_bytes())))
+    };
+    let mut at = 2;
+    loop {
+        at += match () {
+            () if is(at, &["NOMKSTREAM"]) => 1,
+            () if is(at, &["LIMIT"]) => 2,
+            () if is(at, &["MAXLEN", "MINID"]) => 2 + usize::from(is(at + 1, &["=", "~"])),
+            () => return at,
+        };
+    }
 }
 
 fn restored(request: &Request, reply: &Reply) -> Option<Replay> {

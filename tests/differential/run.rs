@@ -28,8 +28,10 @@ pub struct Pair {
     pub refuses_crossing: bool,
     /// Encodings may differ from now on: see [`replay::forgets_encodings`].
     pub encodings_differ: bool,
-    /// Nothing can be compared from now on: see [`replay::parts`].
+    /// Nothing can be compared from now on: see [`replay::parts`] and [`replay::shows_encodings`].
     pub parted: bool,
+    /// Requests of this case whose replies agreed.
+    pub agreed: usize,
 }
 
 /// What comparing came to.
@@ -41,7 +43,7 @@ pub enum Outcome {
 
 impl Pair {
     pub fn new(ours: Conn, theirs: Conn, refuses_crossing: bool) -> Pair {
-        Pair { ours, theirs, refuses_crossing, encodings_differ: false, parted: false }
+        Pair { ours, theirs, refuses_crossing, encodings_differ: false, parted: false, agreed: 0 }
     }
 }
 
@@ -51,7 +53,7 @@ pub fn run(requests: &[Request], pair: &mut Pair) -> Outcome {
         let cleared = pipeline(conn, &[words(&["SELECT", "0"]), words(&["FLUSHALL"])]);
         assert!(cleared.iter().all(|reply| reply.text() == "OK"), "{cleared:?}");
     }
-    (pair.encodings_differ, pair.parted) = (false, false);
+    (pair.encodings_differ, pair.parted, pair.agreed) = (false, false, 0);
     let mut at = 0;
     while at < requests.len() {
         let is_scan = |request: &Request| compare::name(request).ends_with("scan");
@@ -125,15 +127,20 @@ fn some(requests: &[Request], pair: &mut Pair) -> Option<(usize, String)> {
     let mut theirs = pipeline(&mut pair.theirs, &sent).into_iter();
     for (index, replay) in replays.into_iter().enumerate() {
         let request = &requests[index];
-        let theirs: Vec<Reply> = theirs.by_ref().take(replay.requests.len()).collect();
-        let alike = replay.agrees(request, &ours[index], &theirs, pair.encodings_differ);
-        pair.encodings_differ |= replay::forgets_encodings(request, &ours[index]);
-        if replay::parts(request, &ours[index], pair.encodings_differ) && alike {
+        if pair.encodings_differ && replay::shows_encodings(request) {
             pair.parted = true;
             return None;
         }
+        let theirs: Vec<Reply> = theirs.by_ref().take(replay.requests.len()).collect();
+        let alike = replay.agrees(request, &ours[index], &theirs, pair.encodings_differ);
+        pair.encodings_differ |= replay::forgets_encodings(request, &ours[index]);
         if !alike {
             return Some((index, differing(request, &ours[index], &theirs)));
+        }
+        pair.agreed += 1;
+        if replay::parts(request, &ours[index]) {
+            pair.parted = true;
+            return None;
         }
     }
     None
@@ -141,7 +148,12 @@ fn some(requests: &[Request], pair: &mut Pair) -> Option<(usize, String)> {
 
 /// Whether what a SCAN yields to its end differs.
 fn scan(request: &Request, pair: &mut Pair) -> Option<(usize, String)> {
+    if pair.encodings_differ && replay::shows_encodings(request) {
+        pair.parted = true;
+        return None;
+    }
     let (ours, theirs) = (scan_to_end(request, &mut pair.ours), scan_to_end(request, &mut pair.theirs));
+    pair.agreed += 1;
     (ours != theirs).then(|| (0, differing(request, &ours, &[theirs])))
 }
 
