@@ -34,6 +34,8 @@ pub enum ProxyError {
     ConfirmedByAll(&'static str),
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAborted,
+    #[error("ERR the watched keys take more than the query buffer may")]
+    TooMuchWatched,
     #[error("ERR more than {0} commands in one transaction")]
     TransactionTooLong(usize),
     #[error("EXECABORT Transaction discarded because of: {0}")]
