@@ -8,6 +8,7 @@ pub mod slices;
 pub mod walk;
 pub mod watch;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -32,6 +33,7 @@ use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
+use crate::push::Inbox;
 use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::walk::Walk;
 
@@ -72,6 +74,10 @@ pub struct Session {
     pub watches: u64,
     /// Who is charged: under the name that it gave itself, else its address.
     payer: Payer,
+    /// What it is sent without having asked; most clients never are.
+    pub inbox: Option<Rc<Inbox>>,
+    /// What the request at hand has written is no reply, but goes out whatever CLIENT REPLY says.
+    pub is_pushing: bool,
 }
 
 /// What a request that cut the batch leads to.
@@ -118,6 +124,8 @@ impl Session {
             multi: None,
             watch: None,
             watches: 0,
+            inbox: None,
+            is_pushing: false,
         }
     }
 
@@ -213,8 +221,28 @@ impl Session {
         self.payer = Payer::new(who(&self.info), self.db.number());
     }
 
+    /// What it is sent without having asked goes here from now on.
+    pub fn open_inbox(&mut self, core: &mut Core) -> &Rc<Inbox> {
+        let open = || core.inboxes.open(self.info.id, &core.shared, self.proto);
+        self.inbox.get_or_insert_with(open)
+    }
+
+    /// Moves what it was sent without having asked to the end of `out`: between two replies only.
+    #[inline]
+    pub fn take_pushes(&self, out: &mut Out) {
+        if let Some(inbox) = self.inbox.as_ref().filter(|inbox| !inbox.is_empty()) {
+            inbox.take(out);
+        }
+    }
+
     /// Takes back what was written since `mark` if the client does not want it (CLIENT REPLY). Once for each request.
     pub fn settle_reply(&mut self, mark: Mark, out: &mut Out) {
+        if std::mem::take(&mut self.is_pushing) {
+            if self.reply == ReplyMode::Skip {
+                self.reply = ReplyMode::On;
+            }
+            return;
+        }
         match self.reply {
             ReplyMode::On | ReplyMode::SkipNext => {}
             ReplyMode::Off => out.truncate(mark),
@@ -237,6 +265,9 @@ impl Session {
         self.info.db.store(self.db.number(), Relaxed);
         self.info.resp.store(if self.proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
         self.info.no_touch.store(self.no_touch, Relaxed);
+        if let Some(inbox) = &self.inbox {
+            inbox.set_proto(self.proto);
+        }
         self.info.multi.store(self.multi.as_ref().map_or(-1, |queue| queue.len() as i64), Relaxed);
         self.info.watch.store(self.watch.as_ref().map_or(0, watch::Watch::key_count) as u64, Relaxed);
     }
