@@ -2,6 +2,7 @@
 
 pub mod admit;
 pub mod bulk;
+pub mod channels;
 pub mod clock;
 pub mod commands;
 pub mod double;

@@ -25,6 +25,8 @@ pub struct ClientInfo {
     pub worker: AtomicUsize,
     /// Bytes that other threads have sent it and its worker has not taken.
     pub mail_bytes: AtomicU64,
+    /// Channels, patterns and shard channels that it has subscribed to.
+    pub subscriptions: [AtomicU64; 3],
     pub last_active_ms: AtomicU64,
     pub db: AtomicU8,
     pub resp: AtomicU8,
@@ -61,6 +63,11 @@ pub struct Registry {
 }
 
 impl ClientInfo {
+    /// Whether it has subscribed to anything.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscriptions.iter().any(|count| count.load(Relaxed) > 0)
+    }
+
     /// The names it gave itself.
     pub fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
@@ -79,6 +86,7 @@ impl Registry {
             fd,
             worker: AtomicUsize::new(0),
             mail_bytes: AtomicU64::new(0),
+            subscriptions: Default::default(),
             last_active_ms: AtomicU64::new(now_ms),
             db: AtomicU8::new(0),
             resp: AtomicU8::new(2),

@@ -28,6 +28,12 @@ pub enum ProxyError {
     ExecWithoutMulti,
     #[error("ERR DISCARD without MULTI")]
     DiscardWithoutMulti,
+    #[error(
+        "ERR Can't execute '{0}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    )]
+    OnlySubscriber(&'static str),
+    #[error("ERR one connection may have {0} subscriptions at most")]
+    TooManySubscriptions(usize),
     #[error("ERR Command '{0}' not allowed inside a transaction")]
     NotInMulti(&'static str),
     #[error("ERR Command '{0}' not allowed inside a transaction: all nodes and proxies have to confirm it")]

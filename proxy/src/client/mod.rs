@@ -26,6 +26,7 @@ use self::send::Unsent;
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
 use crate::plan::{InPlace, Source};
+use crate::pubsub;
 use crate::push::limits::Excess;
 use crate::replies::Replies;
 use crate::session::{Late, Session};
@@ -368,6 +369,7 @@ impl Drop for Client {
             && let Ok(mut core) = self.worker.core.try_borrow_mut()
         {
             core.inboxes.close(self.session.info.id);
+            pubsub::unsubscribe_all(&mut core, &mut self.session);
         }
         self.worker.connection_closed();
     }

@@ -16,13 +16,14 @@ use swell_engine::admit::{Caller, Denied};
 use swell_engine::commands::table::{Command, Found, Table};
 use swell_engine::key::KeyHash;
 use swell_engine::run::Outcome;
-use swell_engine::spec::{Body, Flags, Group};
+use swell_engine::spec::{Body, Flags, Group, Spec};
 use swell_engine::stripe::Ticket;
 use swell_engine::track::Tracker;
 use swell_engine::walk::Step;
 use swell_engine::{Call, Context, Db};
 use swell_meter::parts::clean_name;
 use swell_meter::{Payer, Prefix, Who};
+use swell_node::broker::Topic;
 use swell_wire::error::Reject;
 use swell_wire::out::Mark;
 use swell_wire::requests::Kind;
@@ -33,6 +34,7 @@ use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
+use crate::pubsub::Subscriptions;
 use crate::push::Inbox;
 use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::walk::Walk;
@@ -76,6 +78,8 @@ pub struct Session {
     payer: Payer,
     /// What it is sent without having asked; most clients never are.
     pub inbox: Option<Rc<Inbox>>,
+    /// What it has subscribed to, if anything.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// What the request at hand has written is no reply, but goes out whatever CLIENT REPLY says.
     pub is_pushing: bool,
 }
@@ -125,6 +129,7 @@ impl Session {
             watch: None,
             watches: 0,
             inbox: None,
+            subscriptions: None,
             is_pushing: false,
         }
     }
@@ -147,7 +152,29 @@ impl Session {
     /// Whether every request of it cuts the batch.
     #[inline]
     pub fn cuts(&self) -> bool {
-        self.multi.is_some() || self.reply != ReplyMode::On || self.closing
+        self.multi.is_some() || self.reply != ReplyMode::On || self.closing || self.subscriptions.is_some()
+    }
+
+    /// Names that it has subscribed to.
+    pub fn subscriptions_len(&self) -> usize {
+        let all = self.subscriptions.as_ref();
+        all.map_or(0, |all| all.count(Topic::Channel) + all.count(Topic::Shard))
+    }
+
+    /// Whether it may not call this now: over RESP2 a subscriber could not tell replies from messages.
+    fn is_only_subscriber(&self, spec: &Spec) -> bool {
+        const ALLOWED: [&str; 9] = [
+            "ping",
+            "psubscribe",
+            "punsubscribe",
+            "quit",
+            "reset",
+            "ssubscribe",
+            "subscribe",
+            "sunsubscribe",
+            "unsubscribe",
+        ];
+        self.subscriptions.is_some() && self.proto == Proto::Resp2 && !ALLOWED.contains(&spec.name)
     }
 
     /// A call of this client, if it may make it.
@@ -367,6 +394,13 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             denied => fail(core, session, denied.to_string().as_bytes(), out),
         };
     }
+    if session.is_only_subscriber(command.spec) {
+        let text = ProxyError::OnlySubscriber(command.spec.name).to_string();
+        return match command.spec.name {
+            "exec" => multi::refuse_exec(core, session, &text, out),
+            _ => fail(core, session, text.as_bytes(), out),
+        };
+    }
     if session.multi.is_some() && multi::queues(command.spec) {
         return multi::queue(core, session, command, args, out);
     }
@@ -379,7 +413,7 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             let denied = Denied::Arity(command.spec.name);
             fail(core, session, denied.to_string().as_bytes(), out)
         }
-        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Walk(_) => {
+        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
             run_engine(core, session, command, args, ticket, out)
         }
     }

@@ -20,6 +20,7 @@ mod quit;
 mod readonly;
 mod reset;
 mod select;
+mod subscribe;
 mod time;
 
 use std::sync::LazyLock;
@@ -83,12 +84,18 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("memcached:version", mc_version::version),
     ("multi", multi::multi),
     ("ping", ping::ping),
+    ("psubscribe", subscribe::psubscribe),
+    ("punsubscribe", subscribe::punsubscribe),
     ("quit", quit::quit),
     ("readonly", readonly::accept),
     ("readwrite", readonly::accept),
     ("reset", reset::reset),
     ("select", select::select),
+    ("ssubscribe", subscribe::ssubscribe),
+    ("subscribe", subscribe::subscribe),
+    ("sunsubscribe", subscribe::sunsubscribe),
     ("time", time::time),
+    ("unsubscribe", subscribe::unsubscribe),
     ("unwatch", watch::unwatch),
     ("watch", watch::watch),
 ];
