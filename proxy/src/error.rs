@@ -128,6 +128,8 @@ pub enum ConfigRefusal {
          allkeys-lru, allkeys-lfu, allkeys-random, noeviction"
     )]
     UnknownPolicy,
+    #[error("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")]
+    UnknownClass,
     #[error("argument must be UTF-8")]
     NotUtf8,
     #[error("The operating system is not able to handle the specified number of clients, try with {0}")]

@@ -8,6 +8,7 @@ use crate::commands::options::is_word;
 use crate::entry::NewValue;
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::rdb::{self, BadPayload, Restored, WORK_BYTES};
 use crate::spec::*;
@@ -121,7 +122,9 @@ fn restore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     };
     // An effect that is replayed has no time: then nothing has passed.
     if matches!(expiry, Ttl::At(at) if at < cx.now_ms()) {
-        cx.remove(key);
+        if cx.remove(key) {
+            cx.notify(Class::GENERIC, "del", key);
+        }
         out.ok();
         return Ok(());
     }
@@ -132,6 +135,7 @@ fn restore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         Restored::String(bytes) => cx.put(key, NewValue::Bytes(&bytes), expiry, McField::Clear),
         Restored::Collection(kept) => cx.put_kept(key, kept, expiry),
     }
+    cx.notify(Class::GENERIC, "restore", key);
     if let Some(clock) = clock(cx, &options) {
         cx.set_clock(key, clock);
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use swell_engine::evict::{Policy, SAMPLES};
 use swell_engine::key::DATABASES;
+use swell_engine::notify::Class;
 use swell_engine::value::limits::LIMITS;
 use swell_wire::limits::BULK_BYTES_MAX;
 
@@ -48,6 +49,8 @@ enum Kind {
     /// How many clients: as many as the system lets.
     Clients,
     Policy,
+    /// Classes of keyspace notifications.
+    Notified,
     Password,
     /// A threshold between compact and large values.
     Limit,
@@ -57,6 +60,7 @@ enum Value {
     Same,
     Number(fn(&mut Core, u64), u64),
     Policy(Policy),
+    Notified(Class),
     Password(String),
     /// One of [`LIMITS`] by its place.
     Limit(usize, i64),
@@ -118,7 +122,7 @@ pub static OPTIONS: &[ConfigOption] = &[
     },
     ConfigOption { name: "maxmemory-policy", kind: Kind::Policy },
     fixed("maxmemory-samples", |_| SAMPLES.to_string()),
-    constant("notify-keyspace-events", ""),
+    ConfigOption { name: "notify-keyspace-events", kind: Kind::Notified },
     fixed("port", |core| core.shared.resp_port.load(Relaxed).to_string()),
     constant("protected-mode", "yes"),
     ConfigOption {
@@ -171,6 +175,7 @@ impl ConfigOption {
             Kind::Integer { get, .. } | Kind::Memory { get, .. } => get(core).to_string(),
             Kind::Clients => core.shared.settings.maxclients.load(Relaxed).to_string(),
             Kind::Policy => core.handle.engine().settings().policy().name().to_owned(),
+            Kind::Notified => core.handle.engine().settings().notified().to_string(),
             Kind::Limit => core.handle.engine().settings().live_limits().get(limit_of(self.name)).to_string(),
             Kind::Password => core.shared.settings.password().map_or_else(String::new, |password| (*password).clone()),
         }
@@ -208,6 +213,7 @@ impl ConfigOption {
                     let name = std::str::from_utf8(text).ok();
                     Value::Policy(name.and_then(|name| name.parse().ok()).ok_or(ConfigRefusal::UnknownPolicy)?)
                 }
+                Kind::Notified => Value::Notified(Class::parse(text).ok_or(ConfigRefusal::UnknownClass)?),
                 Kind::Password => {
                     Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
                 }
@@ -217,8 +223,14 @@ impl ConfigOption {
 }
 
 /// Options that the nodes have to know, too: they are part of the cache state.
-const OF_THE_CACHE: [&str; 5] =
-    ["lfu-decay-time", "lfu-log-factor", "maxmemory", "maxmemory-policy", "proto-max-bulk-len"];
+const OF_THE_CACHE: [&str; 6] = [
+    "lfu-decay-time",
+    "lfu-log-factor",
+    "maxmemory",
+    "maxmemory-policy",
+    "notify-keyspace-events",
+    "proto-max-bulk-len",
+];
 
 impl Change {
     /// The change as an entry of the cache state, if the nodes have to know it.
@@ -227,6 +239,7 @@ impl Change {
             Value::Limit(at, number) => return Some((LIMITS[*at].name.to_owned(), number.to_string())),
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
+            Value::Notified(classes) => classes.in_full(),
             Value::Same | Value::Password(_) => return None,
         };
         OF_THE_CACHE.contains(&self.0).then(|| (self.0.to_owned(), value))
@@ -242,6 +255,7 @@ impl Change {
                 core.handle.engine().settings().set_policy(policy);
                 core.handle.engine().settings().set_spares_only_resp(false);
             }
+            Value::Notified(classes) => core.handle.engine().settings().set_notified(classes),
             Value::Password(password) => core.shared.settings.set_password(&password),
         }
     }
