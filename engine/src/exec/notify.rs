@@ -46,9 +46,17 @@ impl<'e> Exec<'e> {
 
     /// Deletes the key where an empty result would have been stored, expired or not; tells `del`.
     pub fn remove_target(&mut self, key: Key<'_>) -> bool {
+        let removed = self.remove_untold(key);
+        if removed {
+            self.notify(Class::GENERIC, "del", key);
+        }
+        removed
+    }
+
+    /// Deletes a key, expired or not, without telling of an event; says whether it was there.
+    pub fn remove_untold(&mut self, key: Key<'_>) -> bool {
         let Some((position, entry)) = self.position(key) else { return false };
         self.delete(key, position, entry);
-        self.notify(Class::GENERIC, "del", key);
         true
     }
 

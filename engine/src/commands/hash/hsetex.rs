@@ -120,7 +120,14 @@ fn names(pairs: Args<'_>) -> impl Iterator<Item = usize> {
 /// Fields whose time has passed before they are set.
 fn remove(hash: &mut Hash, key: Key<'_>, pairs: Args<'_>, tools: &Tools) -> Change {
     let fields = names(pairs).map(|pair| pairs.slice(pair));
-    let removed: Vec<&[u8]> = fields.filter(|field| hash.remove(field, tools)).collect();
+    let mut remove = |field: &&[u8]| {
+        if hash.view().has_expired(field, &tools.hasher, tools.now_ms) {
+            // It would stay for upkeep; here it is set anew.
+            hash.set_expiry(field, None, tools);
+        }
+        hash.remove(field, tools)
+    };
+    let removed: Vec<&[u8]> = fields.filter(|field| remove(field)).collect();
     if removed.is_empty() { Change::None } else { tools.effect(|| delete_effect(key, &removed)) }
 }
 
