@@ -20,6 +20,7 @@ pub mod heap;
 pub mod import;
 pub mod key;
 pub mod metric;
+pub mod notify;
 pub mod number;
 pub mod prefetch;
 pub mod rdb;

@@ -136,6 +136,8 @@ pub enum ConfigRefusal {
          allkeys-lru, allkeys-lfu, allkeys-random, noeviction"
     )]
     UnknownPolicy,
+    #[error("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")]
+    UnknownClass,
     #[error("argument must be UTF-8")]
     NotUtf8,
     #[error("Wrong number of arguments in buffer limit configuration.")]

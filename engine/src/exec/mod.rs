@@ -15,6 +15,7 @@ use crate::engine::{Arrays, Engine, Local, rounded};
 use crate::entry::{EntryPtr, Fields, Outside, Stored};
 use crate::error::Fault;
 use crate::key::{Db, Key, KeyHash};
+use crate::notify::Class;
 use crate::slices::Deferred;
 use crate::spec::{Begin, Flags, Spec};
 use crate::stripe::{STRIPE_SLOTS, StripeData, stripe_of};
@@ -29,6 +30,7 @@ use place::Place;
 mod change;
 mod edit;
 mod keyspace;
+mod notify;
 mod place;
 mod read;
 mod upkeep;
@@ -300,6 +302,7 @@ impl<'e> Exec<'e> {
         if self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
             self.delete(key, position, entry);
             self.local.stats.expired_keys += 1;
+            self.notify(Class::EXPIRED, "expired", key);
         }
     }
 
@@ -411,6 +414,7 @@ impl<'e> Exec<'e> {
         place.count(1, 0);
         place.change_expiry(None, expire_at_ms);
         self.account(key.slot, bytes + more_array);
+        self.notify(Class::NEW, "new", key);
     }
 
     fn delete(&mut self, key: Key<'_>, position: Position, entry: EntryPtr) {
