@@ -34,6 +34,12 @@ pub struct ClientInfo {
     pub last_command: AtomicU16,
     /// Requests queued by MULTI; -1 outside.
     pub multi: AtomicI64,
+    /// Whom invalidations go to (CLIENT TRACKING): -1: it keeps no copies; 0: itself.
+    pub redirect: AtomicI64,
+    /// It keeps copies of all keys with its prefixes.
+    pub tracks_prefixes: AtomicBool,
+    /// Whom they were to go to is gone.
+    pub tracking_broken: AtomicBool,
     /// Keys watched.
     pub watch: AtomicU64,
     pub query_buffer_bytes: AtomicU64,
@@ -92,6 +98,9 @@ impl Registry {
             resp: AtomicU8::new(2),
             last_command: AtomicU16::new(u16::MAX),
             multi: AtomicI64::new(-1),
+            redirect: AtomicI64::new(-1),
+            tracks_prefixes: AtomicBool::new(false),
+            tracking_broken: AtomicBool::new(false),
             watch: AtomicU64::new(0),
             query_buffer_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),

@@ -23,6 +23,7 @@ pub mod server;
 pub mod session;
 pub mod shared;
 pub mod stats;
+pub mod tracking;
 pub mod upstream;
 pub mod worker;
 

@@ -362,6 +362,9 @@ impl Drop for Client {
         if let Some(flights) = self.flights.take() {
             self.worker.upstreams.leave_seat(&flights);
         }
+        if self.session.tracked().is_some() {
+            self.worker.shared.tracking.end(self.session.info.id);
+        }
         // Before the stream is closed: see `Registry::kill`.
         self.worker.shared.clients.remove(self.session.info.id);
         // Nobody is dropped while a batch runs.

@@ -1,6 +1,7 @@
 //! One client's state, and the requests that cut a batch: those the proxy answers, transactions, refusals, and whatever
 //! cannot run beside its neighbours.
 
+pub mod caching;
 pub mod commands;
 pub mod multi;
 pub mod remote;
@@ -61,7 +62,8 @@ pub struct Session {
     pub reply: ReplyMode,
     pub no_touch: bool,
     /// What the node has to know of its client-side caching.
-    pub tracker: Tracker,
+    tracker: Tracker,
+    copies: caching::Copies,
     /// EXEC is running: no answer may be late.
     pub in_exec: bool,
     /// The nodes' figures were just asked for.
@@ -122,6 +124,7 @@ impl Session {
             reply: ReplyMode::On,
             no_touch: false,
             tracker: Tracker::default(),
+            copies: caching::Copies::default(),
             in_exec: false,
             is_informed: false,
             closing: false,
@@ -152,7 +155,11 @@ impl Session {
     /// Whether every request of it cuts the batch.
     #[inline]
     pub fn cuts(&self) -> bool {
-        self.multi.is_some() || self.reply != ReplyMode::On || self.closing || self.subscriptions.is_some()
+        self.multi.is_some()
+            || self.reply != ReplyMode::On
+            || self.closing
+            || self.subscriptions.is_some()
+            || self.copies.is_pending()
     }
 
     /// Names that it has subscribed to.
@@ -404,7 +411,7 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
     if session.multi.is_some() && multi::queues(command.spec) {
         return multi::queue(core, session, command, args, out);
     }
-    match command.spec.body {
+    let flow = match command.spec.body {
         Body::Session => run_session(core, session, command, args, ticket, out),
         // COMMAND may stand alone.
         Body::Container if command.spec.arity_fits(1) => run_session(core, session, command, args, ticket, out),
@@ -416,7 +423,12 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
         Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
             run_engine(core, session, command, args, ticket, out)
         }
+    };
+    // What has to be tried again has not run.
+    if !matches!(flow, Flow::Late(Late::Stripe(_) | Late::Gate(_))) {
+        session.after_command(command.spec);
     }
+    flow
 }
 
 /// An error reply for a request that did not reach a body; it also spoils a transaction.

@@ -39,7 +39,9 @@ pub type SessionBody = fn(&mut SessionCx<'_>, Args<'_>, &mut Out) -> Flow;
 static ROWS: &[(&str, SessionBody)] = &[
     ("asking", readonly::accept),
     ("auth", auth::auth),
+    ("client|caching", client::caching),
     ("client|getname", client::get_name),
+    ("client|getredir", client::get_redir),
     ("client|help", client::show_help),
     ("client|id", client::id),
     ("client|info", client::info),
@@ -50,6 +52,8 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("client|reply", client::reply),
     ("client|setinfo", client::set_info),
     ("client|setname", client::set_name),
+    ("client|tracking", client::tracking),
+    ("client|trackinginfo", client::tracking_info),
     ("cluster|help", cluster::show_help),
     ("cluster|info", cluster::info),
     ("cluster|keyslot", cluster::key_slot),

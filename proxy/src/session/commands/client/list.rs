@@ -45,7 +45,7 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={unread} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={unsent} tot-mem={} \
-         events={} cmd={} user={DEFAULT_USER} redir=-1 resp={} lib-name={} lib-ver={}",
+         events={} cmd={} user={DEFAULT_USER} redir={} resp={} lib-name={} lib-ver={}",
         info.id,
         canonical(info.addr),
         canonical(info.laddr),
@@ -64,6 +64,7 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         unread + unsent,
         if unsent > 0 { "rw" } else { "r" },
         last_command(info),
+        info.redirect.load(Relaxed),
         info.resp.load(Relaxed),
         names.lib_name,
         names.lib_version,
@@ -75,6 +76,9 @@ fn flags(info: &ClientInfo) -> String {
     let letters = [
         ('P', info.is_subscribed()),
         ('x', info.multi.load(Relaxed) >= 0),
+        ('t', info.redirect.load(Relaxed) >= 0),
+        ('R', info.tracking_broken.load(Relaxed)),
+        ('B', info.tracks_prefixes.load(Relaxed)),
         ('e', info.no_evict.load(Relaxed)),
         ('T', info.no_touch.load(Relaxed)),
     ];
