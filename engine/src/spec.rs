@@ -149,6 +149,8 @@ impl Acl {
     pub const HYPERLOGLOG: Acl = Acl(1 << 16);
     pub const GEO: Acl = Acl(1 << 17);
     pub const STREAM: Acl = Acl(1 << 18);
+    pub const PUBSUB: Acl = Acl(1 << 19);
+    pub const SCRIPTING: Acl = Acl(1 << 20);
 
     /// Names as `COMMAND` and `ACL CAT` print them, in Valkey's order.
     pub const NAMES: &[(Acl, &str)] = &[
@@ -164,6 +166,7 @@ impl Acl {
         (Acl::HYPERLOGLOG, "hyperloglog"),
         (Acl::GEO, "geo"),
         (Acl::STREAM, "stream"),
+        (Acl::PUBSUB, "pubsub"),
         (Acl::ADMIN, "admin"),
         (Acl::FAST, "fast"),
         (Acl::SLOW, "slow"),
@@ -171,6 +174,7 @@ impl Acl {
         (Acl::DANGEROUS, "dangerous"),
         (Acl::CONNECTION, "connection"),
         (Acl::TRANSACTION, "transaction"),
+        (Acl::SCRIPTING, "scripting"),
     ];
 
     /// Both sets together.

@@ -7,7 +7,7 @@ use crate::session::{Flow, ReplyMode, SessionCx};
 /// A reply that CLIENT REPLY SKIP has skipped already stays skipped.
 pub fn reset(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
     let is_skipped = cx.session.reply == ReplyMode::Skip;
-    cx.session.reset(cx.core.shared.settings.password().is_none());
+    cx.session.reset(&cx.core.shared.access);
     if is_skipped {
         cx.session.reply = ReplyMode::Skip;
     }

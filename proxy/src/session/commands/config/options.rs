@@ -49,6 +49,8 @@ enum Kind {
     Clients,
     Policy,
     Password,
+    /// What new users begin with.
+    Channels,
     /// A threshold between compact and large values.
     Limit,
 }
@@ -58,12 +60,24 @@ enum Value {
     Number(fn(&mut Core, u64), u64),
     Policy(Policy),
     Password(String),
+    Channels(bool),
     /// One of [`LIMITS`] by its place.
     Limit(usize, i64),
 }
 
 /// By name.
 pub static OPTIONS: &[ConfigOption] = &[
+    ConfigOption { name: "acl-pubsub-default", kind: Kind::Channels },
+    fixed("aclfile", |core| core.shared.access.path().map_or_else(String::new, |path| path.display().to_string())),
+    ConfigOption {
+        name: "acllog-max-len",
+        kind: Kind::Integer {
+            min: 0,
+            max: i64::MAX,
+            get: |core| core.shared.access.log.len_max(),
+            set: |core, len| core.shared.access.log.set_len_max(len),
+        },
+    },
     constant("appendonly", "no"),
     fixed("bind", |core| core.shared.resp_bind.get().map_or_else(String::new, ToString::to_string)),
     ConfigOption {
@@ -172,7 +186,10 @@ impl ConfigOption {
             Kind::Clients => core.shared.settings.maxclients.load(Relaxed).to_string(),
             Kind::Policy => core.handle.engine().settings().policy().name().to_owned(),
             Kind::Limit => core.handle.engine().settings().live_limits().get(limit_of(self.name)).to_string(),
-            Kind::Password => core.shared.settings.password().map_or_else(String::new, |password| (*password).clone()),
+            Kind::Password => core.shared.access.requirepass().clone(),
+            Kind::Channels => {
+                if core.shared.access.all_channels() { "allchannels" } else { "resetchannels" }.to_owned()
+            }
         }
     }
 
@@ -208,6 +225,11 @@ impl ConfigOption {
                     let name = std::str::from_utf8(text).ok();
                     Value::Policy(name.and_then(|name| name.parse().ok()).ok_or(ConfigRefusal::UnknownPolicy)?)
                 }
+                Kind::Channels => Value::Channels(match text.to_ascii_lowercase().as_slice() {
+                    b"allchannels" => true,
+                    b"resetchannels" => false,
+                    _ => return Err(ConfigRefusal::UnknownChannels),
+                }),
                 Kind::Password => {
                     Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
                 }
@@ -227,12 +249,20 @@ impl Change {
             Value::Limit(at, number) => return Some((LIMITS[*at].name.to_owned(), number.to_string())),
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
-            Value::Same | Value::Password(_) => return None,
+            Value::Same | Value::Password(_) | Value::Channels(_) => return None,
         };
         OF_THE_CACHE.contains(&self.0).then(|| (self.0.to_owned(), value))
     }
 
-    /// Gives the option its value. A policy that is new makes every worker forget its candidates by itself.
+    /// The default user's new password, if that is what it is about.
+    pub fn password(&self) -> Option<&str> {
+        match &self.1 {
+            Value::Password(password) => Some(password),
+            _ => None,
+        }
+    }
+
+    /// Gives the option its value, but for what the users have of it. A policy that is new makes every worker forget its candidates by itself.
     pub fn apply(self, core: &mut Core) {
         match self.1 {
             Value::Same => {}
@@ -242,7 +272,8 @@ impl Change {
                 core.handle.engine().settings().set_policy(policy);
                 core.handle.engine().settings().set_spares_only_resp(false);
             }
-            Value::Password(password) => core.shared.settings.set_password(&password),
+            Value::Password(password) => *core.shared.access.requirepass() = password,
+            Value::Channels(all) => core.shared.access.set_all_channels(all),
         }
     }
 }
