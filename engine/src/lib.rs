@@ -1,5 +1,6 @@
 //! The data: key space, values, commands and their table, expiry, eviction. No sockets, no clock, no owner of slots.
 
+pub mod acl;
 pub mod admit;
 pub mod bulk;
 pub mod channels;

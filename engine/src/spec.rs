@@ -151,6 +151,7 @@ impl Acl {
     pub const GEO: Acl = Acl(1 << 17);
     pub const STREAM: Acl = Acl(1 << 18);
     pub const PUBSUB: Acl = Acl(1 << 19);
+    pub const SCRIPTING: Acl = Acl(1 << 20);
 
     /// Names as `COMMAND` and `ACL CAT` print them, in Valkey's order.
     pub const NAMES: &[(Acl, &str)] = &[
@@ -174,6 +175,7 @@ impl Acl {
         (Acl::DANGEROUS, "dangerous"),
         (Acl::CONNECTION, "connection"),
         (Acl::TRANSACTION, "transaction"),
+        (Acl::SCRIPTING, "scripting"),
     ];
 
     /// Both sets together.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use swell_engine::acl::User;
+
 /// Which port a client came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -51,6 +53,8 @@ pub struct ClientInfo {
     pub bytes_out: AtomicU64,
     pub commands: AtomicU64,
     names: Mutex<Names>,
+    /// Who it is, as of its last request.
+    user: Mutex<Arc<User>>,
 }
 
 /// The names a client gave itself.
@@ -78,11 +82,29 @@ impl ClientInfo {
     pub fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Who it is.
+    pub fn user(&self) -> Arc<User> {
+        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It is somebody else now, or may do something else.
+    pub fn set_user(&self, user: Arc<User>) {
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = user;
+    }
 }
 
 impl Registry {
     /// Adds a client and gives it an id; ids only grow.
-    pub fn add(&self, door: Door, addr: SocketAddr, laddr: SocketAddr, fd: i32, now_ms: u64) -> Arc<ClientInfo> {
+    pub fn add(
+        &self,
+        door: Door,
+        user: Arc<User>,
+        addr: SocketAddr,
+        laddr: SocketAddr,
+        fd: i32,
+        now_ms: u64,
+    ) -> Arc<ClientInfo> {
         let info = Arc::new(ClientInfo {
             id: self.next_id.fetch_add(1, Relaxed) + 1,
             door,
@@ -111,6 +133,7 @@ impl Registry {
             bytes_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             names: Mutex::default(),
+            user: Mutex::new(user),
         });
         self.lock().insert(info.id, info.clone());
         info

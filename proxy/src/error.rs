@@ -140,6 +140,35 @@ pub enum ProxyError {
     NoScaler,
     #[error("TRYAGAIN Somebody else has changed the configuration at the same time; nothing was changed")]
     StateChangedMeanwhile,
+    #[error("ERR Usernames can't contain spaces or null characters")]
+    BadUserName,
+    /// In the words of whoever has looked at the rules.
+    #[error("{0}")]
+    Rules(String),
+    #[error("ERR the users together exceed {0} bytes")]
+    TooManyUsers(usize),
+    #[error("ERR The 'default' user cannot be removed")]
+    DefaultUserStays,
+    #[error("ERR Unknown category '{0}'")]
+    UnknownCategory(String),
+    #[error("ERR User '{0}' not found")]
+    UserNotFound(String),
+    #[error("ERR Command '{0}' not found")]
+    CommandNotFound(String),
+    #[error("ERR unknown subcommand or wrong number of arguments for '{0}'. Try ACL HELP.")]
+    AclArguments(String),
+    #[error("ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to {0}")]
+    PasswordBits(i64),
+    #[error(
+        "ERR This instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER \
+         command and then issue a CONFIG REWRITE (assuming you have a configuration file set) in order to store users \
+         in the configuration."
+    )]
+    NoAclFile,
+    #[error("ERR There was an error trying to save the ACLs. Please check the server logs for more information")]
+    AclNotSaved,
+    #[error("ERR {0}")]
+    AclNotLoaded(String),
     #[error("ERR internal error; nothing more is known here, see the log")]
     Internal,
 }
@@ -167,6 +196,8 @@ pub enum ConfigRefusal {
     NotInteger,
     #[error("argument must be between {0} and {1} inclusive")]
     OutOfRange(i64, i64),
+    #[error("argument(s) must be one of the following: allchannels, resetchannels")]
+    UnknownChannels,
     #[error(
         "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, \
          allkeys-lru, allkeys-lfu, allkeys-random, noeviction"

@@ -1,5 +1,6 @@
 //! Clients: listen, admit, route, answer, meter. Holds no data.
 
+pub mod access;
 pub mod catalog;
 pub mod charges;
 pub mod client;

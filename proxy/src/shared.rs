@@ -16,6 +16,7 @@ use swell_node::metrics::Figures;
 use swell_node::view::View;
 use swell_ring::NodeId;
 
+use crate::access::Access;
 use crate::clients::{ClientInfo, Registry};
 use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
@@ -33,6 +34,10 @@ const REPORT_WAIT: Duration = Duration::from_millis(200);
 pub struct Shared {
     pub node: Arc<Node>,
     pub settings: Settings,
+    /// The users.
+    pub access: Access,
+    /// Whether changes of the cache state go to a scaler.
+    pub has_scaler: bool,
     pub clients: Registry,
     pub totals: Totals,
     pub ledger: Arc<Ledger>,
@@ -126,6 +131,8 @@ impl Shared {
         let shared = Arc::new(Shared {
             node,
             settings: Settings::new(config),
+            access: Access::new(config),
+            has_scaler: config.control.is_some(),
             clients: Registry::default(),
             totals: Totals::default(),
             ledger,

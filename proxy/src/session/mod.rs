@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use swell_engine::acl::User;
 use swell_engine::admit::{Caller, Denied};
 use swell_engine::commands::table::{Command, Found, Table};
 use swell_engine::key::KeyHash;
@@ -30,6 +31,8 @@ use swell_wire::out::Mark;
 use swell_wire::requests::Kind;
 use swell_wire::{Args, Out, OwnedArgs, Proto};
 
+use crate::access::Access;
+use crate::access::log::Refused;
 use crate::catalog;
 use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
@@ -37,7 +40,6 @@ use crate::error::ProxyError;
 use crate::plan::value_bytes;
 use crate::pubsub::Subscriptions;
 use crate::push::Inbox;
-use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::walk::Walk;
 
 /// Which replies a client wants (CLIENT REPLY).
@@ -58,7 +60,16 @@ pub struct Session {
     pub info: Arc<ClientInfo>,
     pub db: Db,
     pub proto: Proto,
+    /// Whether it may speak: it has authenticated, or the default user needs no password.
     pub authenticated: bool,
+    /// Who it is; until it has said so, the default user.
+    user: Arc<User>,
+    /// Whether it has authenticated, or was let in without.
+    is_known: bool,
+    /// Nothing is forbidden.
+    is_trusted: bool,
+    /// When it looked its user up last.
+    users_generation: u64,
     pub reply: ReplyMode,
     pub no_touch: bool,
     /// What the node has to know of its client-side caching.
@@ -112,15 +123,22 @@ pub enum Late {
 
 impl Session {
     /// A new client's.
-    pub fn new(info: Arc<ClientInfo>, authenticated: bool) -> Session {
+    pub fn new(info: Arc<ClientInfo>, access: &Access) -> Session {
         let db = Db::default();
         let payer = Payer::new(who(&info), db.number());
+        let users_generation = access.generation();
+        let user = access.users().default_user().clone();
+        let is_open = user.is_open();
         Session {
             info,
             payer,
             db,
             proto: Proto::Resp2,
-            authenticated,
+            authenticated: is_open,
+            is_trusted: is_open && user.is_unrestricted(),
+            user,
+            is_known: is_open,
+            users_generation,
             reply: ReplyMode::On,
             no_touch: false,
             tracker: Tracker::default(),
@@ -148,8 +166,60 @@ impl Session {
 
     /// Who it is, as far as permission goes.
     #[inline]
-    pub fn caller(&self) -> Caller {
-        Caller { authenticated: self.authenticated }
+    pub fn caller(&self) -> Caller<'_> {
+        self.caller_in(self.db)
+    }
+
+    /// The same in another database than the session's.
+    #[inline]
+    pub fn caller_in(&self, db: Db) -> Caller<'_> {
+        match self.is_trusted {
+            true => Caller::trusted(),
+            false => Caller::new(&self.user, self.authenticated, db),
+        }
+    }
+
+    /// Who it is.
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    /// It has authenticated as this user.
+    pub fn log_in(&mut self, user: Arc<User>) {
+        (self.user, self.is_known, self.authenticated) = (user, true, true);
+        self.is_trusted = self.user.is_unrestricted();
+        self.info.set_user(self.user.clone());
+        self.renamed();
+    }
+
+    /// Takes over what has changed about its user. For each group of requests.
+    #[inline]
+    pub fn follow_users(&mut self, access: &Access) {
+        if self.users_generation != access.generation() {
+            self.look_up_user(access);
+        }
+    }
+
+    /// A client whose user is gone ends.
+    #[cold]
+    #[inline(never)]
+    fn look_up_user(&mut self, access: &Access) {
+        self.users_generation = access.generation();
+        let users = access.users();
+        let is_open = users.default_user().is_open();
+        let user = match users.get(self.user.name()) {
+            Some(user) if self.is_known => user,
+            None if self.is_known => {
+                self.is_known = false;
+                self.closing = true;
+                users.default_user()
+            }
+            _ => users.default_user(),
+        };
+        self.user = user.clone();
+        self.authenticated = (self.is_known || is_open) && !self.closing;
+        self.is_trusted = self.authenticated && self.user.is_unrestricted();
+        self.info.set_user(self.user.clone());
     }
 
     /// Whether every request of it cuts the batch.
@@ -210,14 +280,18 @@ impl Session {
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
         let context = Context { db, proto: self.proto, no_touch: self.no_touch, tracker: self.tracker, now_ms };
-        Ok(self.caller().admit(command.spec, args)?.call(keys, context))
+        Ok(self.caller_in(db).admit(command, args)?.call(keys, context))
     }
 
     /// Back to what a new connection is (RESET); its id stays, and what its library is called.
-    pub fn reset(&mut self, authenticated: bool) {
+    pub fn reset(&mut self, access: &Access) {
         self.db = Db::default();
         self.proto = Proto::Resp2;
-        self.authenticated = authenticated;
+        let user = access.users().default_user().clone();
+        (self.is_known, self.authenticated) = (user.is_open(), user.is_open());
+        self.is_trusted = self.authenticated && user.is_unrestricted();
+        self.info.set_user(user.clone());
+        self.user = user;
         self.reply = ReplyMode::On;
         self.no_touch = false;
         self.multi = None;
@@ -232,6 +306,7 @@ impl Session {
     /// every request that may have changed either.
     #[inline]
     pub fn pays(&mut self, core: &mut Core) {
+        self.follow_users(&core.shared.access);
         self.pays_in(core, self.db);
     }
 
@@ -307,11 +382,11 @@ impl Session {
     }
 }
 
-/// There is one user so far. A client that gives itself no name is called by its address, without the port.
+/// A client that gives itself no name is called by its address, without the port.
 fn who(info: &ClientInfo) -> Who {
     let name = info.names().name.clone();
     let client = if name.is_empty() { info.addr.ip().to_canonical().to_string() } else { clean_name(name.as_bytes()) };
-    Who { user: DEFAULT_USER.to_owned(), client }
+    Who { user: clean_name(info.user().name()), client }
 }
 
 /// What a session command's body works with.
@@ -389,8 +464,12 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             return fail(core, session, &catalog::unknown_subcommand(container, args), out);
         }
     };
-    if let Err(denied) = session.caller().admit(command.spec, args) {
+    if let Err(denied) = session.caller().admit(command, args) {
+        note_denied(core, session, &denied, args);
         return match denied {
+            denied if denied.reason().is_some() && session.info.door == Door::Memcached => {
+                crate::memcached::deny(core, &denied, out)
+            }
             Denied::Arity(_) if command.spec.group == Group::Memcached => {
                 crate::memcached::refuse(core, b"ERROR\r\n", out)
             }
@@ -429,6 +508,20 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
         session.after_command(command.spec);
     }
     flow
+}
+
+/// Notes for ACL LOG what a client was not permitted.
+pub fn note_denied(core: &Core, session: &Session, denied: &Denied, args: Args<'_>) {
+    if let Some(reason) = denied.reason() {
+        note_refused(core, session, reason, denied.object(args).into_owned(), session.user.name().to_vec());
+    }
+}
+
+/// The same for any reason and user.
+pub fn note_refused(core: &Core, session: &Session, reason: &'static str, object: Vec<u8>, user: Vec<u8>) {
+    let context = if session.multi.is_some() || session.in_exec { "multi" } else { "toplevel" };
+    let client = commands::client::line(&session.info, core.now_ms);
+    core.shared.access.log.add(Refused { reason, context, object, user }, client, core.now_ms);
 }
 
 /// An error reply for a request that did not reach a body; it also spoils a transaction.

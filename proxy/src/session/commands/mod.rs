@@ -1,7 +1,8 @@
 //! Bodies of the commands that the proxy answers, found by the command's number.
 
+mod acl;
 pub(crate) mod auth;
-mod client;
+pub(crate) mod client;
 mod cluster;
 mod command;
 mod config;
@@ -37,6 +38,19 @@ pub type SessionBody = fn(&mut SessionCx<'_>, Args<'_>, &mut Out) -> Flow;
 
 /// One row per command, sorted by name; memcached verbs stand as "memcached:verb".
 static ROWS: &[(&str, SessionBody)] = &[
+    ("acl|cat", acl::cat),
+    ("acl|deluser", acl::del_user),
+    ("acl|dryrun", acl::dry_run),
+    ("acl|genpass", acl::gen_pass),
+    ("acl|getuser", acl::get_user),
+    ("acl|help", acl::show_help),
+    ("acl|list", acl::list),
+    ("acl|load", acl::load),
+    ("acl|log", acl::log),
+    ("acl|save", acl::save),
+    ("acl|setuser", acl::set_user),
+    ("acl|users", acl::users),
+    ("acl|whoami", acl::who_am_i),
     ("asking", readonly::accept),
     ("auth", auth::auth),
     ("client|caching", client::caching),

@@ -13,7 +13,7 @@ use super::help;
 use crate::session::{Flow, SessionCx};
 
 pub use kill::kill;
-pub use list::{info, list};
+pub use list::{info, line, list};
 pub use modes::{no_evict, no_touch, reply};
 pub use names::{ClientName, get_name, set_info, set_name};
 pub use tracking::{caching, get_redir, tracking, tracking_info};
