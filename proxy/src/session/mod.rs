@@ -179,6 +179,12 @@ impl Session {
         }
     }
 
+    /// Whether nothing is forbidden to it.
+    #[inline]
+    pub fn is_trusted(&self) -> bool {
+        self.is_trusted
+    }
+
     /// Who it is.
     pub fn user(&self) -> &Arc<User> {
         &self.user
