@@ -34,6 +34,8 @@ pub struct ClientInfo {
     pub last_command: AtomicU16,
     /// Requests queued by MULTI; -1 outside.
     pub multi: AtomicI64,
+    /// Keys watched.
+    pub watch: AtomicU64,
     pub query_buffer_bytes: AtomicU64,
     pub output_bytes: AtomicU64,
     pub no_evict: AtomicBool,
@@ -90,6 +92,7 @@ impl Registry {
             resp: AtomicU8::new(2),
             last_command: AtomicU16::new(u16::MAX),
             multi: AtomicI64::new(-1),
+            watch: AtomicU64::new(0),
             query_buffer_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
             no_evict: AtomicBool::new(false),

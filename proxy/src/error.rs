@@ -42,6 +42,8 @@ pub enum ProxyError {
     ConfirmedByAll(&'static str),
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAborted,
+    #[error("ERR the watched keys take more than the query buffer may")]
+    TooMuchWatched,
     #[error("ERR more than {0} commands in one transaction")]
     TransactionTooLong(usize),
     #[error("EXECABORT Transaction discarded because of: {0}")]
@@ -136,6 +138,8 @@ pub enum ConfigRefusal {
          allkeys-lru, allkeys-lfu, allkeys-random, noeviction"
     )]
     UnknownPolicy,
+    #[error("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")]
+    UnknownClass,
     #[error("argument must be UTF-8")]
     NotUtf8,
     #[error("Wrong number of arguments in buffer limit configuration.")]

@@ -5,6 +5,7 @@
 //! Every node knows every subscription, so that a message may be published at any node, inside a transaction or a script
 //! too, and reaches each subscriber once. What this asks for when slots move stands in ARCHITECTURE.md.
 
+pub(crate) mod events;
 pub mod peer;
 mod table;
 

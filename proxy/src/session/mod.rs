@@ -6,6 +6,7 @@ pub mod multi;
 pub mod remote;
 pub mod slices;
 pub mod walk;
+pub mod watch;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use swell_engine::key::KeyHash;
 use swell_engine::run::Outcome;
 use swell_engine::spec::{Body, Flags, Group, Spec};
 use swell_engine::stripe::Ticket;
+use swell_engine::track::Tracker;
 use swell_engine::walk::Step;
 use swell_engine::{Call, Context, Db};
 use swell_meter::parts::clean_name;
@@ -58,6 +60,8 @@ pub struct Session {
     pub authenticated: bool,
     pub reply: ReplyMode,
     pub no_touch: bool,
+    /// What the node has to know of its client-side caching.
+    pub tracker: Tracker,
     /// EXEC is running: no answer may be late.
     pub in_exec: bool,
     /// The nodes' figures were just asked for.
@@ -66,6 +70,10 @@ pub struct Session {
     pub closing: bool,
     /// Requests queued since MULTI.
     pub multi: Option<Box<multi::Queue>>,
+    /// The condition of the next transaction.
+    pub watch: Option<watch::Watch>,
+    /// How often it began to watch keys over a link.
+    pub watches: u64,
     /// Who is charged: under the name that it gave itself, else its address.
     payer: Payer,
     /// What it is sent without having asked; most clients never are.
@@ -123,10 +131,13 @@ impl Session {
             authenticated,
             reply: ReplyMode::On,
             no_touch: false,
+            tracker: Tracker::default(),
             in_exec: false,
             is_informed: false,
             closing: false,
             multi: None,
+            watch: None,
+            watches: 0,
             inbox: None,
             subscriptions: None,
             is_pushing: false,
@@ -204,7 +215,7 @@ impl Session {
         keys: &'a [KeyHash],
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
-        let context = Context { db, proto: self.proto, no_touch: self.no_touch, now_ms };
+        let context = Context { db, proto: self.proto, no_touch: self.no_touch, tracker: self.tracker, now_ms };
         Ok(self.caller().admit(command.spec, args)?.call(keys, context))
     }
 
@@ -216,6 +227,7 @@ impl Session {
         self.reply = ReplyMode::On;
         self.no_touch = false;
         self.multi = None;
+        self.watch = None;
         self.info.no_evict.store(false, Relaxed);
         self.info.names().name.clear();
         self.renamed();
@@ -297,6 +309,7 @@ impl Session {
             inbox.set_proto(self.proto);
         }
         self.info.multi.store(self.multi.as_ref().map_or(-1, |queue| queue.len() as i64), Relaxed);
+        self.info.watch.store(self.watch.as_ref().map_or(0, watch::Watch::key_count) as u64, Relaxed);
     }
 }
 
