@@ -15,7 +15,7 @@ use swell_engine::{Call, Db, Deferred, Engine, Fault, Local, Outcome, Stats};
 use swell_wire::Out;
 use tokio::sync::Notify;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, events};
 use crate::helpers;
 use crate::link::stats::{Counts, Totals};
 
@@ -57,6 +57,7 @@ impl Node {
         });
         helpers::attach(&node);
         node.engine.use_channels(node.broker.clone());
+        events::attach(&node);
         node
     }
 

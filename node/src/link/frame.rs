@@ -9,6 +9,7 @@
 //! | `Credit` | [`CreditHead`] | none: the reader has room for so many more bytes of this session's chunks |
 //! | `Close` | session (u32) | none: the session has ended |
 //! | `Stream` | none | a hand-over's records (see `stream`), from source to target |
+//! | `Subscribe`, `Subscribed`, `Push` | see `news` | subscriptions of a proxy's worker, and the messages for it |
 //!
 //! Both ends keep to the protocol; bytes that do not are an error that ends the link, never a panic.
 
@@ -43,6 +44,9 @@ pub enum Kind {
     Credit = 9,
     Close = 10,
     Stream = 11,
+    Subscribe = 12,
+    Subscribed = 13,
+    Push = 14,
 }
 
 /// What is wrong with the bytes of a link. It ends.
@@ -208,9 +212,11 @@ pub struct Frame<'a> {
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
         use Kind::*;
-        [Hello, Control, Request, Exec, Walk, Stats, Reply, Chunk, Credit, Close, Stream]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        let known = [
+            Hello, Control, Request, Exec, Walk, Stats, Reply, Chunk, Credit, Close, Stream, Subscribe, Subscribed,
+            Push,
+        ];
+        known.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -354,6 +354,7 @@ impl Drop for Client {
         let ticket = self.late.take().and_then(|late| match late.state {
             LateState::Stripe(_, ticket) => ticket,
             LateState::Walk(walking, ..) => walking.state.ticket,
+            LateState::Told(..) | LateState::Crowded(..) => None,
             LateState::Gate(..) | LateState::Slices(..) | LateState::Sleep(..) | LateState::Remote(..) => None,
         });
         if let Some(ticket) = ticket {

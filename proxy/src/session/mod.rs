@@ -95,6 +95,12 @@ pub struct Session {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// What the request at hand has written is no reply, but goes out whatever CLIENT REPLY says.
     pub is_pushing: bool,
+    /// EXEC has subscribed it to something: its answer waits until all nodes know.
+    pub is_telling: bool,
+    /// It has waited long enough for those who are behind.
+    pub is_pressing: bool,
+    /// What it publishes is under way to another process: its own messages wait for the reply.
+    pub is_publishing: bool,
 }
 
 /// What a request that cut the batch leads to.
@@ -117,6 +123,10 @@ pub enum Late {
     Slices(Box<slices::Answering>),
     /// Its answer comes from other processes.
     Remote(Box<remote::Remote>),
+    /// This is the answer, once all nodes know what the client has subscribed to (up to this change).
+    Told(u64, Out),
+    /// Those whom a message is for are far behind: it is published a little later.
+    Crowded,
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
     Sleep(std::time::Duration, Out),
 }
@@ -152,6 +162,9 @@ impl Session {
             inbox: None,
             subscriptions: None,
             is_pushing: false,
+            is_telling: false,
+            is_pressing: false,
+            is_publishing: false,
         }
     }
 
@@ -559,7 +572,7 @@ pub fn run_session(
     let (mark, errors_before) = (out.len(), core.counts.errors);
     let flow = body(&mut SessionCx { core, session, command, ticket }, args, out);
     // EXEC counts and charges for itself, and each of its requests for its own.
-    if matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..))) && command.spec.name != "exec" {
+    if matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..) | Late::Told(..))) && command.spec.name != "exec" {
         // A body that refuses in memcached's words has counted that already.
         let has_counted = core.counts.errors > errors_before;
         let error = error_at(out, mark).filter(|_| !has_counted);
@@ -613,6 +626,12 @@ pub fn run_engine(
         Ok(call) => call,
         Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
     };
+    if let Body::Free(_) = command.spec.body
+        && core.shared.node.broker().is_crowded()
+        && !session.is_pressing
+    {
+        return Flow::Late(Late::Crowded);
+    }
     if remote::crosses(core, command.spec, &keys) {
         let prefix = core.prefix_of(args, &keys);
         core.charge_on(prefix, command, value_bytes(command.spec, args), 0, 1, true);
@@ -623,6 +642,7 @@ pub fn run_engine(
         return remote::swap_databases(core, command, args, out);
     }
     if !core.shared.route.is_direct() {
+        session.is_publishing = session.subscriptions.is_some() && matches!(command.spec.body, Body::Free(_));
         return remote::run(core, session, command, args, &keys);
     }
     let (data_before, at, mark) = (out.data_bytes(), out.len(), out.mark());

@@ -7,7 +7,7 @@ use swell_engine::number::{parse_i64, parse_u64};
 use swell_engine::spec::{Body, Flags as SpecFlags, Group, Merge, Spec, Spread};
 use swell_node::control::{Answer, Ask};
 use swell_node::link::frame::{Flags, Kind};
-use swell_ring::{NodeId, Slot, SlotSet};
+use swell_ring::{NodeId, Slot, SlotSet, slot_of};
 use swell_wire::{Args, Out, OwnedArgs, Proto};
 
 use crate::clients::Door;
@@ -104,7 +104,7 @@ fn one(core: &mut Core, session: &Session, command: Command, args: Args<'_>, key
         Payload::Bytes(bytes)
     };
     let bill = Bill { value_bytes: value_bytes(command.spec, args), prefix: core.prefix_of(args, keys) };
-    let target = keys.first().map_or_else(|| anywhere(core), |key| Target::Slot(key.slot));
+    let target = keys.first().map_or_else(|| without_keys(core, command.spec, args), |key| Target::Slot(key.slot));
     let (spec, slot) = (command.spec, keys.first().map(|key| key.slot));
     debug_assert!(session.info.door == Door::Resp || spec.group == Group::Memcached);
     Remote::late(
@@ -175,6 +175,11 @@ pub fn part(args: Args<'_>, keys: &[KeyHash], key: &KeyHash, out: &mut Vec<u8>) 
     let before = keys.first().map_or(1, |first| first.arg as usize);
     let words = (0..before).chain([key.arg as usize]).map(|index| args.slice(index));
     encode::request(words.collect::<Vec<_>>().into_iter(), out);
+}
+
+/// Messages of one channel go to the same node, so that they stay in order.
+fn without_keys(core: &Core, spec: &Spec, args: Args<'_>) -> Target {
+    if spec.name == "publish" { Target::Slot(slot_of(args.slice(1))) } else { anywhere(core) }
 }
 
 /// Some node, for commands that any can answer.

@@ -46,7 +46,8 @@ impl Sessions {
                 self.close(frame::closed(frame.rest)?);
                 Ok(())
             }
-            Kind::Hello | Kind::Control | Kind::Reply | Kind::Stream => {
+            Kind::Subscribe => self.subscribe(frame.rest),
+            Kind::Hello | Kind::Control | Kind::Reply | Kind::Stream | Kind::Subscribed | Kind::Push => {
                 Err(BadFrame::OutOfPlace("a kind of frame that proxies do not send"))
             }
         }
