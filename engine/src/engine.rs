@@ -18,8 +18,10 @@ use crate::notify::{Class, LiveClasses, Notifier};
 use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
+use crate::track::Tracking;
 use crate::value::COMPACT_BYTES_MAX;
 use crate::value::limits::{Limits, LiveLimits};
+use crate::watch::Abandoned;
 
 /// Bytes a worker may be ahead of the shared count of used memory.
 const ACCOUNT_SLACK_BYTES: i64 = 16 * 1024;
@@ -203,6 +205,8 @@ pub struct Engine {
     leftovers: Arc<Leftovers>,
     helpers: OnceLock<Helpers>,
     pub(crate) notifier: OnceLock<Notifier>,
+    abandoned: Arc<Abandoned>,
+    tracking: Arc<Tracking>,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -272,6 +276,8 @@ impl Engine {
             leftovers: Arc::default(),
             helpers: OnceLock::new(),
             notifier: OnceLock::new(),
+            abandoned: Arc::default(),
+            tracking: Arc::new(Tracking::new()),
         }
     }
 
@@ -343,6 +349,16 @@ impl Engine {
     /// The heap itself, for upkeep.
     pub(crate) fn heap(&self) -> &Heap {
         &self.heap
+    }
+
+    /// Who is told what is stale.
+    pub(crate) fn tracking(&self) -> &Arc<Tracking> {
+        &self.tracking
+    }
+
+    /// Watched keys that nobody watches any longer.
+    pub(crate) fn abandoned(&self) -> &Arc<Abandoned> {
+        &self.abandoned
     }
 
     /// Snapshots that nobody reads any longer.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use swell_engine::evict::{Policy, SAMPLES};
 use swell_engine::key::DATABASES;
-use swell_engine::notify::Class;
+use swell_engine::notify;
 use swell_engine::value::limits::LIMITS;
 use swell_wire::limits::BULK_BYTES_MAX;
 
@@ -12,6 +12,7 @@ use super::value;
 use crate::core::Core;
 use crate::error::ConfigRefusal;
 use crate::files;
+use crate::push::limits::{self, Class, OutputLimit};
 
 /// Least size of the two buffer limits, in bytes (Redis's).
 const BUFFER_BYTES_MIN: i64 = 1024 * 1024;
@@ -52,6 +53,8 @@ enum Kind {
     /// Classes of keyspace notifications.
     Notified,
     Password,
+    /// A hard and a soft limit for each class of clients.
+    OutputLimits,
     /// A threshold between compact and large values.
     Limit,
 }
@@ -60,8 +63,9 @@ enum Value {
     Same,
     Number(fn(&mut Core, u64), u64),
     Policy(Policy),
-    Notified(Class),
+    Notified(notify::Class),
     Password(String),
+    OutputLimits(Vec<(Class, OutputLimit)>),
     /// One of [`LIMITS`] by its place.
     Limit(usize, i64),
 }
@@ -70,6 +74,7 @@ enum Value {
 pub static OPTIONS: &[ConfigOption] = &[
     constant("appendonly", "no"),
     fixed("bind", |core| core.shared.resp_bind.get().map_or_else(String::new, ToString::to_string)),
+    ConfigOption { name: "client-output-buffer-limit", kind: Kind::OutputLimits },
     ConfigOption {
         name: "client-query-buffer-limit",
         kind: Kind::Memory {
@@ -177,6 +182,7 @@ impl ConfigOption {
             Kind::Policy => core.handle.engine().settings().policy().name().to_owned(),
             Kind::Notified => core.handle.engine().settings().notified().to_string(),
             Kind::Limit => core.handle.engine().settings().live_limits().get(limit_of(self.name)).to_string(),
+            Kind::OutputLimits => core.shared.settings.output_limits.show(),
             Kind::Password => core.shared.settings.password().map_or_else(String::new, |password| (*password).clone()),
         }
     }
@@ -213,7 +219,11 @@ impl ConfigOption {
                     let name = std::str::from_utf8(text).ok();
                     Value::Policy(name.and_then(|name| name.parse().ok()).ok_or(ConfigRefusal::UnknownPolicy)?)
                 }
-                Kind::Notified => Value::Notified(Class::parse(text).ok_or(ConfigRefusal::UnknownClass)?),
+                Kind::Notified => Value::Notified(notify::Class::parse(text).ok_or(ConfigRefusal::UnknownClass)?),
+                Kind::OutputLimits => {
+                    let text = std::str::from_utf8(text).map_err(|_| ConfigRefusal::OutputLimitClass)?;
+                    Value::OutputLimits(limits::parse(text, value::memory)?)
+                }
                 Kind::Password => {
                     Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
                 }
@@ -240,7 +250,7 @@ impl Change {
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
             Value::Notified(classes) => classes.in_full(),
-            Value::Same | Value::Password(_) => return None,
+            Value::Same | Value::Password(_) | Value::OutputLimits(_) => return None,
         };
         OF_THE_CACHE.contains(&self.0).then(|| (self.0.to_owned(), value))
     }
@@ -256,6 +266,9 @@ impl Change {
                 core.handle.engine().settings().set_spares_only_resp(false);
             }
             Value::Notified(classes) => core.handle.engine().settings().set_notified(classes),
+            Value::OutputLimits(changes) => {
+                changes.into_iter().for_each(|(class, limit)| core.shared.settings.output_limits.set(class, limit));
+            }
             Value::Password(password) => core.shared.settings.set_password(&password),
         }
     }
