@@ -8,6 +8,7 @@ use swell_wire::OwnedArgs;
 
 use crate::entry::Entry;
 use crate::key::Db;
+use crate::waiters::Queues;
 
 /// What one change did to one key. Self-contained: replaying the effects of a slot in order rebuilds it.
 #[derive(Clone, Debug)]
@@ -42,24 +43,33 @@ pub trait Observer: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObserverId(pub(crate) u64);
 
-/// All who follow one stripe.
+/// All who follow one stripe, and all who wait for its keys.
 #[derive(Default)]
-pub struct Observers(Vec<(ObserverId, Box<dyn Observer>)>);
+pub struct Observers {
+    followers: Vec<(ObserverId, Box<dyn Observer>)>,
+    /// Who waits for what is not there; looked at by `Exec`, beside the followers.
+    pub(crate) queues: Option<Queues>,
+}
 
 impl Observers {
     /// One more follows.
     pub fn add(&mut self, id: ObserverId, observer: Box<dyn Observer>) {
-        self.0.push((id, observer));
+        self.followers.push((id, observer));
     }
 
     /// One follows no longer.
     pub fn remove(&mut self, id: ObserverId) {
-        self.0.retain(|(other, _)| *other != id);
+        self.followers.retain(|(other, _)| *other != id);
     }
 
-    /// Whether nobody follows.
+    /// Whether nobody follows and nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.followers.is_empty() && self.queues.is_none()
+    }
+
+    /// Whether somebody wants to be told of changes.
+    pub fn are_told(&self) -> bool {
+        !self.followers.is_empty()
     }
 
     pub(crate) fn before(&mut self, slot: Slot, db: Db, key: &[u8], entry: Option<Entry<'_>>) {
@@ -83,6 +93,6 @@ impl Observers {
     }
 
     fn each(&mut self, mut tell: impl FnMut(&mut dyn Observer)) {
-        self.0.iter_mut().for_each(|(_, observer)| tell(observer.as_mut()));
+        self.followers.iter_mut().for_each(|(_, observer)| tell(observer.as_mut()));
     }
 }

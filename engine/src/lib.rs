@@ -29,11 +29,12 @@ pub mod state;
 pub mod stripe;
 pub mod table;
 pub mod value;
+pub mod waiters;
 pub mod walk;
 
 pub use engine::{Engine, Local, Stats};
 pub use error::Fault;
-pub use exec::{Call, Context, Exec, Reply};
+pub use exec::{Blocks, Call, Context, Exec, Reply};
 pub use key::{Db, Key, KeyHash};
 pub use run::Outcome;
 pub use slices::Deferred;

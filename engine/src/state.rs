@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
 
 use swell_ring::CacheState;
 
@@ -136,8 +137,16 @@ impl Engine {
         if self.databases.load(Relaxed) == map {
             return;
         }
-        let _all: Vec<_> = (0..STRIPES).map(|index| self.stripe(index).hold_patiently()).collect();
+        let all: Vec<_> = (0..STRIPES).map(|index| self.stripe(index).hold_patiently()).collect();
         self.databases.store(map, Relaxed);
+        let mut wakers = Vec::new();
+        for index in 0..STRIPES {
+            // SAFETY: all locks are held.
+            let queues = unsafe { self.stripe(index).data() }.queues();
+            wakers.extend(queues.into_iter().flat_map(|queues| queues.begin_anew()));
+        }
+        drop(all);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

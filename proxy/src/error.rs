@@ -28,6 +28,8 @@ pub enum ProxyError {
     ExecWithoutMulti,
     #[error("ERR DISCARD without MULTI")]
     DiscardWithoutMulti,
+    #[error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")]
+    UnblockReason,
     #[error("ERR Command '{0}' not allowed inside a transaction")]
     NotInMulti(&'static str),
     #[error("ERR Command '{0}' not allowed inside a transaction: all nodes and proxies have to confirm it")]

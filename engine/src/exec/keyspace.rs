@@ -24,8 +24,16 @@ impl Exec<'_> {
 
     /// Exchanges two databases. Every stripe is locked. No entry changes its place, so nobody who follows is told:
     /// effects name databases by where they live.
+    /// Who waits goes on waiting for the database that his number means.
     pub fn swap_db(&mut self, one: Db, other: Db) {
         self.engine.swap_db(one, other);
+        let (engine, now_ms) = (self.engine, self.now_ms);
+        let first_slots = (0..STRIPES).filter_map(|index| Slot::new((index * STRIPE_SLOTS) as u16));
+        for slot in first_slots {
+            if let Some(queues) = self.stripe_data(slot).queues() {
+                self.local.ready.extend(queues.swap_db(one, other, now_ms, |key| engine.hasher().hash(key)));
+            }
+        }
     }
 
     /// Visits about `count` live keys of one slot, from a hash cursor on; expired ones are dropped, not shown.
@@ -98,6 +106,10 @@ impl Exec<'_> {
             && let Some(observers) = &mut self.stripe_data(slot).observer
         {
             observers.cleared(slot, db);
+            if let Some(queues) = &mut observers.queues {
+                let (engine, now_ms) = (self.engine, self.now_ms);
+                self.local.ready.extend(queues.note_cleared(slot, db, now_ms, |key| engine.hasher().hash(key)));
+            }
         }
         keys
     }

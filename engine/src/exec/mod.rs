@@ -19,11 +19,13 @@ use crate::spec::{Begin, Flags, Spec};
 use crate::stripe::{STRIPE_SLOTS, StripeData, stripe_of};
 use crate::table::{Position, Table};
 
+pub use block::Blocks;
 pub use edit::{Change, Missing, Tools};
 pub use keyspace::inspect_slot;
 
 use place::Place;
 
+mod block;
 mod change;
 mod edit;
 mod keyspace;
@@ -52,6 +54,8 @@ pub struct Context {
     pub proto: Proto,
     /// `CLIENT NO-TOUCH`: reads leave the access clock alone.
     pub no_touch: bool,
+    /// Whether it may wait for what is not there.
+    pub blocks: Blocks,
     /// Unix milliseconds, the same for the whole command.
     pub now_ms: u64,
 }
@@ -98,6 +102,8 @@ pub struct Exec<'e> {
     /// For settings; keys are reached through the methods here.
     pub engine: &'e Engine,
     local: &'e mut Local,
+    /// The request itself; upkeep has none.
+    call: Option<&'e Call<'e>>,
     /// The command's words, for effects that are the command itself.
     args: Args<'e>,
     keys: &'e [KeyHash],
@@ -109,15 +115,18 @@ pub struct Exec<'e> {
     work: u64,
     /// The rest of the reply, where that is long.
     pub(crate) deferred: Option<Box<Deferred>>,
+    /// A request that waits has found nothing again.
+    pub(crate) still_waits: bool,
 }
 
 impl<'e> Exec<'e> {
     /// For one request. The caller holds the locks of the stripes that the command will touch.
     #[inline]
-    pub(crate) fn new(engine: &'e Engine, local: &'e mut Local, call: &Call<'e>) -> Exec<'e> {
+    pub(crate) fn new(engine: &'e Engine, local: &'e mut Local, call: &'e Call<'e>) -> Exec<'e> {
         Exec {
             engine,
             local,
+            call: Some(call),
             args: call.args,
             keys: call.keys,
             now_ms: call.context.now_ms,
@@ -126,20 +135,36 @@ impl<'e> Exec<'e> {
             counts: true,
             work: 1,
             deferred: None,
+            still_waits: false,
         }
     }
 
     /// For expiry, eviction and tools, which have no request.
     pub(crate) fn upkeep(engine: &'e Engine, local: &'e mut Local, now_ms: u64) -> Exec<'e> {
-        let (args, db) = (Args::new(&[], &[], &[]), Db::default());
-        Exec { engine, local, args, keys: &[], now_ms, db, no_touch: true, counts: true, work: 0, deferred: None }
+        Exec::without_call(engine, local, now_ms, Db::default(), true)
     }
 
     /// For an import into slots that do not count, where nothing expires: no time has passed yet. `db` is where the
     /// database lives.
     pub(crate) fn import(engine: &'e Engine, local: &'e mut Local, db: Db) -> Exec<'e> {
-        let args = Args::new(&[], &[], &[]);
-        Exec { engine, local, args, keys: &[], now_ms: 0, db, no_touch: true, counts: false, work: 0, deferred: None }
+        Exec::without_call(engine, local, 0, db, false)
+    }
+
+    fn without_call(engine: &'e Engine, local: &'e mut Local, now_ms: u64, db: Db, counts: bool) -> Exec<'e> {
+        Exec {
+            engine,
+            local,
+            call: None,
+            args: Args::new(&[], &[], &[]),
+            keys: &[],
+            now_ms,
+            db,
+            no_touch: true,
+            counts,
+            work: 0,
+            deferred: None,
+            still_waits: false,
+        }
     }
 
     /// The same, for a command that is replayed on its key.
@@ -423,7 +448,11 @@ impl<'e> Exec<'e> {
     #[inline]
     fn after<'a>(&mut self, key: Key<'_>, effect: impl FnOnce() -> Effect<'a>) {
         if let Some(observer) = &mut self.stripe_data(key.slot).observer {
-            observer.after(key.slot, key.db, key.bytes, &effect());
+            let effect = effect();
+            observer.after(key.slot, key.db, key.bytes, &effect);
+            if let Some(queues) = &mut observer.queues {
+                self.local.ready.extend(queues.note(key, &effect, self.args, self.now_ms));
+            }
         }
     }
 }

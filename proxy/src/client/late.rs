@@ -10,6 +10,7 @@ use swell_engine::walk::Step;
 use swell_wire::Out;
 use swell_wire::requests::Requests;
 
+use super::blocked::{Blocked, Timer};
 use super::{Client, Stop, Waiting, others_first};
 use crate::clients::Door;
 use crate::core::Core;
@@ -38,6 +39,9 @@ pub(super) enum LateState {
     /// It is being written, a slice at a time, or a helper thread works it out.
     Slices(Box<session::slices::Answering>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
+    /// It waits for what is not there, perhaps until then.
+    Blocked(Box<session::slices::Answering>, Timer),
+    Replicas(Timer, Out),
     Remote(job::Running, session::remote::Finish),
 }
 
@@ -49,6 +53,11 @@ impl LateState {
             Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(WAIT_MAX))),
             Late::Walk(walking, step) => LateState::Walk(walking, step, None),
             Late::Slices(answering) => LateState::Slices(answering),
+            Late::Blocked(answering) => client.begin_wait(answering),
+            Late::Replicas(wait, answer) => {
+                client.session.wait = Some(wait);
+                LateState::Replicas(Timer::until(wait.deadline_ms), answer)
+            }
             Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
         }
     }
@@ -149,6 +158,15 @@ impl Client {
                 }
                 self.slice_on(answering)
             }
+            LateState::Blocked(answering, mut timer) => match self.poll_blocked(cx, &answering, &mut timer) {
+                Blocked::Waits => return self.stay(place, LateState::Blocked(answering, timer)),
+                Blocked::Refused(stripe) => Flow::Late(Late::Gate(stripe)),
+                Blocked::Answered => self.slice_on(answering),
+            },
+            LateState::Replicas(mut timer, answer) => match self.poll_replicas(cx, &mut timer, answer) {
+                Ok(flow) => flow,
+                Err(answer) => return self.stay(place, LateState::Replicas(timer, answer)),
+            },
             LateState::Remote(mut running, finish) => {
                 let Poll::Ready(answer) = running.as_mut().poll(cx) else {
                     return self.stay(place, LateState::Remote(running, finish));
@@ -199,6 +217,7 @@ impl Client {
         let mut core = worker.core.borrow_mut();
         let answer = std::mem::replace(&mut core.out, Out::new(self.session.proto));
         core.counts.late += 1;
+        self.end_wait();
         let mut ready = Out::new(self.session.proto);
         self.replies.fill(place, answer, &mut ready);
         core.out = ready;
@@ -239,7 +258,7 @@ impl Client {
     }
 
     /// Runs what may be the end of the first request of the backlog, whose client may want no reply.
-    fn finish_late(&mut self, core: &mut Core, end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow) -> Flow {
+    pub(super) fn finish_late(&mut self, core: &mut Core, end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow) -> Flow {
         let mut out = std::mem::take(&mut core.out);
         out.set_proto(self.session.proto);
         let mark = out.mark();

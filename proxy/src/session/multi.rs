@@ -352,6 +352,7 @@ fn run_queue(
             }
         }
     }
+    core.handle.end_unit(unit);
     Ok(sleep)
 }
 

@@ -26,6 +26,7 @@ pub static SPECS: &[&Spec] = &[
     &client::REPLY,
     &client::SETINFO,
     &client::SETNAME,
+    &client::UNBLOCK,
     &echo::ECHO,
     &hello::HELLO,
     &ping::PING,

@@ -21,6 +21,7 @@ mod readonly;
 mod reset;
 mod select;
 mod time;
+mod wait;
 
 use std::sync::LazyLock;
 
@@ -49,6 +50,7 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("client|reply", client::reply),
     ("client|setinfo", client::set_info),
     ("client|setname", client::set_name),
+    ("client|unblock", client::unblock),
     ("cluster|help", cluster::show_help),
     ("cluster|info", cluster::info),
     ("cluster|keyslot", cluster::key_slot),
@@ -89,6 +91,8 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("reset", reset::reset),
     ("select", select::select),
     ("time", time::time),
+    ("wait", wait::wait),
+    ("waitaof", wait::wait_aof),
 ];
 
 static BODIES: LazyLock<Vec<Option<SessionBody>>> = LazyLock::new(|| {

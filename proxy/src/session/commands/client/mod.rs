@@ -5,6 +5,7 @@ mod kill;
 mod list;
 mod modes;
 mod names;
+mod unblock;
 
 use swell_wire::{Args, Out};
 
@@ -15,6 +16,7 @@ pub use kill::kill;
 pub use list::{info, list};
 pub use modes::{no_evict, no_touch, reply};
 pub use names::{ClientName, get_name, set_info, set_name};
+pub use unblock::unblock;
 
 const HELP_LINES: &[&str] = &[
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -59,6 +61,8 @@ const HELP_LINES: &[&str] = &[
     "      Its version.",
     "SETNAME <name>",
     "    Name this connection.",
+    "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+    "    End the wait of a connection, as if its time were up or with an error.",
     "HELP",
     "    Show these lines.",
 ];
