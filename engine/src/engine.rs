@@ -19,9 +19,9 @@ use crate::key::{DATABASES, Db, Hasher, all_dbs};
 use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
-use crate::waiters::{Ready, Waiters};
 use crate::value::COMPACT_BYTES_MAX;
 use crate::value::limits::{Limits, LiveLimits};
+use crate::waiters::{Ready, Waiters};
 
 /// Bytes a worker may be ahead of the shared count of used memory.
 const ACCOUNT_SLACK_BYTES: i64 = 16 * 1024;

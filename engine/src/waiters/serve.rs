@@ -117,6 +117,7 @@ impl Engine {
         }
     }
 
+    #[allow(clippy::mut_from_ref)] // As `Stripe::data`.
     fn queues(&self, ready: &Ready) -> Option<&mut Queues> {
         // SAFETY: the caller holds the stripe's lock, and keeps no other reference to what it protects.
         unsafe { self.stripe(stripe_of(ready.slot)).data() }.queues()

@@ -333,8 +333,12 @@ impl Job {
         while let Some(request) = self.requests.front_mut() {
             keys.clear();
             let args = request.args.as_args();
-            if self.answering.as_ref().is_some_and(|answering| !answering.rest.is_ready()) {
-                return Ran::Elsewhere;
+            if let Some(answering) = self.answering.as_ref().filter(|answering| !answering.rest.is_ready()) {
+                // In vain while it is being served; if that comes to nothing, this is tried again.
+                let unserved = self.gave_up.zip(answering.rest.waiter());
+                if !unserved.is_some_and(|(why, waiter)| waiter.give_up(why)) {
+                    return Ran::Elsewhere;
+                }
             }
             if let Some(answering) = self.answering.take() {
                 if let (Some(_), Some(waiter)) = (answering.rest.refused(), answering.rest.waiter()) {

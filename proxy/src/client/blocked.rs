@@ -19,7 +19,10 @@ use crate::session::{Flow, Wait};
 use crate::shared::unix_ms;
 
 /// The end of a wait; there may be none.
-pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    is_over: bool,
+}
 
 /// What has become of a request that waits.
 pub(super) enum Blocked {
@@ -33,17 +36,16 @@ impl Timer {
     /// Until then, unix milliseconds.
     pub fn until(deadline_ms: Option<u64>) -> Timer {
         let left = |at_ms: u64| Duration::from_millis(at_ms.saturating_sub(unix_ms()));
-        Timer(deadline_ms.map(|at_ms| Box::pin(tokio::time::sleep(left(at_ms)))))
+        Timer { sleep: deadline_ms.map(|at_ms| Box::pin(tokio::time::sleep(left(at_ms)))), is_over: false }
     }
 
-    /// Whether it is over; the task is woken when it is.
+    /// Whether it is over, now or before; the task is woken when it is.
     pub fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_over = self.0.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
-        if is_over {
+        if !self.is_over && self.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
             // A sleep that has ended must not be asked again.
-            self.0 = None;
+            (self.sleep, self.is_over) = (None, true);
         }
-        is_over
+        self.is_over
     }
 }
 
@@ -60,15 +62,11 @@ impl Client {
     }
 
     /// Looks whether what it waits for is there.
-    pub(super) fn poll_blocked(
-        &mut self,
-        cx: &mut Context<'_>,
-        answering: &Answering,
-        timer: &mut Timer,
-    ) -> Blocked {
+    pub(super) fn poll_blocked(&mut self, cx: &mut Context<'_>, answering: &Answering, timer: &mut Timer) -> Blocked {
         let Some(waiter) = answering.waiter() else { return Blocked::Answered };
         self.session.info.block(cx.waker(), Some(waiter));
         if timer.is_over(cx) {
+            // In vain while it is being served; if that comes to nothing, this task is woken.
             waiter.give_up(GaveUp::Timeout);
         }
         if !answering.is_ready_or_wakes(cx.waker()) {
@@ -87,7 +85,12 @@ impl Client {
     }
 
     /// WAIT and WAITAOF: replicas do not come, so this ends with its time.
-    pub(super) fn poll_replicas(&mut self, cx: &mut Context<'_>, timer: &mut Timer, mut answer: Out) -> Result<Flow, Out> {
+    pub(super) fn poll_replicas(
+        &mut self,
+        cx: &mut Context<'_>,
+        timer: &mut Timer,
+        mut answer: Out,
+    ) -> Result<Flow, Out> {
         self.session.info.block(cx.waker(), None);
         let unblocked = self.session.info.is_unblocked();
         if !timer.is_over(cx) && unblocked.is_none() {

@@ -258,7 +258,11 @@ impl Client {
     }
 
     /// Runs what may be the end of the first request of the backlog, whose client may want no reply.
-    pub(super) fn finish_late(&mut self, core: &mut Core, end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow) -> Flow {
+    pub(super) fn finish_late(
+        &mut self,
+        core: &mut Core,
+        end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow,
+    ) -> Flow {
         let mut out = std::mem::take(&mut core.out);
         out.set_proto(self.session.proto);
         let mark = out.mark();

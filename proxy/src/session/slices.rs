@@ -49,9 +49,7 @@ impl Answering {
     /// The same, for one that waits: its waker may be changed by whoever looks at it.
     pub fn is_ready_or_wakes(&self, waker: &Waker) -> bool {
         let is_ready = self.rest.is_ready();
-        if !is_ready
-            && let Some(waiter) = self.rest.waiter()
-        {
+        if !is_ready && let Some(waiter) = self.rest.waiter() {
             waiter.wake_later(waker);
         }
         is_ready || self.rest.is_ready()

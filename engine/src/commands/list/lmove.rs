@@ -116,14 +116,7 @@ fn brpoplpush(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 }
 
 /// Both types are checked before anything changes.
-fn move_one(
-    cx: &mut Exec<'_>,
-    args: Args<'_>,
-    out: &mut Out,
-    from: End,
-    to: End,
-    timeout: Option<Timeout>,
-) -> Reply {
+fn move_one(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, from: End, to: End, timeout: Option<Timeout>) -> Reply {
     let (source, target) = (cx.key(args, 0), cx.key(args, 1));
     let Some(entry) = cx.write_lookup(source) else {
         if !timeout.is_some_and(|timeout| blocking::wait(cx, Kind::List, 1, timeout)) {

@@ -69,8 +69,12 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
 
 /// One letter for each thing that is particular about a client; N: nothing.
 fn flags(info: &ClientInfo) -> String {
-    let letters =
-        [('b', info.is_blocked()), ('x', info.multi.load(Relaxed) >= 0), ('e', info.no_evict.load(Relaxed)), ('T', info.no_touch.load(Relaxed))];
+    let letters = [
+        ('b', info.is_blocked()),
+        ('x', info.multi.load(Relaxed) >= 0),
+        ('e', info.no_evict.load(Relaxed)),
+        ('T', info.no_touch.load(Relaxed)),
+    ];
     let flags: String = letters.iter().filter(|(_, holds)| *holds).map(|(letter, _)| *letter).collect();
     if flags.is_empty() { "N".to_owned() } else { flags }
 }
