@@ -11,7 +11,7 @@ use swell_engine::commands::table::{Found, tables};
 use swell_engine::gate::{Gate, Refusal};
 use swell_engine::waiters::GaveUp;
 use swell_engine::{Blocks, Context, Deferred, Engine, Local, Outcome};
-use swell_ring::slot_of;
+use swell_ring::{CacheState, slot_of};
 use swell_wire::{Out, OwnedArgs, Proto};
 
 const NOW_MS: u64 = 1_000_000;
@@ -292,7 +292,7 @@ fn who_waits_goes_on_waiting_for_his_number_when_databases_change_places() {
     assert!(!waiting.is_ready());
     bench.done("RPUSH k 1");
     assert_eq!(reply(&mut waiting).unwrap(), pair("k", "1"));
-    let state = bench.engine.state();
+    let state = CacheState { version: 1, entries: bench.engine.state_entries() };
     waiting = bench.waits("BLPOP k 0");
     bench.done("SWAPDB 0 2");
     bench.engine.apply_state(&state).unwrap();

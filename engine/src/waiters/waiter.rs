@@ -171,7 +171,8 @@ impl Waiter {
 
     /// Takes it for serving, unless it has ended.
     pub(super) fn claim(&self) -> Option<Claimed<'_>> {
-        self.pass(WAITING, CLAIMED).then_some(Claimed(self))
+        // Not `then_some`: one made in vain would end the wait when dropped.
+        self.pass(WAITING, CLAIMED).then(|| Claimed(self))
     }
 
     /// Whether it may still stand in a queue; from now on it does not.
