@@ -3,6 +3,7 @@
 mod apart;
 mod apart_http;
 mod bench;
+mod blocking;
 mod cli;
 mod doors;
 mod held;

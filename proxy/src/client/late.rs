@@ -11,6 +11,7 @@ use swell_engine::walk::Step;
 use swell_wire::Out;
 use swell_wire::requests::Requests;
 
+use super::blocked::{Blocked, Timer};
 use super::{Client, Stop, Waiting, others_first};
 use crate::clients::Door;
 use crate::core::Core;
@@ -48,6 +49,9 @@ pub(super) enum LateState {
     Told(u64, Pin<Box<tokio::time::Sleep>>, Out),
     /// The first timer, before it is tried again; after the second it is published whoever is behind.
     Crowded(Pin<Box<tokio::time::Sleep>>, Pin<Box<tokio::time::Sleep>>),
+    /// It waits for what is not there, perhaps until then.
+    Blocked(Box<session::slices::Answering>, Timer),
+    Replicas(Timer, Out),
     Remote(job::Running, session::remote::Finish),
 }
 
@@ -75,6 +79,11 @@ impl LateState {
                 Box::pin(tokio::time::sleep(CROWDED_LOOK)),
                 Box::pin(tokio::time::sleep(CROWDED_MAX)),
             ),
+            Late::Blocked(answering) => client.begin_wait(answering),
+            Late::Replicas(wait, answer) => {
+                client.session.wait = Some(wait);
+                LateState::Replicas(Timer::until(wait.deadline_ms), answer)
+            }
             Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
         }
     }
@@ -175,6 +184,15 @@ impl Client {
                 }
                 self.slice_on(answering)
             }
+            LateState::Blocked(answering, mut timer) => match self.poll_blocked(cx, &answering, &mut timer) {
+                Blocked::Waits => return self.stay(place, LateState::Blocked(answering, timer)),
+                Blocked::Refused(stripe) => Flow::Late(Late::Gate(stripe)),
+                Blocked::Answered => self.slice_on(answering),
+            },
+            LateState::Replicas(mut timer, answer) => match self.poll_replicas(cx, &mut timer, answer) {
+                Ok(flow) => flow,
+                Err(answer) => return self.stay(place, LateState::Replicas(timer, answer)),
+            },
             LateState::Remote(mut running, finish) => {
                 let Poll::Ready(answer) = running.as_mut().poll(cx) else {
                     return self.stay(place, LateState::Remote(running, finish));
@@ -254,6 +272,7 @@ impl Client {
         let mut core = worker.core.borrow_mut();
         let answer = std::mem::replace(&mut core.out, Out::new(self.session.proto));
         core.counts.late += 1;
+        self.end_wait();
         let mut ready = Out::new(self.session.proto);
         self.replies.fill(place, answer, &mut ready);
         core.out = ready;
@@ -294,7 +313,11 @@ impl Client {
     }
 
     /// Runs what may be the end of the first request of the backlog, whose client may want no reply.
-    fn finish_late(&mut self, core: &mut Core, end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow) -> Flow {
+    pub(super) fn finish_late(
+        &mut self,
+        core: &mut Core,
+        end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow,
+    ) -> Flow {
         let mut out = std::mem::take(&mut core.out);
         out.set_proto(self.session.proto);
         let mark = out.mark();

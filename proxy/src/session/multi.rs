@@ -431,6 +431,7 @@ fn run_queue(
             }
         }
     }
+    core.handle.end_unit(unit);
     Ok(Some(sleep))
 }
 
