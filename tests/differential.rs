@@ -12,6 +12,7 @@ mod grammar;
 mod pools;
 mod replay;
 mod run;
+mod several;
 
 use std::collections::BTreeMap;
 

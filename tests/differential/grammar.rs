@@ -121,6 +121,13 @@ impl Grammar {
         found.map(|command| command.family)
     }
 
+    /// What the arguments of several clients are picked from: few keys, nothing long.
+    pub fn pools(&self, keys: &'static [&'static [u8]], rng: &mut Rng) -> Pools<'_> {
+        let mut pools = Pools::new(rng, &self.payloads);
+        (pools.keys, pools.are_long, pools.are_level, pools.spops_many) = (keys, false, false, false);
+        pools
+    }
+
     /// The requests of one case, at least as many as that: now and then one is followed by others that go with it.
     pub fn requests(&self, family: Family, rng: &mut Rng, count: usize) -> Vec<Request> {
         let pools = Pools::new(rng, &self.payloads);
@@ -147,7 +154,8 @@ impl Grammar {
         requests
     }
 
-    fn request(&self, family: Family, pools: &Pools<'_>, rng: &mut Rng) -> Request {
+    /// One request of a family.
+    pub fn request(&self, family: Family, pools: &Pools<'_>, rng: &mut Rng) -> Request {
         let of_family: Vec<&Command> = self.commands.iter().filter(|command| command.family == family).collect();
         let mut command = rng.pick(&of_family);
         while is_out(&command.words[0], pools) {
