@@ -17,8 +17,10 @@ use crate::key::{DATABASES, Db, Hasher, all_dbs};
 use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
+use crate::track::Tracking;
 use crate::value::COMPACT_BYTES_MAX;
 use crate::value::limits::{Limits, LiveLimits};
+use crate::watch::Abandoned;
 
 /// Bytes a worker may be ahead of the shared count of used memory.
 const ACCOUNT_SLACK_BYTES: i64 = 16 * 1024;
@@ -188,6 +190,8 @@ pub struct Engine {
     next_observer: AtomicU64,
     leftovers: Arc<Leftovers>,
     helpers: OnceLock<Helpers>,
+    abandoned: Arc<Abandoned>,
+    tracking: Arc<Tracking>,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -256,6 +260,8 @@ impl Engine {
             next_observer: AtomicU64::new(0),
             leftovers: Arc::default(),
             helpers: OnceLock::new(),
+            abandoned: Arc::default(),
+            tracking: Arc::new(Tracking::new()),
         }
     }
 
@@ -327,6 +333,16 @@ impl Engine {
     /// The heap itself, for upkeep.
     pub(crate) fn heap(&self) -> &Heap {
         &self.heap
+    }
+
+    /// Who is told what is stale.
+    pub(crate) fn tracking(&self) -> &Arc<Tracking> {
+        &self.tracking
+    }
+
+    /// Watched keys that nobody watches any longer.
+    pub(crate) fn abandoned(&self) -> &Arc<Abandoned> {
+        &self.abandoned
     }
 
     /// Snapshots that nobody reads any longer.

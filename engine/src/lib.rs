@@ -28,8 +28,10 @@ pub mod spec;
 pub mod state;
 pub mod stripe;
 pub mod table;
+pub mod track;
 pub mod value;
 pub mod walk;
+pub mod watch;
 
 pub use engine::{Engine, Local, Stats};
 pub use error::Fault;

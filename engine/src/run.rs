@@ -13,6 +13,7 @@ use crate::slices::Deferred;
 use crate::spec::{Begin, Body, Bulk, Find, Flags, Group, KeySpec, KeysBody, Long, Spec};
 use crate::stripe::{STRIPES, Ticket, stripe_of};
 use crate::walk::{Step, WalkState};
+use crate::watch::Watching;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,15 +302,19 @@ impl Engine {
         outcome
     }
 
-    /// Locks all that these requests touch, for running them as one unit (EXEC). Fails, having done nothing, with
-    /// `Busy` or `NotExecuted`.
+    /// Locks all that these requests touch, for running them as one unit (EXEC), and the keys that `watching` names, which
+    /// are looked at as of this time (unix milliseconds).
+    ///
+    /// # Errors
+    /// [`Outcome::Busy`], [`Outcome::NotExecuted`]: nothing has happened.
     pub fn begin_unit(
         &self,
         local: &mut Local,
         calls: &[Call<'_>],
+        watching: Option<(&Watching, u64)>,
         ticket: Option<Ticket>,
     ) -> Result<Unit<'_>, Outcome> {
-        let mut set = LockSet::default();
+        let mut set = self.watched_stripes(watching.map(|(watching, _)| watching));
         for call in calls {
             match call.spec.body {
                 Body::Keys(_) | Body::Bulk(_) => set = set.and(LockSet::of(call)),
@@ -323,8 +328,9 @@ impl Engine {
         for call in calls {
             self.check_gates(call).map_err(|(refusal, stripe)| Outcome::NotExecuted(refusal, stripe))?;
         }
+        let is_stale = watching.is_some_and(|(watching, now_ms)| self.is_stale(watching, now_ms));
         self.mark_unit(set, true);
-        Ok(Unit { held, is_full })
+        Ok(Unit { held, is_full, is_stale })
     }
 
     fn check_gates(&self, call: &Call<'_>) -> Result<(), (Refusal, usize)> {
@@ -374,6 +380,7 @@ impl Engine {
 pub struct Unit<'e> {
     held: Held<'e>,
     is_full: bool,
+    is_stale: bool,
 }
 
 impl Unit<'_> {
@@ -381,6 +388,11 @@ impl Unit<'_> {
     /// the caller may refuse the whole instead, as long as nothing has run.
     pub fn is_full(&self) -> bool {
         self.is_full
+    }
+
+    /// Whether a watched key has changed: nothing may run.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// Runs one of the unit's requests; returns its work and whether the reply is an error.
@@ -437,6 +449,9 @@ pub(crate) fn run(engine: &Engine, local: &mut Local, call: &Call<'_>, body: Key
     let mut exec = Exec::new(engine, local, call);
     let reply = body(&mut exec, call.args, out);
     let work = exec.work_done();
+    if call.context.tracker.remembers {
+        engine.remember(call);
+    }
     match reply {
         Ok(()) if exec.deferred.is_some() => {
             local.deferred = exec.deferred.take().map(|deferred| deferred.with_work(work));

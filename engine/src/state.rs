@@ -7,7 +7,7 @@ use swell_ring::CacheState;
 
 use crate::engine::Engine;
 use crate::evict::Policy;
-use crate::key::DATABASES;
+use crate::key::{DATABASES, Db, all_dbs};
 use crate::stripe::STRIPES;
 use crate::value::limits::LIMITS;
 
@@ -137,7 +137,11 @@ impl Engine {
             return;
         }
         let _all: Vec<_> = (0..STRIPES).map(|index| self.stripe(index).hold_patiently()).collect();
+        let before: Vec<Db> = all_dbs().map(|db| self.map_db(db)).collect();
         self.databases.store(map, Relaxed);
+        let number_at = |place| all_dbs().zip(&before).find(|(_, at)| **at == place).map_or(place, |(db, _)| db);
+        // Without a clock whatever is there counts as live, and who watches it is told.
+        self.tell_watchers_of_swap(|place| self.map_db(number_at(place)), 0);
     }
 }
 

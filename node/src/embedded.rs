@@ -9,6 +9,7 @@ use swell_engine::key::KeyHash;
 use swell_engine::run::Unit;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkBody, WalkState};
+use swell_engine::watch::Watching;
 use swell_engine::{Call, Db, Deferred, Engine, Fault, Local, Outcome, Stats};
 use swell_wire::Out;
 use tokio::sync::Notify;
@@ -160,6 +161,7 @@ impl Handle {
     /// Frees a slice of what this worker has left behind (large values that were deleted, flushed tables) and of what
     /// long replies have; says whether there is more. Every worker calls this at its ticks.
     pub fn free_garbage(&mut self) -> bool {
+        self.node.engine.forget_abandoned();
         self.node.engine.free_garbage(&mut self.local, GARBAGE_PER_TICK)
     }
 
@@ -173,9 +175,10 @@ impl Handle {
         &mut self,
         node: &'n Node,
         calls: &[Call<'_>],
+        watching: Option<(&Watching, u64)>,
         ticket: Option<Ticket>,
     ) -> Result<Unit<'n>, Outcome> {
-        node.engine.begin_unit(&mut self.local, calls, ticket)
+        node.engine.begin_unit(&mut self.local, calls, watching, ticket)
     }
 
     /// Runs one request of a unit; returns its work and whether the reply is an error.

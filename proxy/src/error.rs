@@ -34,6 +34,8 @@ pub enum ProxyError {
     ConfirmedByAll(&'static str),
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAborted,
+    #[error("ERR the watched keys take more than the query buffer may")]
+    TooMuchWatched,
     #[error("ERR more than {0} commands in one transaction")]
     TransactionTooLong(usize),
     #[error("EXECABORT Transaction discarded because of: {0}")]
@@ -130,6 +132,12 @@ pub enum ConfigRefusal {
     UnknownPolicy,
     #[error("argument must be UTF-8")]
     NotUtf8,
+    #[error("Wrong number of arguments in buffer limit configuration.")]
+    OutputLimitArity,
+    #[error("Invalid client class specified in buffer limit configuration.")]
+    OutputLimitClass,
+    #[error("Error in hard, soft or soft_seconds setting in buffer limit configuration.")]
+    OutputLimitNumber,
     #[error("The operating system is not able to handle the specified number of clients, try with {0}")]
     TooManyClients(u64),
 }

@@ -14,6 +14,7 @@ pub mod membership;
 pub mod memcached;
 pub mod metrics;
 pub mod plan;
+pub mod push;
 pub mod rates;
 pub mod replies;
 pub mod route;

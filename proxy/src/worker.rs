@@ -151,6 +151,7 @@ impl Worker {
                         // The reader may have stopped waiting.
                         let _ = done.send(());
                     }
+                    Some(Mail::Push(parcel)) => self.core.borrow().take_mail(parcel),
                     Some(Mail::Ring) => {
                         self.lines();
                         self.upstreams.changed();
@@ -167,6 +168,7 @@ impl Worker {
         let was_active = std::mem::replace(&mut core.active, false);
         core.report();
         core.follow_settings();
+        core.inboxes.check();
         core.handle.trim_if_idle(was_active);
         let has_garbage = core.handle.free_garbage();
         let is_freeing = lazy::free_some() || has_garbage;

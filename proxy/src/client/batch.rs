@@ -112,11 +112,16 @@ impl Client {
     ) -> Flow {
         let mut out = std::mem::take(&mut core.out);
         out.set_proto(self.session.proto);
+        // What was sent to the client before this request runs comes before its reply.
+        self.session.take_pushes(&mut out);
         let mark = out.mark();
         self.session.pays(core);
         let flow = session::run(core, &mut self.session, source.args(index), source.kind(index), ticket, &mut out);
         if source.noreply(index) && matches!(flow, Flow::Done) {
             out.truncate(mark);
+        }
+        if matches!(flow, Flow::Done) && !self.session.closing {
+            self.session.take_pushes(&mut out);
         }
         core.out = out;
         core.counts.commands += u64::from(matches!(flow, Flow::Done));

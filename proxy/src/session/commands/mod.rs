@@ -29,7 +29,7 @@ use swell_engine::spec::CommandId;
 use swell_wire::{Args, Out};
 
 use crate::error::ProxyError;
-use crate::session::{Flow, SessionCx};
+use crate::session::{Flow, SessionCx, watch};
 
 /// Writes a reply, or says that it will be late. Never waits for a stripe: it may run inside a transaction.
 pub type SessionBody = fn(&mut SessionCx<'_>, Args<'_>, &mut Out) -> Flow;
@@ -89,6 +89,8 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("reset", reset::reset),
     ("select", select::select),
     ("time", time::time),
+    ("unwatch", watch::unwatch),
+    ("watch", watch::watch),
 ];
 
 static BODIES: LazyLock<Vec<Option<SessionBody>>> = LazyLock::new(|| {

@@ -36,7 +36,7 @@ pub fn list(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
 
 /// One line, its fields in the order of Redis 7.2. A client here owns no query buffer beyond an unfinished request and
 /// no reply buffer beyond what its socket did not take, so fields about their parts are 0, as are those about
-/// subscriptions and watched keys.
+/// subscriptions.
 fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
     let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1000;
     let (unread, unsent) = (info.query_buffer_bytes.load(Relaxed), info.output_bytes.load(Relaxed));
@@ -44,7 +44,7 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
     // Writing to a String cannot fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch=0 \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
          qbuf={unread} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={unsent} tot-mem={} \
          events={} cmd={} user={DEFAULT_USER} redir=-1 resp={} lib-name={} lib-ver={}",
         info.id,
@@ -57,6 +57,7 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         flags(info),
         info.db.load(Relaxed),
         info.multi.load(Relaxed),
+        info.watch.load(Relaxed),
         u8::from(unsent > 0),
         unread + unsent,
         if unsent > 0 { "rw" } else { "r" },

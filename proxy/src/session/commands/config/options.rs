@@ -11,6 +11,7 @@ use super::value;
 use crate::core::Core;
 use crate::error::ConfigRefusal;
 use crate::files;
+use crate::push::limits::{self, Class, OutputLimit};
 
 /// Least size of the two buffer limits, in bytes (Redis's).
 const BUFFER_BYTES_MIN: i64 = 1024 * 1024;
@@ -49,6 +50,8 @@ enum Kind {
     Clients,
     Policy,
     Password,
+    /// A hard and a soft limit for each class of clients.
+    OutputLimits,
     /// A threshold between compact and large values.
     Limit,
 }
@@ -58,6 +61,7 @@ enum Value {
     Number(fn(&mut Core, u64), u64),
     Policy(Policy),
     Password(String),
+    OutputLimits(Vec<(Class, OutputLimit)>),
     /// One of [`LIMITS`] by its place.
     Limit(usize, i64),
 }
@@ -66,6 +70,7 @@ enum Value {
 pub static OPTIONS: &[ConfigOption] = &[
     constant("appendonly", "no"),
     fixed("bind", |core| core.shared.resp_bind.get().map_or_else(String::new, ToString::to_string)),
+    ConfigOption { name: "client-output-buffer-limit", kind: Kind::OutputLimits },
     ConfigOption {
         name: "client-query-buffer-limit",
         kind: Kind::Memory {
@@ -172,6 +177,7 @@ impl ConfigOption {
             Kind::Clients => core.shared.settings.maxclients.load(Relaxed).to_string(),
             Kind::Policy => core.handle.engine().settings().policy().name().to_owned(),
             Kind::Limit => core.handle.engine().settings().live_limits().get(limit_of(self.name)).to_string(),
+            Kind::OutputLimits => core.shared.settings.output_limits.show(),
             Kind::Password => core.shared.settings.password().map_or_else(String::new, |password| (*password).clone()),
         }
     }
@@ -208,6 +214,10 @@ impl ConfigOption {
                     let name = std::str::from_utf8(text).ok();
                     Value::Policy(name.and_then(|name| name.parse().ok()).ok_or(ConfigRefusal::UnknownPolicy)?)
                 }
+                Kind::OutputLimits => {
+                    let text = std::str::from_utf8(text).map_err(|_| ConfigRefusal::OutputLimitClass)?;
+                    Value::OutputLimits(limits::parse(text, value::memory)?)
+                }
                 Kind::Password => {
                     Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
                 }
@@ -227,7 +237,7 @@ impl Change {
             Value::Limit(at, number) => return Some((LIMITS[*at].name.to_owned(), number.to_string())),
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
-            Value::Same | Value::Password(_) => return None,
+            Value::Same | Value::Password(_) | Value::OutputLimits(_) => return None,
         };
         OF_THE_CACHE.contains(&self.0).then(|| (self.0.to_owned(), value))
     }
@@ -241,6 +251,9 @@ impl Change {
             Value::Policy(policy) => {
                 core.handle.engine().settings().set_policy(policy);
                 core.handle.engine().settings().set_spares_only_resp(false);
+            }
+            Value::OutputLimits(changes) => {
+                changes.into_iter().for_each(|(class, limit)| core.shared.settings.output_limits.set(class, limit));
             }
             Value::Password(password) => core.shared.settings.set_password(&password),
         }
