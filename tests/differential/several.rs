@@ -26,13 +26,16 @@ use script::Step;
 use side::{PATIENCE, Side};
 
 /// Scripts of one run unless SWELL_CASES says otherwise.
-const CASES: u64 = 300;
+const CASES: u64 = 140;
 
 /// Scripts that differ after which a run ends, unless SWELL_DIFFERENCES says otherwise.
 const DIFFERENCES: usize = 3;
 
 /// What an answer may take while a script is reduced.
 const PATIENCE_WHEN_REDUCING: Duration = Duration::from_millis(300);
+
+/// Scripts in which something that is never said has to be missed.
+const SCRIPTS_TO_FIND_A_LOSS: u64 = 400;
 
 /// How often a script is played to see whether it shows its difference each time.
 const REPEATS: usize = 3;
@@ -87,16 +90,41 @@ fn the_oracle_agrees_with_itself() {
     assert!(found.is_empty(), "{}", found.join("\n\n"));
 }
 
-/// Checks the test: a difference that takes two clients is found and reduced to what shows it.
+/// Checks the test: another option of the server shows, and the script is reduced to what shows it.
 #[test]
 fn a_difference_is_found_and_reduced() {
-    let (ours, theirs) = (Real::valkey(&["--databases", "1"]), Real::valkey(&[]));
+    let (ours, theirs) = (Real::valkey(&["--proto-max-bulk-len", "1mb"]), Real::valkey(&[]));
     let mut table = table(&ours.resp, &theirs.resp, false);
     let steps = script::parse(
-        "0 opens 3\n1 opens 2\n0> SUBSCRIBE c\n1> SET a 1\n1> SELECT 1\n1> GET a\n1> PUBLISH c x\n0> CLIENT ID\n1> MULTI\n1> GET a",
+        "0 opens 3\n1 opens 2\n0> SUBSCRIBE c\n1> SET a 1\n1> SETRANGE a 2000000 b\n1> STRLEN a\n1> PUBLISH c x\n0> MULTI\n1> DEL a",
     );
     assert!(matches!(table.play_all(&steps), Outcome::Differs(4, _)));
-    assert_eq!(script::print(&reduce(steps, &mut table)), "1 opens 2\n1> SELECT 1");
+    assert_eq!(script::print(&reduce(steps, &mut table)), "1 opens 2\n1> SETRANGE a 2000000 b");
+}
+
+/// Checks the test: made-up scripts show what is never said, whatever it is.
+#[test]
+fn a_lost_message_is_found() {
+    let (ours, theirs) = (Real::valkey(&[]), Real::valkey(&[]));
+    let maker = Maker::new(&mut ours.conn(), &mut theirs.conn(), false);
+    let losses: [(Topic, &[u8]); 5] = [
+        (Topic::Pubsub, b"smessage"),
+        (Topic::Notifications, b"pmessage"),
+        (Topic::Tracking, b"invalidate"),
+        (Topic::Tracking, b"tracking-redir-broken"),
+        (Topic::Blocking, b"{t}1"),
+    ];
+    for (topic, word) in losses {
+        let mut table = table(&ours.resp, &theirs.resp, false);
+        table.set_patience(PATIENCE_WHEN_REDUCING);
+        table.deafen(word);
+        let is_found = |seed: &u64| {
+            let mut making = maker.begin(topic, *seed);
+            matches!(table.play(|states| making.next(states)).1, Outcome::Differs(..))
+        };
+        let found = (0..SCRIPTS_TO_FIND_A_LOSS).find(is_found);
+        assert!(found.is_some(), "nobody missed {:?}", String::from_utf8_lossy(word));
+    }
 }
 
 /// Compares the servers that `SWELL_OURS` and `SWELL_THEIRS` name.

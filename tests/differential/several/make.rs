@@ -169,7 +169,7 @@ impl Making<'_> {
             let client = self.rng.pick(&closed);
             return Some(self.open(client));
         }
-        if self.rng.chance(if self.topic == Topic::Blocking { 3 } else { 1 }) {
+        if self.rng.chance(if matches!(self.topic, Topic::Blocking | Topic::Tracking) { 3 } else { 1 }) {
             return Some(Step::Close { client: self.rng.pick(&open) });
         }
         if self.short_times && self.rng.chance(7) {

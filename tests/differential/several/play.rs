@@ -119,6 +119,11 @@ impl Table {
         }
     }
 
+    /// Checks the test: whether our clients do not hear what begins with these words.
+    pub fn deafen(&mut self, word: &'static [u8]) {
+        self.ours.deaf_to = Some(word);
+    }
+
     /// What any answer may take from now on.
     pub fn set_patience(&mut self, patience: Duration) {
         self.ours.patience = patience;

@@ -24,6 +24,8 @@ pub struct Side {
     /// The ids of all clients of the script, in the order in which they came.
     pub given: Vec<i64>,
     barriers: u64,
+    /// Checks the test: whether the clients do not hear what begins with these words.
+    pub deaf_to: Option<&'static [u8]>,
     /// What an answer may take; reducing what is known to differ takes less.
     pub patience: Duration,
 }
@@ -59,6 +61,7 @@ impl Side {
             clients: Default::default(),
             given: Vec::new(),
             barriers: 0,
+            deaf_to: None,
             patience: PATIENCE,
         }
     }
@@ -246,6 +249,9 @@ impl Side {
 
     fn hear(&mut self, client: usize, limit: Duration) -> Option<Reply> {
         match self.conn(client).hear(limit) {
+            Ok(Heard::Reply(reply)) if self.deaf_to.is_some_and(|word| begins(&reply, word)) => {
+                self.hear(client, limit)
+            }
             Ok(Heard::Reply(reply)) => Some(reply),
             Ok(Heard::Closed) => Some(Reply::Simple(CLOSED.to_owned())),
             Ok(Heard::Nothing) => None,
@@ -268,6 +274,11 @@ impl Client {
 /// Whether nothing follows that reply.
 pub fn is_end(reply: &Reply) -> bool {
     matches!(reply, Reply::Simple(text) if text == CLOSED || text == SILENT)
+}
+
+fn begins(reply: &Reply, word: &[u8]) -> bool {
+    let (Reply::Push(items) | Reply::Array(items)) = reply else { return false };
+    matches!(items.first(), Some(Reply::Bulk(first)) if first == word)
 }
 
 /// A request with the ids of clients in the places of their names.
