@@ -55,6 +55,9 @@ const LEFT_OUT: [&str; 21] = [
     "lcs",
 ];
 
+/// Times after which a client has waited enough, in seconds and in milliseconds: nobody else does anything meanwhile.
+const SHORT_WAITS: [&[u8]; 2] = [b"0.011", b"11"];
+
 /// What all scripts are made from.
 pub struct Maker {
     grammar: Grammar,
@@ -123,6 +126,11 @@ impl Topic {
     }
 }
 
+/// Whether a request makes its client wait, but not for long.
+pub fn waits_shortly(request: &Request) -> bool {
+    request.iter().any(|word| SHORT_WAITS.contains(&&word[..]))
+}
+
 impl Maker {
     /// From what `subject` documents; `oracle` makes payloads and knows the digests of scripts.
     pub fn new(subject: &mut Conn, oracle: &mut Conn, together: bool) -> Maker {
@@ -184,7 +192,11 @@ impl Making<'_> {
             });
         }
         let client = if self.rng.chance(96) { self.rng.pick(&free) } else { self.rng.pick(&open) };
-        let requests = self.requests(states[client].unwrap_or_default());
+        let state = states[client].unwrap_or_default();
+        let mut requests = self.requests(state);
+        while state.blocked && requests.iter().any(waits_shortly) {
+            requests = self.requests(state);
+        }
         Some(Step::Send { client, requests })
     }
 

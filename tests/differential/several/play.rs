@@ -430,7 +430,8 @@ fn release(side: &mut Side, client: usize) -> Reply {
 fn answers_at_once(request: &Request) -> bool {
     let name = compare::name(request);
     let is_reply_mode = name == "client" && request.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"REPLY"));
-    !WAITING.contains(&name.as_str()) && !name.ends_with("subscribe") && !is_reply_mode
+    let waits = WAITING.contains(&name.as_str()) && !super::make::waits_shortly(request);
+    !waits && !name.ends_with("subscribe") && !is_reply_mode
 }
 
 /// Whether a request gives a key a time to live that a pause outlasts.

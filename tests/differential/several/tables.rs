@@ -197,6 +197,11 @@ pub const BLOCKING: Table = &[
     (1, "BLPOP $list 0 ; $data"),
     (1, "$data ; BRPOP $list 0 ; $data"),
     (1, "WAIT 0 0"),
+    (1, "BLPOP $list 0.011"),
+    (1, "BLMOVE $list $list $end $end 0.011"),
+    (1, "BZMPOP 0.011 1 $zset MIN"),
+    (1, "XREAD BLOCK 11 STREAMS $stream $"),
+    (1, "XREADGROUP GROUP g $consumer BLOCK 11 STREAMS $stream >"),
 ];
 
 /// What those that wait wait for.
