@@ -1,5 +1,7 @@
 //! Random requests out of the arguments' grammar in `COMMAND DOCS`.
 
+use std::collections::BTreeSet;
+
 use super::pools::{self, Pools, text};
 use super::{Family, Request, feed};
 use crate::harness::{Conn, Reply, Rng};
@@ -69,6 +71,8 @@ const STRANGE: usize = 6;
 
 /// What may be sent.
 pub struct Grammar {
+    /// All that is documented, with the subcommands: "client|id".
+    names: BTreeSet<String>,
     commands: Vec<Command>,
     payloads: Vec<Vec<u8>>,
 }
@@ -102,9 +106,9 @@ impl Grammar {
     /// The grammar that a server documents; payloads for RESTORE are the oracle's.
     pub fn of(subject: &mut Conn, oracle: &mut Conn) -> Grammar {
         let docs = subject.cmd(&["COMMAND", "DOCS"]);
-        let mut commands = Vec::new();
+        let (mut names, mut commands) = (BTreeSet::new(), Vec::new());
         for pair in docs.items().chunks_exact(2) {
-            collect(&pair[0].text(), &pair[1], &mut commands);
+            collect(&pair[0].text(), &pair[1], &mut names, &mut commands);
         }
         // A seed means the same whatever order the server documents them in: Valkey's is another after each start.
         commands.sort_by(|one, other| one.words.cmp(&other.words));
@@ -112,7 +116,17 @@ impl Grammar {
             let count = commands.iter().filter(|command| command.family == family).count();
             assert!(count >= 3, "only {count} commands of {family:?} are documented");
         }
-        Grammar { commands, payloads: feed::payloads(oracle) }
+        Grammar { names, commands, payloads: feed::payloads(oracle) }
+    }
+
+    /// Whether a command, or its subcommand, is documented.
+    pub fn knows(&self, request: &[Vec<u8>]) -> bool {
+        let words: Vec<String> =
+            request.iter().take(2).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).collect();
+        self.names.contains(&words.join("|")) || {
+            let has_subcommands = || self.names.iter().any(|name| name.starts_with(&format!("{}|", words[0])));
+            self.names.contains(&words[0]) && !has_subcommands()
+        }
     }
 
     /// The family of a command by its name, in lower case with its subcommand if it has one.
@@ -296,10 +310,11 @@ fn drop_pair(words: &mut Request, token: &str) {
     }
 }
 
-fn collect(name: &str, docs: &Reply, commands: &mut Vec<Command>) {
+fn collect(name: &str, docs: &Reply, names: &mut BTreeSet<String>, commands: &mut Vec<Command>) {
+    names.insert(name.to_owned());
     if let Some(subcommands) = docs.field("subcommands") {
         for pair in subcommands.items().chunks_exact(2) {
-            collect(&pair[0].text(), &pair[1], commands);
+            collect(&pair[0].text(), &pair[1], names, commands);
         }
         return;
     }

@@ -5,11 +5,12 @@ use std::mem;
 use super::super::{Request, compare};
 use crate::harness::Reply;
 
-/// What ours says where data on several nodes would have to change at once.
+/// What ours says where data on several nodes would have to change at once: how errors begin and end.
 const CROSSING: &str = "CROSSSLOT";
+const CONFIRMING: &str = "not allowed inside a transaction: all nodes and proxies have to confirm it";
 
 /// What HELLO tells beside the protocol and the client's id is each server's own.
-const HELLO_OWN: [&str; 4] = ["server", "version", "mode", "modules"];
+const HELLO_OWN: [&str; 5] = ["server", "version", "mode", "modules", "swell_version"];
 
 /// What comparing came to.
 pub enum Verdict {
@@ -75,7 +76,7 @@ pub fn compare(ours: &[Reply], theirs: &[Reply], asked: &mut Asked, ids: [Ids<'_
         return Verdict::Same;
     }
     if ours.iter().any(crosses) {
-        return Verdict::Parted("atomic commands over several slots are refused");
+        return Verdict::Parted("what is atomic over nodes is refused");
     }
     let (ours, theirs) = (canonical(ours, ids[0]), canonical(theirs, ids[1]));
     if ours.len() != theirs.len() {
@@ -240,7 +241,7 @@ fn sorted(reply: &Reply) -> Reply {
 
 fn crosses(reply: &Reply) -> bool {
     match reply {
-        Reply::Error(text) => text.starts_with(CROSSING),
+        Reply::Error(text) => text.starts_with(CROSSING) || text.ends_with(CONFIRMING),
         Reply::Array(items) => items.iter().any(crosses),
         _ => false,
     }

@@ -147,7 +147,6 @@ pub const WRONG: Table = &[
     (1, "OBJECT NOSUCH $key"),
     (2, "HSET $hash a"),
     (1, "SELECT 99"),
-    (1, "EVALSHA 0 0 0"),
 ];
 
 /// What changes the connection.
@@ -360,6 +359,7 @@ pub const SCRIPTING: Table = &[
     (1, "EVAL \"return 1\" -1"),
     (1, "EVAL \"return 1\" x"),
     (1, "EVAL \"this is not lua\" 0"),
+    (1, "EVALSHA 0 0 0"),
 ];
 
 /// How many keys a script takes, and the script.
