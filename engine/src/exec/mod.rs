@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use swell_ring::Slot;
 use swell_wire::{Args, Out, Proto};
 
+use crate::channels::Channels;
 use crate::clock;
 use crate::commands::generic::sort;
 use crate::commands::memcached::stat::McStat;
@@ -14,6 +15,7 @@ use crate::engine::{Arrays, Engine, Local, rounded};
 use crate::entry::{EntryPtr, Fields, Outside, Stored};
 use crate::error::Fault;
 use crate::key::{Db, Key, KeyHash};
+use crate::notify::Class;
 use crate::slices::Deferred;
 use crate::spec::{Begin, Flags, Spec};
 use crate::stripe::{STRIPE_SLOTS, StripeData, stripe_of};
@@ -28,6 +30,7 @@ use place::Place;
 mod change;
 mod edit;
 mod keyspace;
+mod notify;
 mod place;
 mod read;
 mod upkeep;
@@ -218,6 +221,11 @@ impl<'e> Exec<'e> {
         self.work
     }
 
+    /// Where messages go.
+    pub fn channels(&self) -> Option<&'e dyn Channels> {
+        self.engine.channels()
+    }
+
     /// Counts a memcached statistic.
     #[inline]
     pub fn count(&mut self, stat: McStat) {
@@ -294,6 +302,7 @@ impl<'e> Exec<'e> {
         if self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
             self.delete(key, position, entry);
             self.local.stats.expired_keys += 1;
+            self.notify(Class::EXPIRED, "expired", key);
         }
     }
 
@@ -405,6 +414,7 @@ impl<'e> Exec<'e> {
         place.count(1, 0);
         place.change_expiry(None, expire_at_ms);
         self.account(key.slot, bytes + more_array);
+        self.notify(Class::NEW, "new", key);
     }
 
     fn delete(&mut self, key: Key<'_>, position: Position, entry: EntryPtr) {
