@@ -13,6 +13,7 @@ mod long_replies;
 mod memory;
 mod nodes_cli;
 mod pages;
+mod pubsub;
 mod scaling;
 mod several;
 mod silent;

@@ -9,6 +9,7 @@
 //! | `Credit` | [`CreditHead`] | none: the reader has room for so many more bytes of this session's chunks |
 //! | `Close` | session (u32) | none: the session has ended |
 //! | `Stream` | none | a hand-over's records (see `stream`), from source to target |
+//! | `Subscribe`, `Subscribed`, `Push` | see `news` | subscriptions of a proxy's worker, and the messages for it |
 //!
 //! Both ends keep to the protocol; bytes that do not are an error that ends the link, never a panic.
 
@@ -43,6 +44,9 @@ pub enum Kind {
     Credit = 9,
     Close = 10,
     Stream = 11,
+    Subscribe = 12,
+    Subscribed = 13,
+    Push = 14,
 }
 
 /// What is wrong with the bytes of a link. It ends.
@@ -61,7 +65,7 @@ pub enum BadFrame {
 /// How the requests of a body are to be read.
 ///
 /// `Request`: `count` requests one behind the other, run in order, each for itself. `Exec`: the same, run as one unit;
-/// `SELECT` in between changes the database and counts as a request. `Walk`: a bitmap of the slots wanted
+/// `SELECT` in between changes the database and counts as a request; for `WATCH` at the beginning see `link/watch.rs`. `Walk`: a bitmap of the slots wanted
 /// ([`swell_ring::SlotSet::words`], 2048 bytes), then one request; the reply's body begins with the bitmap of the slots
 /// covered. `Stats`: no body; the reply's body is JSON.
 pub type RequestKind = Kind;
@@ -145,6 +149,9 @@ pub enum Status {
     /// Nothing ran, and nothing will: an `Exec` with a request that needs memory, of which there is none. An answer like
     /// `Done`: the session goes on.
     Full = 4,
+    /// Nothing ran, and nothing will: an `Exec` on the condition that watched keys have not changed, and one has, or is
+    /// not watched here. An answer like `Done`.
+    Stale = 5,
 }
 
 /// The header of `Reply`.
@@ -205,9 +212,11 @@ pub struct Frame<'a> {
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
         use Kind::*;
-        [Hello, Control, Request, Exec, Walk, Stats, Reply, Chunk, Credit, Close, Stream]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        let known = [
+            Hello, Control, Request, Exec, Walk, Stats, Reply, Chunk, Credit, Close, Stream, Subscribe, Subscribed,
+            Push,
+        ];
+        known.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -332,6 +341,7 @@ impl ReplyHead {
             2 => Status::Paused,
             3 => Status::Behind,
             4 => Status::Full,
+            5 => Status::Stale,
             _ => return Err(BadFrame::OutOfPlace("an unknown status")),
         };
         let head = ReplyHead {

@@ -7,7 +7,7 @@ use swell_engine::number::{parse_i64, parse_u64};
 use swell_engine::spec::{Body, Flags as SpecFlags, Group, Merge, Spec, Spread};
 use swell_node::control::{Answer, Ask};
 use swell_node::link::frame::{Flags, Kind};
-use swell_ring::{NodeId, Slot, SlotSet};
+use swell_ring::{NodeId, Slot, SlotSet, slot_of};
 use swell_wire::{Args, Out, OwnedArgs, Proto};
 
 use crate::clients::Door;
@@ -15,6 +15,7 @@ use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
 use crate::session::walk::Walk;
+use crate::session::watch;
 use crate::session::{Flow, Late, Session, SessionCx, count_error_at, run_session};
 use crate::upstream::encode;
 use crate::upstream::flights::{Bill, Framing};
@@ -103,7 +104,7 @@ fn one(core: &mut Core, session: &Session, command: Command, args: Args<'_>, key
         Payload::Bytes(bytes)
     };
     let bill = Bill { value_bytes: value_bytes(command.spec, args), prefix: core.prefix_of(args, keys) };
-    let target = keys.first().map_or_else(|| anywhere(core), |key| Target::Slot(key.slot));
+    let target = keys.first().map_or_else(|| without_keys(core, command.spec, args), |key| Target::Slot(key.slot));
     let (spec, slot) = (command.spec, keys.first().map(|key| key.slot));
     debug_assert!(session.info.door == Door::Resp || spec.group == Group::Memcached);
     Remote::late(
@@ -174,6 +175,11 @@ pub fn part(args: Args<'_>, keys: &[KeyHash], key: &KeyHash, out: &mut Vec<u8>) 
     let before = keys.first().map_or(1, |first| first.arg as usize);
     let words = (0..before).chain([key.arg as usize]).map(|index| args.slice(index));
     encode::request(words.collect::<Vec<_>>().into_iter(), out);
+}
+
+/// Messages of one channel go to the same node, so that they stay in order.
+fn without_keys(core: &Core, spec: &Spec, args: Args<'_>) -> Target {
+    if spec.name == "publish" { Target::Slot(slot_of(args.slice(1))) } else { anywhere(core) }
 }
 
 /// Some node, for commands that any can answer.
@@ -280,9 +286,21 @@ fn scan(command: Command, args: Args<'_>) -> Flow {
     )
 }
 
-/// Runs a transaction's requests as one unit at one node. `requests`: each with its database.
-pub fn exec(core: &Core, slot: Option<Slot>, requests: &[(u8, OwnedArgs)], db: u8, finish: Finish) -> Flow {
+/// Runs a transaction's requests as one unit at one node. `requests`: each with its database; `guard`: the number of the
+/// watch that is its condition.
+pub fn exec(
+    core: &Core,
+    slot: Option<Slot>,
+    guard: Option<u64>,
+    requests: &[(u8, OwnedArgs)],
+    db: u8,
+    finish: Finish,
+) -> Flow {
     let (mut bytes, mut count, mut at_db) = (Vec::new(), 0, db);
+    if let Some(number) = guard {
+        watch::guard(number, &mut bytes);
+        count += 1;
+    }
     for (db, args) in requests {
         if *db != at_db {
             at_db = *db;

@@ -182,6 +182,14 @@ impl Link {
         self.enqueued()
     }
 
+    /// Sends a frame of no session, ready as it is.
+    pub fn send_frame(&self, frame: &[u8]) {
+        // An open frame is being filled at the end: it ends within one call of whoever fills it.
+        debug_assert!(self.open.get().is_none(), "a frame inside another");
+        self.out.borrow_mut().extend_from_slice(frame);
+        self.schedule();
+    }
+
     /// Sends a request in chunks, between other frames. It counts as sent from its first byte on.
     pub fn upload(&self, kind: Kind, head: RequestHead, pieces: Vec<Piece>) -> u64 {
         let first = pieces.first().map_or(&[][..], Piece::bytes);

@@ -46,7 +46,8 @@ impl Sessions {
                 self.close(frame::closed(frame.rest)?);
                 Ok(())
             }
-            Kind::Hello | Kind::Control | Kind::Reply | Kind::Stream => {
+            Kind::Subscribe => self.subscribe(frame.rest),
+            Kind::Hello | Kind::Control | Kind::Reply | Kind::Stream | Kind::Subscribed | Kind::Push => {
                 Err(BadFrame::OutOfPlace("a kind of frame that proxies do not send"))
             }
         }
@@ -124,6 +125,7 @@ impl Sessions {
         };
         // What it waits for is registered before it is tried again, lest a change in between be missed.
         let (mut gate, mut view, mut elsewhere) = (None, false, false);
+        let mut watch = slow.watch.take();
         while let Some(job) = slow.jobs.front_mut() {
             let done_before = job.entries.len();
             let (epoch, state) = (self.view.epoch(), self.view.state());
@@ -134,9 +136,10 @@ impl Sessions {
             } else if self.outbox.streaming_bytes(session) > UNSENT_BYTES_MAX {
                 Stop::Room
             } else {
-                match job.run(cx.handle, &mut ticket, cx.now_ms, &mut self.counts) {
+                match job.run(cx.handle, &mut ticket, &mut watch, cx.now_ms, &mut self.counts) {
                     Ran::Done => Stop::Answer(Status::Done),
                     Ran::Full => Stop::Answer(Status::Full),
+                    Ran::Stale => Stop::Answer(Status::Stale),
                     Ran::Arriving => Stop::Arriving,
                     Ran::Busy(stripe) => Stop::Busy(stripe),
                     Ran::Closed(stripe) => Stop::Closed(stripe),
@@ -196,6 +199,7 @@ impl Sessions {
             }
             break;
         }
+        slow.watch = watch;
         if let Some(place) = self.sessions.get_mut(session as usize) {
             *place = Some(slow);
         }
