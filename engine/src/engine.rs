@@ -14,6 +14,7 @@ use crate::expire::UpkeepCursor;
 use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
+use crate::script::{ScriptMachine, Scripts};
 use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
@@ -188,6 +189,7 @@ pub struct Engine {
     next_observer: AtomicU64,
     leftovers: Arc<Leftovers>,
     helpers: OnceLock<Helpers>,
+    scripts: Scripts,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -198,6 +200,10 @@ pub struct Local {
     pub(crate) garbage: Garbage,
     /// The rest of the reply of the command that has just run.
     pub(crate) deferred: Option<Box<Deferred>>,
+    /// The Lua state of this worker's scripts, once there was one.
+    pub(crate) machine: Option<Box<ScriptMachine>>,
+    /// A unit runs: nothing may be evicted.
+    pub(crate) in_unit: bool,
     /// A compact value on its way through a command.
     scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
@@ -256,6 +262,7 @@ impl Engine {
             next_observer: AtomicU64::new(0),
             leftovers: Arc::default(),
             helpers: OnceLock::new(),
+            scripts: Scripts::default(),
         }
     }
 
@@ -267,6 +274,8 @@ impl Engine {
             pool: Pool::default(),
             garbage: Garbage::default(),
             deferred: None,
+            machine: None,
+            in_unit: false,
             scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
@@ -282,6 +291,12 @@ impl Engine {
 
     pub(crate) fn helpers(&self) -> Option<&Helpers> {
         self.helpers.get()
+    }
+
+    /// Scripts and functions.
+    #[inline]
+    pub fn scripts(&self) -> &Scripts {
+        &self.scripts
     }
 
     /// Settings that may change while running.
@@ -462,6 +477,9 @@ impl Engine {
 
     /// A worker leaves: its free blocks and counts go back.
     pub fn retire(&self, local: &mut Local) {
+        if let Some(machine) = local.machine.take() {
+            self.scripts.give_machine(machine);
+        }
         while self.free_garbage(local, u64::MAX) {}
         self.report(local);
         local.heap.flush(&self.heap);
