@@ -55,17 +55,9 @@ pub struct Registry {
 }
 
 impl ClientInfo {
-    /// The names it gave itself.
-    pub fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Registry {
-    /// Adds a client and gives it an id; ids only grow.
-    pub fn add(&self, door: Door, addr: SocketAddr, laddr: SocketAddr, fd: i32, now_ms: u64) -> Arc<ClientInfo> {
-        let info = Arc::new(ClientInfo {
-            id: self.next_id.fetch_add(1, Relaxed) + 1,
+    fn new(id: u64, door: Door, addr: SocketAddr, laddr: SocketAddr, fd: i32, now_ms: u64) -> ClientInfo {
+        ClientInfo {
+            id,
             door,
             addr,
             laddr,
@@ -85,7 +77,26 @@ impl Registry {
             bytes_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             names: Mutex::default(),
-        });
+        }
+    }
+
+    /// Of a script that calls a command: no connection, and in no list.
+    pub fn of_script() -> ClientInfo {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        ClientInfo::new(0, Door::Resp, nowhere, nowhere, -1, 0)
+    }
+
+    /// The names it gave itself.
+    pub fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    /// Adds a client and gives it an id; ids only grow.
+    pub fn add(&self, door: Door, addr: SocketAddr, laddr: SocketAddr, fd: i32, now_ms: u64) -> Arc<ClientInfo> {
+        let id = self.next_id.fetch_add(1, Relaxed) + 1;
+        let info = Arc::new(ClientInfo::new(id, door, addr, laddr, fd, now_ms));
         self.lock().insert(info.id, info.clone());
         info
     }

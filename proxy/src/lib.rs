@@ -13,6 +13,7 @@ pub mod listen;
 pub mod membership;
 pub mod memcached;
 pub mod metrics;
+pub mod outside;
 pub mod plan;
 pub mod rates;
 pub mod replies;

@@ -20,6 +20,7 @@ use crate::clients::Registry;
 use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
+use crate::outside;
 use crate::rates::Rates;
 use crate::route::Route;
 use crate::stats::Totals;
@@ -117,7 +118,7 @@ pub enum Mail {
 impl Shared {
     /// For a proxy in front of this node.
     pub fn new(config: &ProxyConfig, node: Arc<Node>, ledger: Arc<Ledger>) -> Arc<Shared> {
-        Arc::new(Shared {
+        let shared = Arc::new(Shared {
             node,
             settings: Settings::new(config),
             clients: Registry::default(),
@@ -146,7 +147,9 @@ impl Shared {
             asking: Asking::default(),
             reports: Mutex::default(),
             keys_before_reset: Mutex::default(),
-        })
+        });
+        outside::attach(&shared);
+        shared
     }
 
     /// Waits (briefly) until every worker has reported what it counted. Never call this on a worker.

@@ -29,7 +29,7 @@ const HEAD: &str = "\
 ";
 
 /// The families of the page in their order, with their headings.
-const FAMILIES: [(Group, &str); 15] = [
+const FAMILIES: [(Group, &str); 16] = [
     (Group::String, "Strings"),
     (Group::Bitmap, "Bitmaps"),
     (Group::HyperLogLog, "HyperLogLogs"),
@@ -41,6 +41,7 @@ const FAMILIES: [(Group, &str); 15] = [
     (Group::Stream, "Streams"),
     (Group::Generic, "Keys of any type"),
     (Group::Transactions, "Transactions"),
+    (Group::Scripting, "Scripts and functions"),
     (Group::Connection, "Connection"),
     (Group::Server, "Server"),
     (Group::Cluster, "Cluster"),

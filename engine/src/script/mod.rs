@@ -16,9 +16,11 @@ pub mod limits;
 mod lua;
 mod machine;
 pub mod outside;
+pub mod payload;
 mod protect;
 mod run;
 mod sandbox;
+pub mod state;
 pub mod store;
 mod struct_;
 pub mod watch;
@@ -73,6 +75,8 @@ pub struct Scripts {
     outside: OnceLock<Box<dyn Outside>>,
     /// Several nodes are possible: a script's keys lie in one slot.
     is_strict: AtomicBool,
+    /// How often the cache state has said that scripts are to be forgotten.
+    flushes_seen: Mutex<String>,
 }
 
 impl Default for Scripts {
@@ -87,6 +91,7 @@ impl Default for Scripts {
             clock: OnceLock::new(),
             outside: OnceLock::new(),
             is_strict: AtomicBool::new(false),
+            flushes_seen: Mutex::default(),
         }
     }
 }

@@ -66,6 +66,7 @@ enum Value {
 pub static OPTIONS: &[ConfigOption] = &[
     constant("appendonly", "no"),
     fixed("bind", |core| core.shared.resp_bind.get().map_or_else(String::new, ToString::to_string)),
+    script_limit("busy-reply-threshold"),
     ConfigOption {
         name: "client-query-buffer-limit",
         kind: Kind::Memory {
@@ -106,6 +107,7 @@ pub static OPTIONS: &[ConfigOption] = &[
     },
     limit("list-max-listpack-size"),
     limit("list-max-ziplist-size"),
+    script_limit("lua-time-limit"),
     ConfigOption { name: "maxclients", kind: Kind::Clients },
     ConfigOption {
         name: "maxmemory",
@@ -217,14 +219,18 @@ impl ConfigOption {
 }
 
 /// Options that the nodes have to know, too: they are part of the cache state.
-const OF_THE_CACHE: [&str; 5] =
-    ["lfu-decay-time", "lfu-log-factor", "maxmemory", "maxmemory-policy", "proto-max-bulk-len"];
+const OF_THE_CACHE: [&str; 6] =
+    ["busy-reply-threshold", "lfu-decay-time", "lfu-log-factor", "maxmemory", "maxmemory-policy", "proto-max-bulk-len"];
 
 impl Change {
     /// The change as an entry of the cache state, if the nodes have to know it.
     pub fn entry(&self) -> Option<(String, String)> {
         let value = match &self.1 {
             Value::Limit(at, number) => return Some((LIMITS[*at].name.to_owned(), number.to_string())),
+            // The old name of the same.
+            Value::Number(_, number) if self.0 == "lua-time-limit" => {
+                return Some(("busy-reply-threshold".to_owned(), number.to_string()));
+            }
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
             Value::Same | Value::Password(_) => return None,
@@ -244,6 +250,19 @@ impl Change {
             }
             Value::Password(password) => core.shared.settings.set_password(&password),
         }
+    }
+}
+
+/// Milliseconds after which a script is told of, under both of its names.
+const fn script_limit(name: &'static str) -> ConfigOption {
+    ConfigOption {
+        name,
+        kind: Kind::Integer {
+            min: 0,
+            max: i64::MAX,
+            get: |core| core.handle.engine().scripts().limit_ms(),
+            set: |core, limit_ms| core.handle.engine().scripts().set_limit_ms(limit_ms),
+        },
     }
 }
 
