@@ -18,6 +18,7 @@ use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
 use crate::notify::{Class, LiveClasses, Notifier};
+use crate::script::{ScriptMachine, Scripts};
 use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
@@ -213,6 +214,7 @@ pub struct Engine {
     channels: OnceLock<Arc<dyn Channels>>,
     pub(crate) notifier: OnceLock<Notifier>,
     pub(crate) waiters: Arc<Waiters>,
+    scripts: Scripts,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -229,6 +231,10 @@ pub struct Local {
     pub(crate) wakers: Vec<Waker>,
     /// The next request that waits has done so elsewhere, since then (unix milliseconds); 0: it has not.
     pub(crate) waits_since_ms: u64,
+    /// The Lua state of this worker's scripts, once there was one.
+    pub(crate) machine: Option<Box<ScriptMachine>>,
+    /// A unit runs: nothing may be evicted.
+    pub(crate) in_unit: bool,
     /// A compact value on its way through a command.
     scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
@@ -292,6 +298,7 @@ impl Engine {
             channels: OnceLock::new(),
             notifier: OnceLock::new(),
             waiters: Arc::default(),
+            scripts: Scripts::default(),
         }
     }
 
@@ -306,6 +313,8 @@ impl Engine {
             ready: VecDeque::new(),
             wakers: Vec::new(),
             waits_since_ms: 0,
+            machine: None,
+            in_unit: false,
             scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
@@ -331,6 +340,12 @@ impl Engine {
 
     pub(crate) fn helpers(&self) -> Option<&Helpers> {
         self.helpers.get()
+    }
+
+    /// Scripts and functions.
+    #[inline]
+    pub fn scripts(&self) -> &Scripts {
+        &self.scripts
     }
 
     /// Settings that may change while running.
@@ -521,6 +536,9 @@ impl Engine {
 
     /// A worker leaves: its free blocks and counts go back.
     pub fn retire(&self, local: &mut Local) {
+        if let Some(machine) = local.machine.take() {
+            self.scripts.give_machine(machine);
+        }
         while self.free_garbage(local, u64::MAX) {}
         self.report(local);
         local.heap.flush(&self.heap);

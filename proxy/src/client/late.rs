@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use swell_engine::script::watch::BUSY;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::Step;
 use swell_wire::Out;
@@ -121,12 +122,18 @@ impl Client {
         let worker = self.worker.clone();
         let engine = worker.shared.node.engine();
         let flow = match state {
+            LateState::Stripe(stripe, None) if engine.scripts().busy(stripe).is_some() => self.tell_busy(),
             LateState::Stripe(stripe, None) => {
                 worker.core.borrow_mut().counts.parked += 1;
                 let ticket = engine.stripe(stripe).draw(stripe, cx.waker());
                 return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
             }
             LateState::Stripe(stripe, Some(ticket)) => match self.retry(Some(ticket)) {
+                // A script has it, and takes too long.
+                Flow::Late(Late::Stripe(taken)) if taken == stripe && engine.scripts().busy(stripe).is_some() => {
+                    engine.stripe(stripe).cancel(ticket);
+                    self.tell_busy()
+                }
                 // Woken too early: the ticket is still good, and its turn will come.
                 Flow::Late(Late::Stripe(taken)) if taken == stripe => {
                     return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
@@ -332,6 +339,21 @@ impl Client {
         }
         core.out = out;
         flow
+    }
+
+    /// The request is not run: a script holds its keys for too long.
+    fn tell_busy(&mut self) -> Flow {
+        let worker = self.worker.clone();
+        self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| {
+            match session.info.door {
+                Door::Resp => out.error(BUSY),
+                Door::Memcached => out.raw(b"SERVER_ERROR a script holds this key for too long\r\n"),
+            }
+            core.counts.error(b"BUSY");
+            session.multi = None;
+            session.show();
+            Flow::Done
+        })
     }
 
     fn give_up(&mut self) -> Flow {

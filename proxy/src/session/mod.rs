@@ -540,7 +540,7 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             let denied = Denied::Arity(command.spec.name);
             fail(core, session, denied.to_string().as_bytes(), out)
         }
-        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
+        Body::Keys(_) | Body::Bulk(_) | Body::Script(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
             run_engine(core, session, command, args, ticket, out)
         }
     };
