@@ -86,11 +86,8 @@ pub async fn make(shared: &Shared, edit: &Edit, entries: &[(String, String)]) ->
         let mut entries = entries.to_vec();
         entries.push((USERS.to_owned(), changed.to_entry()));
         match shared.asking.ask(Ask::ChangeState { base, entries }).await? {
-            Answer::StateChanged(state) => {
-                // The push has come before; where it has not, this is the same.
-                shared.access.follow(&state, &shared.clients);
-                return Ok(reply);
-            }
+            // It was pushed here, too, before it was confirmed. What the answer says may be outdated already.
+            Answer::StateChanged(_) => return Ok(reply),
             Answer::StateDiffers(state) => {
                 base = state.version;
                 if let Some(newest) = state.entries.get(USERS).and_then(|entry| Users::from_entry(entry).ok()) {
