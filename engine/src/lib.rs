@@ -3,6 +3,7 @@
 pub mod acl;
 pub mod admit;
 pub mod bulk;
+pub mod channels;
 pub mod clock;
 pub mod commands;
 pub mod double;
@@ -20,6 +21,7 @@ pub mod heap;
 pub mod import;
 pub mod key;
 pub mod metric;
+pub mod notify;
 pub mod number;
 pub mod prefetch;
 pub mod rdb;
@@ -29,8 +31,10 @@ pub mod spec;
 pub mod state;
 pub mod stripe;
 pub mod table;
+pub mod track;
 pub mod value;
 pub mod walk;
+pub mod watch;
 
 pub use engine::{Engine, Local, Stats};
 pub use error::Fault;

@@ -28,12 +28,56 @@ pub enum ProxyError {
     ExecWithoutMulti,
     #[error("ERR DISCARD without MULTI")]
     DiscardWithoutMulti,
+    #[error(
+        "ERR Can't execute '{0}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    )]
+    OnlySubscriber(&'static str),
+    #[error("ERR one connection may have {0} subscriptions at most")]
+    TooManySubscriptions(usize),
     #[error("ERR Command '{0}' not allowed inside a transaction")]
     NotInMulti(&'static str),
     #[error("ERR Command '{0}' not allowed inside a transaction: all nodes and proxies have to confirm it")]
     ConfirmedByAll(&'static str),
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAborted,
+    #[error("ERR A client can only redirect to a single other client")]
+    TrackingRedirectTwice,
+    #[error("ERR The client ID you want redirect to does not exist")]
+    TrackingRedirectUnknown,
+    #[error("ERR PREFIX option requires BCAST mode to be enabled")]
+    TrackingPrefixAlone,
+    #[error(
+        "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with \
+         a different mode."
+    )]
+    TrackingBroadcastSwitch,
+    #[error("ERR OPTIN and OPTOUT are not compatible with BCAST")]
+    TrackingBroadcastOpt,
+    #[error("ERR You can't specify both OPTIN mode and OPTOUT mode")]
+    TrackingBothOpts,
+    #[error(
+        "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with \
+         a different mode."
+    )]
+    TrackingOptSwitch,
+    #[error("ERR Prefix '{0}' overlaps with an existing prefix '{1}'. Prefixes for a single client must not overlap.")]
+    TrackingPrefixKnown(String, String),
+    #[error(
+        "ERR Prefix '{0}' overlaps with another provided prefix '{1}'. Prefixes for a single client must not overlap."
+    )]
+    TrackingPrefixTwice(String, String),
+    #[error(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
+    )]
+    CachingWithoutTracking,
+    #[error("ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")]
+    CachingYesWithoutOptIn,
+    #[error("ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")]
+    CachingNoWithoutOptOut,
+    #[error("ERR CLIENT TRACKING is not available while keys are on other nodes")]
+    TrackingOverLinks,
+    #[error("ERR the watched keys take more than the query buffer may")]
+    TooMuchWatched,
     #[error("ERR more than {0} commands in one transaction")]
     TransactionTooLong(usize),
     #[error("EXECABORT Transaction discarded because of: {0}")]
@@ -159,8 +203,16 @@ pub enum ConfigRefusal {
          allkeys-lru, allkeys-lfu, allkeys-random, noeviction"
     )]
     UnknownPolicy,
+    #[error("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")]
+    UnknownClass,
     #[error("argument must be UTF-8")]
     NotUtf8,
+    #[error("Wrong number of arguments in buffer limit configuration.")]
+    OutputLimitArity,
+    #[error("Invalid client class specified in buffer limit configuration.")]
+    OutputLimitClass,
+    #[error("Error in hard, soft or soft_seconds setting in buffer limit configuration.")]
+    OutputLimitNumber,
     #[error("The operating system is not able to handle the specified number of clients, try with {0}")]
     TooManyClients(u64),
 }

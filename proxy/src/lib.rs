@@ -15,6 +15,8 @@ pub mod membership;
 pub mod memcached;
 pub mod metrics;
 pub mod plan;
+pub mod pubsub;
+pub mod push;
 pub mod rates;
 pub mod replies;
 pub mod route;
@@ -22,6 +24,7 @@ pub mod server;
 pub mod session;
 pub mod shared;
 pub mod stats;
+pub mod tracking;
 pub mod upstream;
 pub mod worker;
 

@@ -59,6 +59,7 @@ fn admit(worker: &Rc<Worker>, door: Door, stream: TcpStream, peer: SocketAddr) {
     let laddr = stream.local_addr().unwrap_or(peer);
     let user = shared.access.users().default_user().clone();
     let info = shared.clients.add(door, user, peer, laddr, stream.as_raw_fd(), unix_ms());
+    info.worker.store(worker.core.borrow().index, Relaxed);
     worker.connection_opened();
     tokio::task::spawn_local(Client::new(stream, worker.clone(), Session::new(info, &shared.access)));
 }

@@ -17,13 +17,15 @@ use swell_node::view::View;
 use swell_ring::NodeId;
 
 use crate::access::Access;
-use crate::clients::Registry;
+use crate::clients::{ClientInfo, Registry};
 use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
+use crate::push::{MAIL_BYTES_MAX, Message};
 use crate::rates::Rates;
 use crate::route::Route;
 use crate::stats::Totals;
+use crate::tracking::Tracking;
 
 /// How long a reader of figures waits for the workers to report.
 const REPORT_WAIT: Duration = Duration::from_millis(200);
@@ -74,6 +76,8 @@ pub struct Shared {
     pub cluster_secret: String,
     /// Questions to the scaler.
     pub asking: Asking,
+    /// Clients that keep copies of what they read.
+    pub tracking: Tracking,
     /// What the nodes said of themselves last, where they are not in this process.
     reports: Mutex<Vec<(NodeId, NodeReport)>>,
     /// What INFO's key statistics of these nodes start from.
@@ -113,6 +117,8 @@ impl Charged {
 pub enum Mail {
     /// Report all counts, then say so.
     Report(std::sync::mpsc::Sender<()>),
+    /// Messages for clients of this worker, by their numbers.
+    Push(Vec<(u64, Message)>),
     /// The slot map or the cache state has changed.
     Ring,
     /// Serve what has arrived, then end.
@@ -122,7 +128,7 @@ pub enum Mail {
 impl Shared {
     /// For a proxy in front of this node.
     pub fn new(config: &ProxyConfig, node: Arc<Node>, ledger: Arc<Ledger>) -> Arc<Shared> {
-        Arc::new(Shared {
+        let shared = Arc::new(Shared {
             node,
             settings: Settings::new(config),
             access: Access::new(config),
@@ -151,9 +157,17 @@ impl Shared {
             view: config.view.clone(),
             cluster_secret: config.control.as_ref().map_or_else(String::new, |control| control.secret.clone()),
             asking: Asking::default(),
+            tracking: Tracking::default(),
             reports: Mutex::default(),
             keys_before_reset: Mutex::default(),
-        })
+        });
+        let weak = Arc::downgrade(&shared);
+        shared.node.engine().tell_stale(Box::new(move |stale| {
+            if let Some(shared) = weak.upgrade() {
+                shared.tracking.tell(&shared, stale);
+            }
+        }));
+        shared
     }
 
     /// Waits (briefly) until every worker has reported what it counted. Never call this on a worker.
@@ -175,6 +189,26 @@ impl Shared {
         for mailbox in self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             // A worker that is gone needs no news.
             let _ = mailbox.send(mail());
+        }
+    }
+
+    /// Sends messages to clients wherever they are served: one mail for each worker. From a worker's own thread
+    /// [`Core::push`](crate::core::Core::push) is cheaper. A client that has too much under way already is ended.
+    pub fn push<'a>(&self, messages: impl IntoIterator<Item = (&'a ClientInfo, Message)>) {
+        let mut parcels: Vec<Vec<(u64, Message)>> = vec![Vec::new(); self.workers];
+        for (client, message) in messages {
+            let bytes = message.len() as u64;
+            if client.mail_bytes.fetch_add(bytes, Relaxed) + bytes > MAIL_BYTES_MAX {
+                self.clients.kill(client.id);
+                client.mail_bytes.fetch_sub(bytes, Relaxed);
+            } else if let Some(parcel) = parcels.get_mut(client.worker.load(Relaxed)) {
+                parcel.push((client.id, message));
+            }
+        }
+        let mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (mailbox, parcel) in mailboxes.iter().zip(parcels).filter(|(_, parcel)| !parcel.is_empty()) {
+            // A worker that is gone has no clients.
+            let _ = mailbox.send(Mail::Push(parcel));
         }
     }
 

@@ -6,7 +6,7 @@ mod config;
 pub(crate) mod dbsize;
 mod debug;
 mod debug_object;
-mod flush;
+pub mod flush;
 mod info;
 mod memory;
 mod swapdb;

@@ -66,6 +66,10 @@ impl<'a> Hello<'a> {
             name.give(cx.session);
         }
         cx.session.proto = self.proto.unwrap_or(cx.session.proto);
+        if cx.session.proto == Proto::Resp3 {
+            // Others may have it told what is stale in their place.
+            cx.session.open_inbox(cx.core);
+        }
         cx.session.show();
         Ok(())
     }

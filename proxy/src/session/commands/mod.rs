@@ -21,6 +21,7 @@ mod quit;
 mod readonly;
 mod reset;
 mod select;
+mod subscribe;
 mod time;
 
 use std::sync::LazyLock;
@@ -30,7 +31,7 @@ use swell_engine::spec::CommandId;
 use swell_wire::{Args, Out};
 
 use crate::error::ProxyError;
-use crate::session::{Flow, SessionCx};
+use crate::session::{Flow, SessionCx, watch};
 
 /// Writes a reply, or says that it will be late. Never waits for a stripe: it may run inside a transaction.
 pub type SessionBody = fn(&mut SessionCx<'_>, Args<'_>, &mut Out) -> Flow;
@@ -52,7 +53,9 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("acl|whoami", acl::who_am_i),
     ("asking", readonly::accept),
     ("auth", auth::auth),
+    ("client|caching", client::caching),
     ("client|getname", client::get_name),
+    ("client|getredir", client::get_redir),
     ("client|help", client::show_help),
     ("client|id", client::id),
     ("client|info", client::info),
@@ -63,6 +66,8 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("client|reply", client::reply),
     ("client|setinfo", client::set_info),
     ("client|setname", client::set_name),
+    ("client|tracking", client::tracking),
+    ("client|trackinginfo", client::tracking_info),
     ("cluster|help", cluster::show_help),
     ("cluster|info", cluster::info),
     ("cluster|keyslot", cluster::key_slot),
@@ -97,12 +102,20 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("memcached:version", mc_version::version),
     ("multi", multi::multi),
     ("ping", ping::ping),
+    ("psubscribe", subscribe::psubscribe),
+    ("punsubscribe", subscribe::punsubscribe),
     ("quit", quit::quit),
     ("readonly", readonly::accept),
     ("readwrite", readonly::accept),
     ("reset", reset::reset),
     ("select", select::select),
+    ("ssubscribe", subscribe::ssubscribe),
+    ("subscribe", subscribe::subscribe),
+    ("sunsubscribe", subscribe::sunsubscribe),
     ("time", time::time),
+    ("unsubscribe", subscribe::unsubscribe),
+    ("unwatch", watch::unwatch),
+    ("watch", watch::watch),
 ];
 
 static BODIES: LazyLock<Vec<Option<SessionBody>>> = LazyLock::new(|| {

@@ -23,7 +23,7 @@ pub struct Filter {
     pub skip_me: Option<bool>,
 }
 
-/// What a connection is for. So far all are [`ClientKind::Normal`]: the others match none.
+/// What a connection is for. Nobody is a primary or a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientKind {
     Normal,
@@ -79,7 +79,7 @@ impl Filter {
             && is_at(&self.addr, info.addr)
             && is_at(&self.laddr, info.laddr)
             && self.user.as_ref().is_none_or(|user| info.user().name() == user.as_slice())
-            && self.kind.is_none_or(|kind| kind == ClientKind::Normal)
+            && self.kind.is_none_or(|kind| kind == ClientKind::of(info))
             && self.age_seconds_min.is_none_or(|least| age_seconds >= least)
             && !(is_me && self.skip_me == Some(true))
     }
@@ -111,6 +111,10 @@ impl Filter {
 }
 
 impl ClientKind {
+    fn of(info: &ClientInfo) -> ClientKind {
+        if info.is_subscribed() { ClientKind::PubSub } else { ClientKind::Normal }
+    }
+
     fn parse(word: &[u8]) -> Result<ClientKind, ProxyError> {
         match word.to_ascii_uppercase().as_slice() {
             b"NORMAL" => Ok(ClientKind::Normal),
