@@ -16,3 +16,4 @@ mod pages;
 mod scaling;
 mod several;
 mod silent;
+mod users;

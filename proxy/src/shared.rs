@@ -121,6 +121,8 @@ pub enum Mail {
     Push(Vec<(u64, Message)>),
     /// The slot map or the cache state has changed.
     Ring,
+    /// Users may hear of other channels than before.
+    Channels,
     /// Serve what has arrived, then end.
     Stop,
 }

@@ -9,7 +9,7 @@ use super::USERS;
 use crate::error::ProxyError;
 use crate::session::remote::{Finish, Remote};
 use crate::session::{Flow, SessionCx};
-use crate::shared::Shared;
+use crate::shared::{Mail, Shared};
 use crate::upstream::job::{Job, JobAnswer};
 
 /// How often a change is made anew because somebody else's came first.
@@ -38,7 +38,9 @@ pub fn begin(
         let client = cx.session.info.id;
         shared.access.begin_change(client);
         let result = edited(&edit, &shared.access.users()).map(|(users, reply)| {
-            shared.access.replace(users, &shared.clients);
+            if shared.access.replace(users, &shared.clients) {
+                shared.tell_all(|| Mail::Channels);
+            }
             reply
         });
         shared.access.end_change(client);

@@ -2,6 +2,7 @@
 //! worker subscribes once for all its clients (it is one peer of each node's broker, see `swell_node::broker`), gets each
 //! message once, and hands it on without a lock.
 
+mod strangers;
 mod table;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use crate::push::{Class, Encoded, Inbox};
 use crate::session::Session;
 use crate::shared::random_u64;
 use crate::worker::Worker;
+pub use strangers::end_strangers;
 use table::Table;
 
 /// Topics that one client may have subscribed to.
