@@ -1,8 +1,10 @@
 //! The engine: one cache's key space on one node, and what each worker keeps of its own beside it.
 
+use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 
 use swell_ring::SLOTS;
 
@@ -22,6 +24,7 @@ use crate::table::ArrayAlloc;
 use crate::track::Tracking;
 use crate::value::COMPACT_BYTES_MAX;
 use crate::value::limits::{Limits, LiveLimits};
+use crate::waiters::{Ready, Waiters};
 use crate::watch::Abandoned;
 
 /// Bytes a worker may be ahead of the shared count of used memory.
@@ -209,6 +212,7 @@ pub struct Engine {
     tracking: Arc<Tracking>,
     channels: OnceLock<Arc<dyn Channels>>,
     pub(crate) notifier: OnceLock<Notifier>,
+    pub(crate) waiters: Arc<Waiters>,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -219,6 +223,12 @@ pub struct Local {
     pub(crate) garbage: Garbage,
     /// The rest of the reply of the command that has just run.
     pub(crate) deferred: Option<Box<Deferred>>,
+    /// Keys that somebody waits for and that the command has made ready.
+    pub(crate) ready: VecDeque<Ready>,
+    /// Whom to wake once no lock is held.
+    pub(crate) wakers: Vec<Waker>,
+    /// The next request that waits has done so elsewhere, since then (unix milliseconds); 0: it has not.
+    pub(crate) waits_since_ms: u64,
     /// A compact value on its way through a command.
     scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
@@ -281,6 +291,7 @@ impl Engine {
             tracking: Arc::new(Tracking::new()),
             channels: OnceLock::new(),
             notifier: OnceLock::new(),
+            waiters: Arc::default(),
         }
     }
 
@@ -292,6 +303,9 @@ impl Engine {
             pool: Pool::default(),
             garbage: Garbage::default(),
             deferred: None,
+            ready: VecDeque::new(),
+            wakers: Vec::new(),
+            waits_since_ms: 0,
             scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
@@ -555,6 +569,12 @@ impl Local {
     /// The rest of the reply of the command that has just run, after [`Outcome::Deferred`](crate::run::Outcome::Deferred).
     pub fn take_deferred(&mut self) -> Option<Box<Deferred>> {
         self.deferred.take()
+    }
+
+    /// The next request that has to wait has done so elsewhere before, since then (unix milliseconds), and keeps its place;
+    /// 0: it has not.
+    pub fn waits_since(&mut self, since_ms: u64) {
+        self.waits_since_ms = since_ms;
     }
 
     /// The counts since the last call.

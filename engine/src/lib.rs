@@ -33,12 +33,13 @@ pub mod stripe;
 pub mod table;
 pub mod track;
 pub mod value;
+pub mod waiters;
 pub mod walk;
 pub mod watch;
 
 pub use engine::{Engine, Local, Stats};
 pub use error::Fault;
-pub use exec::{Call, Context, Exec, Reply};
+pub use exec::{Blocks, Call, Context, Exec, Reply};
 pub use key::{Db, Key, KeyHash};
 pub use run::Outcome;
 pub use slices::Deferred;

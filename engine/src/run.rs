@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out, OwnedArgs};
 
-use crate::bulk::Lent;
+use crate::bulk::{Errand, Lent};
 use crate::commands::memcached::stat::McStat;
 use crate::engine::{Engine, Local};
 use crate::error::Fault;
@@ -53,7 +53,7 @@ impl LockSet {
     }
 
     /// What a call with a body for its keys needs.
-    fn of(call: &Call<'_>) -> LockSet {
+    pub(crate) fn of(call: &Call<'_>) -> LockSet {
         if call.reaches_beyond() {
             return LockSet::ALL;
         }
@@ -62,13 +62,30 @@ impl LockSet {
         set
     }
 
+    /// One stripe.
+    pub(crate) fn one(stripe: usize) -> LockSet {
+        let mut set = LockSet::default();
+        set.add(stripe);
+        set
+    }
+
+    /// Whether a stripe is in it.
+    pub(crate) fn has(&self, stripe: usize) -> bool {
+        self.0[stripe / 64] & 1 << (stripe % 64) != 0
+    }
+
+    /// Whether all of another's stripes are in it.
+    pub(crate) fn covers(&self, other: LockSet) -> bool {
+        self.0.iter().zip(other.0).all(|(have, want)| have & want == want)
+    }
+
     /// All that is in one or the other.
-    fn and(self, other: LockSet) -> LockSet {
+    pub(crate) fn and(self, other: LockSet) -> LockSet {
         LockSet(std::array::from_fn(|word| self.0[word] | other.0[word]))
     }
 
     /// Locks all, or none: then returns the stripe that was taken.
-    fn lock(self, engine: &Engine, ticket: Option<Ticket>) -> Result<(), usize> {
+    pub(crate) fn lock(self, engine: &Engine, ticket: Option<Ticket>) -> Result<(), usize> {
         for stripe in self.iter() {
             if !lock_one(engine, stripe, ticket) {
                 self.iter().take_while(|held| *held != stripe).for_each(|held| engine.stripe(held).unlock());
@@ -76,6 +93,11 @@ impl LockSet {
             }
         }
         Ok(())
+    }
+
+    /// Locks all, waiting as long as it takes: never on a worker's thread.
+    pub(crate) fn lock_patiently(self, engine: &Engine) {
+        self.iter().for_each(|stripe| engine.stripe(stripe).lock_patiently());
     }
 
     fn unlock(self, engine: &Engine) {
@@ -217,12 +239,17 @@ impl Engine {
             }
             let stripe = self.stripe(index);
             // SAFETY: the lock has just been taken.
-            let _held = unsafe { stripe.adopt() };
+            let held = unsafe { stripe.adopt() };
             // SAFETY: the lock is held.
             if let Err(refusal) = unsafe { stripe.data() }.gate_of(key.slot).check(call.spec.is_write()) {
                 return Outcome::NotExecuted(refusal, index);
             }
-            return run(self, local, call, body, out);
+            let outcome = run(self, local, call, body, out);
+            if !local.ready.is_empty() {
+                std::mem::forget(held);
+                self.settle(local, Held { engine: self, set: LockSet::one(index) });
+            }
+            return outcome;
         }
         self.execute_locked(local, call, LockSet::of(call), body, ticket, out)
     }
@@ -269,7 +296,7 @@ impl Engine {
         {
             let (lent, awaited) = Lent::new(self, call, bulk.body, set, local.random());
             std::mem::forget(held);
-            if let Err(lent) = helpers(Box::new(lent)) {
+            if let Err(Errand::Run(lent)) = helpers(Errand::Run(Box::new(lent))) {
                 lent.run(self, local);
             }
             local.deferred = Some(Box::new(Deferred::new(Box::new(awaited), self.leftovers().clone())));
@@ -278,6 +305,9 @@ impl Engine {
         self.mark_unit(set, true);
         let outcome = run(self, local, call, bulk.body, out);
         self.mark_unit(set, false);
+        if !local.ready.is_empty() {
+            self.settle(local, held);
+        }
         outcome
     }
 
@@ -293,13 +323,16 @@ impl Engine {
         if let Err(taken) = set.lock(self, ticket) {
             return Outcome::Busy(taken);
         }
-        let _held = Held { engine: self, set };
+        let held = Held { engine: self, set };
         if let Err((refusal, stripe)) = self.check_gates(call) {
             return Outcome::NotExecuted(refusal, stripe);
         }
         self.mark_unit(set, true);
         let outcome = run(self, local, call, body, out);
         self.mark_unit(set, false);
+        if !local.ready.is_empty() {
+            self.settle(local, held);
+        }
         outcome
     }
 
@@ -429,6 +462,21 @@ impl Unit<'_> {
             },
             Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
         }
+    }
+}
+
+impl Unit<'_> {
+    /// Ends the unit: serves who waits for keys that it has made ready, in the order in which they became so, and gives
+    /// the locks back.
+    pub fn end(self, local: &mut Local) {
+        let engine = self.held.engine;
+        if !local.ready.is_empty() {
+            engine.mark_unit(self.held.set, false);
+            engine.serve_held(local, self.held.set);
+            engine.mark_unit(self.held.set, true);
+        }
+        drop(self);
+        engine.serve_rest(local);
     }
 }
 

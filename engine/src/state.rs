@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
 
 use swell_ring::CacheState;
 
@@ -144,12 +145,20 @@ impl Engine {
         if self.databases.load(Relaxed) == map {
             return;
         }
-        let _all: Vec<_> = (0..STRIPES).map(|index| self.stripe(index).hold_patiently()).collect();
+        let all: Vec<_> = (0..STRIPES).map(|index| self.stripe(index).hold_patiently()).collect();
         let before: Vec<Db> = all_dbs().map(|db| self.map_db(db)).collect();
         self.databases.store(map, Relaxed);
         let number_at = |place| all_dbs().zip(&before).find(|(_, at)| **at == place).map_or(place, |(db, _)| db);
         // Without a clock whatever is there counts as live, and who watches it is told.
         self.tell_watchers_of_swap(|place| self.map_db(number_at(place)), 0);
+        let mut wakers = Vec::new();
+        for index in 0..STRIPES {
+            // SAFETY: all locks are held.
+            let queues = unsafe { self.stripe(index).data() }.queues();
+            wakers.extend(queues.into_iter().flat_map(|queues| queues.begin_anew()));
+        }
+        drop(all);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

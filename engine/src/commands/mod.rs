@@ -1,6 +1,7 @@
 //! The commands, a file each, by family; and the one table of all of them.
 
 pub mod bitmap;
+pub mod blocking;
 pub mod cluster;
 mod collection_scan;
 pub mod connection;

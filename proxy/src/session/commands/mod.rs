@@ -23,6 +23,7 @@ mod reset;
 mod select;
 mod subscribe;
 mod time;
+mod wait;
 
 use std::sync::LazyLock;
 
@@ -68,6 +69,7 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("client|setname", client::set_name),
     ("client|tracking", client::tracking),
     ("client|trackinginfo", client::tracking_info),
+    ("client|unblock", client::unblock),
     ("cluster|help", cluster::show_help),
     ("cluster|info", cluster::info),
     ("cluster|keyslot", cluster::key_slot),
@@ -116,6 +118,8 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("unsubscribe", subscribe::unsubscribe),
     ("unwatch", watch::unwatch),
     ("watch", watch::watch),
+    ("wait", wait::wait),
+    ("waitaof", wait::wait_aof),
 ];
 
 static BODIES: LazyLock<Vec<Option<SessionBody>>> = LazyLock::new(|| {
