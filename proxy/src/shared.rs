@@ -268,6 +268,7 @@ impl Shared {
     /// Sets to zero what INFO counts, as far as workers have reported it; the bill is not touched.
     pub fn reset_stats(&self, now_ms: u64) {
         self.totals.reset();
+        self.access.log.reset_counts();
         self.rates.reset();
         self.node.reset_stats();
         if !self.route.is_direct() {
