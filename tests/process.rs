@@ -18,3 +18,4 @@ mod pubsub;
 mod scaling;
 mod several;
 mod silent;
+mod users;

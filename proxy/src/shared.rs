@@ -122,6 +122,8 @@ pub enum Mail {
     Push(Vec<(u64, Message)>),
     /// The slot map or the cache state has changed.
     Ring,
+    /// Users may hear of other channels than before.
+    Channels,
     /// Serve what has arrived, then end.
     Stop,
 }
@@ -268,6 +270,7 @@ impl Shared {
     /// Sets to zero what INFO counts, as far as workers have reported it; the bill is not touched.
     pub fn reset_stats(&self, now_ms: u64) {
         self.totals.reset();
+        self.access.log.reset_counts();
         self.rates.reset();
         self.node.reset_stats();
         if !self.route.is_direct() {

@@ -158,6 +158,7 @@ impl Worker {
                         self.lines();
                         self.upstreams.changed();
                     }
+                    Some(Mail::Channels) => pubsub::end_strangers(&self.core.borrow()),
                     Some(Mail::Stop) | None => return,
                 },
             }

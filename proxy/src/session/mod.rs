@@ -506,6 +506,10 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
         }
     };
     if let Err(denied) = session.caller().admit(command, args) {
+        if denied.reason().is_some() && session.multi.is_some() && is_forbidden_in_multi(command.spec.flags) {
+            // Whoever may call it.
+            return multi::queue(core, session, command, args, out);
+        }
         note_denied(core, session, &denied, args);
         return match denied {
             denied if denied.reason().is_some() && session.info.door == Door::Memcached => {

@@ -133,6 +133,9 @@ pub fn stats(figures: &Figures<'_>, text: &mut Text) {
     text.field("total_error_replies", counts.errors);
     text.field("total_reads_processed", counts.batches);
     text.field("acl_access_denied_auth", counts.auth_failures);
+    for (name, count) in figures.core.shared.access.log.counts() {
+        text.field(&format!("acl_access_denied_{name}"), count);
+    }
 }
 
 pub fn replication(figures: &Figures<'_>, text: &mut Text) {
