@@ -126,6 +126,7 @@ macro_rules! resp_files {
 
 resp_files! {
     acl string hash set generic connection server transactions bad_input help list stream hyperloglog bitmap pubsub blocking
+    tracking
 }
 
 mod auth {

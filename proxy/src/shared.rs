@@ -26,7 +26,7 @@ use crate::push::{MAIL_BYTES_MAX, Message};
 use crate::rates::Rates;
 use crate::route::Route;
 use crate::stats::Totals;
-use crate::tracking::Tracking;
+use crate::tracking::{Tracked, Tracking};
 
 /// How long a reader of figures waits for the workers to report.
 const REPORT_WAIT: Duration = Duration::from_millis(200);
@@ -120,6 +120,8 @@ pub enum Mail {
     Report(std::sync::mpsc::Sender<()>),
     /// Messages for clients of this worker, by their numbers.
     Push(Vec<(u64, Message)>),
+    /// These have keys to be told that are stale.
+    Stale(Vec<Arc<Tracked>>),
     /// The slot map or the cache state has changed.
     Ring,
     /// Users may hear of other channels than before.
@@ -213,6 +215,26 @@ impl Shared {
         for (mailbox, parcel) in mailboxes.iter().zip(parcels).filter(|(_, parcel)| !parcel.is_empty()) {
             // A worker that is gone has no clients.
             let _ = mailbox.send(Mail::Push(parcel));
+        }
+    }
+
+    /// Has the workers of these clients tell them what is stale.
+    pub fn mail_stale<'a>(&self, tracked: impl Iterator<Item = &'a Arc<Tracked>>) {
+        let mut parcels: Vec<Vec<Arc<Tracked>>> = Vec::new();
+        for tracked in tracked {
+            let worker = tracked.worker();
+            if parcels.len() <= worker {
+                parcels.resize(worker + 1, Vec::new());
+            }
+            parcels[worker].push(tracked.clone());
+        }
+        if parcels.is_empty() {
+            return;
+        }
+        let mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (mailbox, parcel) in mailboxes.iter().zip(parcels).filter(|(_, parcel)| !parcel.is_empty()) {
+            // A worker that is gone has no clients.
+            let _ = mailbox.send(Mail::Stale(parcel));
         }
     }
 

@@ -154,7 +154,13 @@ impl Worker {
                         let _ = done.send(());
                     }
                     Some(Mail::Push(parcel)) => self.core.borrow().take_mail(parcel),
+                    Some(Mail::Stale(tracked)) => {
+                        tracked.iter().for_each(|tracked| tracked.tell_pending(&self.shared));
+                    }
                     Some(Mail::Ring) => {
+                        if !self.shared.route.is_direct() {
+                            self.shared.tracking.leave(&self.shared.clients);
+                        }
                         self.lines();
                         self.upstreams.changed();
                     }
