@@ -12,6 +12,7 @@ use swell_wire::limits::Limits;
 use swell_wire::requests::Requests;
 use swell_wire::{Args, Out, Proto};
 
+use crate::observe::Observer;
 use crate::shared::{Shared, random_u64};
 use crate::stats::Counts;
 
@@ -35,6 +36,8 @@ pub struct Core {
     pub handle: Handle,
     pub meter: Counters,
     pub counts: Counts,
+    /// What commands are watched for.
+    pub observer: Observer,
     /// What was charged for each node's replies since the last report, thousandths of ECPUs: a few nodes, so a list. Not
     /// of the node that is called directly.
     pub charged: Vec<(NodeId, u64)>,
@@ -60,6 +63,7 @@ impl Core {
             handle,
             meter: Counters::with_prefixes(shared.prefix_separator),
             counts: Counts::default(),
+            observer: Observer::default(),
             charged: Vec::new(),
             frames: FrameCounts::default(),
             requests: Requests::new(),
@@ -148,6 +152,7 @@ impl Core {
         self.shared.node.count_frames(&mut self.frames);
         self.shared.charged.add(&mut self.charged);
         self.shared.totals.add(&std::mem::take(&mut self.counts));
+        self.shared.watch.collect(&mut self.observer.histograms);
     }
 }
 

@@ -57,6 +57,14 @@ pub enum ProxyError {
     OutOfInt,
     #[error("ERR No such client")]
     NoSuchClient,
+    #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
+    BadPauseMode,
+    #[error("ERR timeout is not an integer or out of range")]
+    BadTimeout,
+    #[error("ERR timeout is negative")]
+    NegativeTimeout,
+    #[error("ERR Server is not in import mode")]
+    NotImporting,
     #[error("ERR No such user '{0}'")]
     NoSuchUser(String),
     #[error("ERR Unknown client type '{0}'")]
@@ -82,6 +90,28 @@ pub enum ProxyError {
     UnknownConfig(String),
     #[error("ERR CONFIG SET failed (possibly related to argument '{0}') - {1}")]
     ConfigSet(String, ConfigRefusal),
+    #[error("ERR count should be greater than or equal to -1")]
+    BadLogCount,
+    #[error("ERR type should be one of the following: slow, large-request, large-reply")]
+    UnknownLogType,
+    #[error("ERR No samples available for event '{0}'")]
+    NoSamples(String),
+    #[error("ERR unknown subcommand or wrong number of arguments for '{given}'. Try {container} HELP.")]
+    BadSubcommandArguments { given: String, container: &'static str },
+    #[error("ERR nothing is kept on disk here: the data are in memory only")]
+    NoDisk,
+    #[error("ERR No shutdown in progress.")]
+    NoShutdown,
+    #[error("ERR there is no replication here: nodes share the slots and hand them over")]
+    NoReplication,
+    #[error("ERR Invalid master port")]
+    BadPrimaryPort,
+    #[error("ERR FAILOVER requires connected replicas.")]
+    NoReplicas,
+    #[error("ERR No failover in progress.")]
+    NoFailover,
+    #[error("ERR MODULE command not allowed: there are no modules here")]
+    NoModules,
     #[error("ERR The server is running without a config file")]
     NoConfigFile,
     #[error("TRYAGAIN The slot was not served in time; nothing was changed")]
@@ -128,6 +158,12 @@ pub enum ConfigRefusal {
          allkeys-lru, allkeys-lfu, allkeys-random, noeviction"
     )]
     UnknownPolicy,
+    #[error("argument must be 'yes' or 'no'")]
+    NotSwitch,
+    #[error("Invalid latency-tracking-info-percentiles parameters")]
+    NotPercentiles,
+    #[error("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]")]
+    PercentilesOutOfRange,
     #[error("argument must be UTF-8")]
     NotUtf8,
     #[error("The operating system is not able to handle the specified number of clients, try with {0}")]

@@ -13,6 +13,8 @@ pub mod listen;
 pub mod membership;
 pub mod memcached;
 pub mod metrics;
+pub mod observe;
+pub mod pause;
 pub mod plan;
 pub mod rates;
 pub mod replies;

@@ -104,6 +104,8 @@ pub struct Exec<'e> {
     now_ms: u64,
     db: Db,
     no_touch: bool,
+    /// It is a command that writes nothing.
+    reads_only: bool,
     /// Whether the keys stored here count: not in the slots of an import.
     counts: bool,
     work: u64,
@@ -123,6 +125,7 @@ impl<'e> Exec<'e> {
             now_ms: call.context.now_ms,
             db: engine.map_db(call.context.db),
             no_touch: call.context.no_touch,
+            reads_only: !call.spec.is_write(),
             counts: true,
             work: 1,
             deferred: None,
@@ -132,14 +135,25 @@ impl<'e> Exec<'e> {
     /// For expiry, eviction and tools, which have no request.
     pub(crate) fn upkeep(engine: &'e Engine, local: &'e mut Local, now_ms: u64) -> Exec<'e> {
         let (args, db) = (Args::new(&[], &[], &[]), Db::default());
-        Exec { engine, local, args, keys: &[], now_ms, db, no_touch: true, counts: true, work: 0, deferred: None }
+        Exec {
+            engine,
+            local,
+            args,
+            keys: &[],
+            now_ms,
+            db,
+            no_touch: true,
+            reads_only: false,
+            counts: true,
+            work: 0,
+            deferred: None,
+        }
     }
 
     /// For an import into slots that do not count, where nothing expires: no time has passed yet. `db` is where the
     /// database lives.
     pub(crate) fn import(engine: &'e Engine, local: &'e mut Local, db: Db) -> Exec<'e> {
-        let args = Args::new(&[], &[], &[]);
-        Exec { engine, local, args, keys: &[], now_ms: 0, db, no_touch: true, counts: false, work: 0, deferred: None }
+        Exec { db, counts: false, ..Exec::upkeep(engine, local, 0) }
     }
 
     /// The same, for a command that is replayed on its key.
@@ -261,7 +275,8 @@ impl<'e> Exec<'e> {
 
     #[cold]
     fn expire(&mut self, key: Key<'_>, position: Position, entry: EntryPtr) {
-        if self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
+        let is_kept = self.reads_only && !self.engine.settings().may_reap();
+        if !is_kept && self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
             self.delete(key, position, entry);
             self.local.stats.expired_keys += 1;
         }

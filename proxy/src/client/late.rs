@@ -3,8 +3,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
+use swell_engine::commands::table::Found;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::Step;
 use swell_wire::Out;
@@ -14,6 +16,7 @@ use super::{Client, Stop, Waiting, others_first};
 use crate::clients::Door;
 use crate::core::Core;
 use crate::error::ProxyError;
+use crate::observe::Stopwatch;
 use crate::replies::Place;
 use crate::session::{self, Flow, Late, Session};
 use crate::upstream::flights::WAIT_MAX;
@@ -38,6 +41,8 @@ pub(super) enum LateState {
     /// It is being written, a slice at a time, or a helper thread works it out.
     Slices(Box<session::slices::Answering>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
+    /// Until the pause is over.
+    Paused(Pin<Box<dyn Future<Output = ()>>>),
     Remote(job::Running, session::remote::Finish),
 }
 
@@ -49,8 +54,20 @@ impl LateState {
             Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(WAIT_MAX))),
             Late::Walk(walking, step) => LateState::Walk(walking, step, None),
             Late::Slices(answering) => LateState::Slices(answering),
+            Late::Paused { writes } => {
+                let shared = client.worker.shared.clone();
+                client.session.info.paused.store(true, Relaxed);
+                LateState::Paused(Box::pin(async move { shared.pause.over(writes).await }))
+            }
             Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
         }
+    }
+}
+
+impl LateState {
+    /// Whether it is the command itself that takes the time while this is waited for, not others.
+    fn is_at_work(&self) -> bool {
+        matches!(self, LateState::Sleep(..) | LateState::Remote(..))
     }
 }
 
@@ -74,6 +91,7 @@ impl Client {
             Stop::Late(late) => {
                 let place = self.replies.reserve(self.session.proto);
                 let state = LateState::of(late, self);
+                self.stopwatch = Stopwatch::start(state.is_at_work());
                 self.late = Some(Box::new(LateAnswer { place, state }));
             }
         }
@@ -83,6 +101,7 @@ impl Client {
     pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(late) = self.late.take() else { return Poll::Ready(()) };
         let LateAnswer { place, state } = *late;
+        self.stopwatch.go_on();
         let worker = self.worker.clone();
         let engine = worker.shared.node.engine();
         let flow = match state {
@@ -155,6 +174,13 @@ impl Client {
                 };
                 self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| finish(core, session, answer, out))
             }
+            LateState::Paused(mut over) => {
+                if over.as_mut().poll(cx).is_pending() {
+                    return self.stay(place, LateState::Paused(over));
+                }
+                self.session.info.paused.store(false, Relaxed);
+                self.retry(None)
+            }
             LateState::Sleep(mut sleep, mut answer) => {
                 if sleep.as_mut().poll(cx).is_pending() {
                     return self.stay(place, LateState::Sleep(sleep, answer));
@@ -171,6 +197,7 @@ impl Client {
                 // It stands first, so what there is of it may go. A task that only wakes itself would run dozens of times
                 // before any socket is asked for news.
                 self.send(&mut worker.core.borrow_mut());
+                self.stopwatch.rest(false);
                 self.late = Some(Box::new(LateAnswer { place, state: LateState::Slices(answering) }));
                 others_first(cx)
             }
@@ -189,6 +216,9 @@ impl Client {
     }
 
     fn stay(&mut self, place: Place, state: LateState) -> Poll<()> {
+        // A helper thread that works on a long answer is the command at work.
+        let is_at_work = state.is_at_work() || matches!(state, LateState::Slices(_));
+        self.stopwatch.rest(is_at_work);
         self.late = Some(Box::new(LateAnswer { place, state }));
         Poll::Pending
     }
@@ -244,8 +274,11 @@ impl Client {
         out.set_proto(self.session.proto);
         let mark = out.mark();
         self.session.pays(core);
+        core.observer.begin_alone();
         let flow = end(core, &mut self.session, &mut out);
+        self.stopwatch.reply_bytes += (out.len() - mark.at()) as u64;
         if matches!(flow, Flow::Done) {
+            self.saw_late(core);
             core.counts.commands += 1;
             self.session.settle_reply(mark, &mut out);
             if self.backlog.front().is_some_and(|request| request.noreply) {
@@ -254,6 +287,14 @@ impl Client {
         }
         core.out = out;
         flow
+    }
+
+    /// The first request of the backlog has run.
+    fn saw_late(&self, core: &mut Core) {
+        let Some(args) = self.backlog.front().and_then(|request| request.args.as_ref()) else { return };
+        if let Found::Command(command) = self.session.table().find(args.as_args()) {
+            core.saw_late(&self.session, command, args.as_args(), &self.stopwatch);
+        }
     }
 
     fn give_up(&mut self) -> Flow {

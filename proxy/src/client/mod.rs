@@ -24,6 +24,7 @@ use self::late::{LateAnswer, LateState, WRITTEN_AHEAD_MAX};
 use self::send::Unsent;
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
+use crate::observe::Stopwatch;
 use crate::plan::{InPlace, Source};
 use crate::replies::Replies;
 use crate::session::{Late, Session};
@@ -46,6 +47,8 @@ pub struct Client {
     /// Requests behind a late answer (it stands first).
     backlog: VecDeque<Waiting>,
     late: Option<Box<LateAnswer>>,
+    /// How long the late request has run.
+    stopwatch: Stopwatch,
     /// Requests under way to other processes, once there was one.
     flights: Option<Rc<RefCell<Flights>>>,
     /// The backlog waits for them.
@@ -130,6 +133,7 @@ impl Client {
             unsent: None,
             backlog: VecDeque::new(),
             late: None,
+            stopwatch: Stopwatch::default(),
             flights: None,
             hold: None,
             deadline: None,
@@ -342,7 +346,11 @@ impl Drop for Client {
         let ticket = self.late.take().and_then(|late| match late.state {
             LateState::Stripe(_, ticket) => ticket,
             LateState::Walk(walking, ..) => walking.state.ticket,
-            LateState::Gate(..) | LateState::Slices(..) | LateState::Sleep(..) | LateState::Remote(..) => None,
+            LateState::Gate(..)
+            | LateState::Slices(..)
+            | LateState::Sleep(..)
+            | LateState::Remote(..)
+            | LateState::Paused(_) => None,
         });
         if let Some(ticket) = ticket {
             self.worker.shared.node.engine().stripe(ticket.stripe()).cancel(ticket);

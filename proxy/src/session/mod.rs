@@ -29,9 +29,11 @@ use crate::catalog;
 use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
+use crate::pause;
 use crate::plan::value_bytes;
 use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::walk::Walk;
+use crate::shared::unix_ms;
 
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub enum Late {
     Slices(Box<slices::Answering>),
     /// Its answer comes from other processes.
     Remote(Box<remote::Remote>),
+    /// CLIENT PAUSE holds it back. `writes`: it may write.
+    Paused { writes: bool },
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
     Sleep(std::time::Duration, Out),
 }
@@ -323,6 +327,11 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             denied => fail(core, session, denied.to_string().as_bytes(), out),
         };
     }
+    if core.observer.is_pausing
+        && let Some(late) = held_back(core, session, command)
+    {
+        return Flow::Late(late);
+    }
     if session.multi.is_some() && multi::queues(command.spec) {
         return multi::queue(core, session, command, args, out);
     }
@@ -339,6 +348,19 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             run_engine(core, session, command, args, ticket, out)
         }
     }
+}
+
+/// Whether CLIENT PAUSE holds a command back.
+#[cold]
+fn held_back(core: &Core, session: &Session, command: Command) -> Option<Late> {
+    let queued_write = || session.multi.as_ref().is_some_and(|queue| queue.any(pause::may_write));
+    let writes = pause::may_write(command.spec) || command.spec.name == "exec" && queued_write();
+    let now_ms = unix_ms();
+    if core.shared.pause.holding(now_ms).is_none() {
+        core.shared.pausing_has_changed();
+        return None;
+    }
+    core.shared.pause.holds(writes, now_ms).then_some(Late::Paused { writes })
 }
 
 /// An error reply for a request that did not reach a body; it also spoils a transaction.
@@ -381,6 +403,9 @@ pub fn run_session(
         let prefix = prefix_of(core, command, args);
         let failed = has_counted || error.is_some();
         core.charge_on(prefix, command, value_bytes(command.spec, args), bytes_out, 1, failed);
+    }
+    if matches!(flow, Flow::Done) {
+        core.saw_alone(session, command, args, (out.len() - mark) as u64);
     }
     flow
 }
@@ -445,6 +470,7 @@ pub fn run_engine(
             if failed {
                 count_error_at(core, out, at);
             }
+            core.saw_alone(session, command, args, (out.len() - at) as u64);
             Flow::Done
         }
         Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),

@@ -2,6 +2,7 @@
 
 mod auth;
 mod client;
+mod client_pause;
 mod echo;
 mod hello;
 mod ping;
@@ -15,17 +16,21 @@ use crate::spec::Spec;
 pub static SPECS: &[&Spec] = &[
     &auth::AUTH,
     &client::CLIENT,
+    &client_pause::CAPA,
     &client::GETNAME,
     &client::HELP,
     &client::ID,
+    &client_pause::IMPORT_SOURCE,
     &client::INFO,
     &client::KILL,
     &client::LIST,
     &client::NO_EVICT,
     &client::NO_TOUCH,
+    &client_pause::PAUSE,
     &client::REPLY,
     &client::SETINFO,
     &client::SETNAME,
+    &client_pause::UNPAUSE,
     &echo::ECHO,
     &hello::HELLO,
     &ping::PING,

@@ -5,6 +5,7 @@ mod kill;
 mod list;
 mod modes;
 mod names;
+mod pause;
 
 use swell_wire::{Args, Out};
 
@@ -15,6 +16,7 @@ pub use kill::kill;
 pub use list::{info, list};
 pub use modes::{no_evict, no_touch, reply};
 pub use names::{ClientName, get_name, set_info, set_name};
+pub use pause::{capa, import_source, pause, unpause};
 
 const HELP_LINES: &[&str] = &[
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
