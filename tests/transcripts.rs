@@ -124,7 +124,7 @@ macro_rules! resp_files {
     )*};
 }
 
-resp_files! { string hash set generic connection server transactions bad_input help list stream hyperloglog bitmap }
+resp_files! { string hash set generic connection server introspection transactions bad_input help list stream hyperloglog bitmap }
 
 mod auth {
     use super::{Mode, resp};

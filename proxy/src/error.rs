@@ -75,6 +75,18 @@ pub enum ProxyError {
     BadMaxAge,
     #[error("ERR maxage is not an integer or out of range")]
     MaxAgeNotInteger,
+    #[error("ERR idle should be greater than 0")]
+    BadIdle,
+    #[error("ERR idle is not an integer or out of range")]
+    IdleNotInteger,
+    #[error("ERR Unknown flags found in the provided filter: {0}")]
+    UnknownClientFlags(String),
+    #[error("ERR Unknown capa found in the provided filter: {0}")]
+    UnknownCapabilities(String),
+    #[error("ERR DB is not an integer or out of range")]
+    DbNotInteger,
+    #[error("ERR DB number should be between 0 and {0}")]
+    NoSuchDb(usize),
     /// In the engine's words.
     #[error(transparent)]
     Fault(#[from] swell_engine::Fault),

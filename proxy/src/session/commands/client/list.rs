@@ -34,7 +34,7 @@ pub fn list(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     done(result, out)
 }
 
-/// One line, its fields in the order of Redis 7.2. A client here owns no query buffer beyond an unfinished request and
+/// One line, its fields in the order of Valkey 9.1. A client here owns no query buffer beyond an unfinished request and
 /// no reply buffer beyond what its socket did not take, so fields about their parts are 0, as are those about
 /// subscriptions and watched keys.
 fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
@@ -44,9 +44,10 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
     // Writing to a String cannot fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch=0 \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub=0 psub=0 ssub=0 multi={} watch=0 \
          qbuf={unread} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={unsent} tot-mem={} \
-         events={} cmd={} user={DEFAULT_USER} redir=-1 resp={} lib-name={} lib-ver={}",
+         events={} cmd={} user={DEFAULT_USER} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} \
+         tot-net-out={} tot-cmds={}",
         info.id,
         canonical(info.addr),
         canonical(info.laddr),
@@ -55,6 +56,7 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         seconds_since(info.connected_at_ms),
         seconds_since(info.last_active_ms.load(Relaxed)),
         flags(info),
+        if info.can_redirect.load(Relaxed) { "r" } else { "" },
         info.db.load(Relaxed),
         info.multi.load(Relaxed),
         u8::from(unsent > 0),
@@ -64,13 +66,20 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         info.resp.load(Relaxed),
         names.lib_name,
         names.lib_version,
+        info.bytes_in.load(Relaxed),
+        info.bytes_out.load(Relaxed),
+        info.commands.load(Relaxed),
     );
 }
 
 /// One letter for each thing that is particular about a client; N: nothing.
-fn flags(info: &ClientInfo) -> String {
-    let letters =
-        [('x', info.multi.load(Relaxed) >= 0), ('e', info.no_evict.load(Relaxed)), ('T', info.no_touch.load(Relaxed))];
+pub fn flags(info: &ClientInfo) -> String {
+    let letters = [
+        ('x', info.multi.load(Relaxed) >= 0),
+        ('b', info.paused.load(Relaxed)),
+        ('e', info.no_evict.load(Relaxed)),
+        ('T', info.no_touch.load(Relaxed)),
+    ];
     let flags: String = letters.iter().filter(|(_, holds)| *holds).map(|(letter, _)| *letter).collect();
     if flags.is_empty() { "N".to_owned() } else { flags }
 }
