@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use swell_ring::SLOTS;
 
 use crate::bulk::Helpers;
+use crate::channels::Channels;
 use crate::commands::memcached::stat::McStat;
 use crate::effect::{Observer, ObserverId};
 use crate::evict::{Policy, Pool};
@@ -14,11 +15,14 @@ use crate::expire::UpkeepCursor;
 use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
+use crate::notify::{Class, LiveClasses, Notifier};
 use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
+use crate::track::Tracking;
 use crate::value::COMPACT_BYTES_MAX;
 use crate::value::limits::{Limits, LiveLimits};
+use crate::watch::Abandoned;
 
 /// Bytes a worker may be ahead of the shared count of used memory.
 const ACCOUNT_SLACK_BYTES: i64 = 16 * 1024;
@@ -47,6 +51,8 @@ pub struct Settings {
     /// How many of all slots this engine's share of the maximum is for.
     maxmemory_slots: AtomicU32,
     policy: AtomicU8,
+    /// Classes of keyspace notifications that are told.
+    notified: LiveClasses,
     lfu_decay_minutes: AtomicU32,
     lfu_log_factor: AtomicU32,
     item_bytes_max: AtomicU64,
@@ -66,6 +72,7 @@ impl Default for Settings {
             maxmemory_total_bytes: AtomicU64::new(0),
             maxmemory_slots: AtomicU32::new(SLOTS as u32),
             policy: AtomicU8::new(0),
+            notified: LiveClasses::default(),
             lfu_decay_minutes: AtomicU32::new(1),
             lfu_log_factor: AtomicU32::new(10),
             item_bytes_max: AtomicU64::new(swell_wire::limits::MEMCACHED_ITEM_BYTES_MAX as u64),
@@ -129,6 +136,16 @@ impl Settings {
 
     pub fn set_policy(&self, policy: Policy) {
         self.policy.store(policy as u8, Relaxed);
+    }
+
+    /// Which keyspace notifications are told (`notify-keyspace-events`).
+    #[inline]
+    pub fn notified(&self) -> Class {
+        self.notified.now()
+    }
+
+    pub fn set_notified(&self, classes: Class) {
+        self.notified.set(classes);
     }
 
     /// Whether noeviction holds only for what RESP clients wrote, because nobody has set it explicitly: memcached's
@@ -214,6 +231,10 @@ pub struct Engine {
     next_observer: AtomicU64,
     leftovers: Arc<Leftovers>,
     helpers: OnceLock<Helpers>,
+    abandoned: Arc<Abandoned>,
+    tracking: Arc<Tracking>,
+    channels: OnceLock<Arc<dyn Channels>>,
+    pub(crate) notifier: OnceLock<Notifier>,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -282,6 +303,10 @@ impl Engine {
             next_observer: AtomicU64::new(0),
             leftovers: Arc::default(),
             helpers: OnceLock::new(),
+            abandoned: Arc::default(),
+            tracking: Arc::new(Tracking::new()),
+            channels: OnceLock::new(),
+            notifier: OnceLock::new(),
         }
     }
 
@@ -304,6 +329,16 @@ impl Engine {
     /// From now on what is much runs on these helpers' threads; before that, on the caller's. Only the first call counts.
     pub fn use_helpers(&self, helpers: Helpers) {
         let _ = self.helpers.set(helpers);
+    }
+
+    /// From now on messages go there; before that, to nobody. Only the first call counts.
+    pub fn use_channels(&self, channels: Arc<dyn Channels>) {
+        let _ = self.channels.set(channels);
+    }
+
+    /// Where messages go.
+    pub fn channels(&self) -> Option<&dyn Channels> {
+        self.channels.get().map(|channels| &**channels)
     }
 
     pub(crate) fn helpers(&self) -> Option<&Helpers> {
@@ -353,6 +388,16 @@ impl Engine {
     /// The heap itself, for upkeep.
     pub(crate) fn heap(&self) -> &Heap {
         &self.heap
+    }
+
+    /// Who is told what is stale.
+    pub(crate) fn tracking(&self) -> &Arc<Tracking> {
+        &self.tracking
+    }
+
+    /// Watched keys that nobody watches any longer.
+    pub(crate) fn abandoned(&self) -> &Arc<Abandoned> {
+        &self.abandoned
     }
 
     /// Snapshots that nobody reads any longer.

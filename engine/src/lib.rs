@@ -2,6 +2,7 @@
 
 pub mod admit;
 pub mod bulk;
+pub mod channels;
 pub mod clock;
 pub mod commands;
 pub mod double;
@@ -19,6 +20,7 @@ pub mod heap;
 pub mod import;
 pub mod key;
 pub mod metric;
+pub mod notify;
 pub mod number;
 pub mod prefetch;
 pub mod rdb;
@@ -28,8 +30,10 @@ pub mod spec;
 pub mod state;
 pub mod stripe;
 pub mod table;
+pub mod track;
 pub mod value;
 pub mod walk;
+pub mod watch;
 
 pub use engine::{Engine, Local, Stats};
 pub use error::Fault;

@@ -13,6 +13,7 @@ use crate::slices::Deferred;
 use crate::spec::{Begin, Body, Bulk, Find, Flags, Group, KeySpec, KeysBody, Long, Spec};
 use crate::stripe::{STRIPES, Ticket, stripe_of};
 use crate::walk::{Step, WalkState};
+use crate::watch::Watching;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +201,7 @@ impl Engine {
             Body::Keys(body) => body,
             Body::Bulk(bulk) => return self.execute_bulk(local, call, bulk, ticket, out),
             Body::Whole(body) => return self.execute_locked(local, call, LockSet::ALL, body, ticket, out),
+            Body::Free(body) => return run(self, local, call, body, out),
             Body::Walk(_) => return Outcome::Walk,
             Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
         };
@@ -301,18 +303,23 @@ impl Engine {
         outcome
     }
 
-    /// Locks all that these requests touch, for running them as one unit (EXEC). Fails, having done nothing, with
-    /// `Busy` or `NotExecuted`.
+    /// Locks all that these requests touch, for running them as one unit (EXEC), and the keys that `watching` names, which
+    /// are looked at as of this time (unix milliseconds).
+    ///
+    /// # Errors
+    /// [`Outcome::Busy`], [`Outcome::NotExecuted`]: nothing has happened.
     pub fn begin_unit(
         &self,
         local: &mut Local,
         calls: &[Call<'_>],
+        watching: Option<(&Watching, u64)>,
         ticket: Option<Ticket>,
     ) -> Result<Unit<'_>, Outcome> {
-        let mut set = LockSet::default();
+        let mut set = self.watched_stripes(watching.map(|(watching, _)| watching));
         for call in calls {
             match call.spec.body {
                 Body::Keys(_) | Body::Bulk(_) => set = set.and(LockSet::of(call)),
+                Body::Free(_) => {}
                 _ => set = LockSet::ALL,
             }
         }
@@ -320,11 +327,12 @@ impl Engine {
         let is_full = needs_memory.is_some_and(|call| self.make_room(local, call.context.now_ms).is_err());
         set.lock(self, ticket).map_err(Outcome::Busy)?;
         let held = Held { engine: self, set };
-        for call in calls {
+        for call in calls.iter().filter(|call| !matches!(call.spec.body, Body::Free(_))) {
             self.check_gates(call).map_err(|(refusal, stripe)| Outcome::NotExecuted(refusal, stripe))?;
         }
+        let is_stale = watching.is_some_and(|(watching, now_ms)| self.is_stale(watching, now_ms));
         self.mark_unit(set, true);
-        Ok(Unit { held, is_full })
+        Ok(Unit { held, is_full, is_stale })
     }
 
     fn check_gates(&self, call: &Call<'_>) -> Result<(), (Refusal, usize)> {
@@ -374,6 +382,7 @@ impl Engine {
 pub struct Unit<'e> {
     held: Held<'e>,
     is_full: bool,
+    is_stale: bool,
 }
 
 impl Unit<'_> {
@@ -381,6 +390,11 @@ impl Unit<'_> {
     /// the caller may refuse the whole instead, as long as nothing has run.
     pub fn is_full(&self) -> bool {
         self.is_full
+    }
+
+    /// Whether a watched key has changed: nothing may run.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// Runs one of the unit's requests; returns its work and whether the reply is an error.
@@ -392,7 +406,7 @@ impl Unit<'_> {
         }
         match &call.spec.body {
             // What is much runs here too: a transaction is one piece of work.
-            Body::Keys(body) | Body::Bulk(Bulk { body, .. }) | Body::Whole(body) => {
+            Body::Keys(body) | Body::Bulk(Bulk { body, .. }) | Body::Whole(body) | Body::Free(body) => {
                 match (run(engine, local, call, *body, out), local.take_deferred()) {
                     (Outcome::Done { work, failed }, _) => (work, failed),
                     (Outcome::Deferred, Some(mut deferred)) => {
@@ -437,6 +451,9 @@ pub(crate) fn run(engine: &Engine, local: &mut Local, call: &Call<'_>, body: Key
     let mut exec = Exec::new(engine, local, call);
     let reply = body(&mut exec, call.args, out);
     let work = exec.work_done();
+    if call.context.tracker.remembers {
+        engine.remember(call);
+    }
     match reply {
         Ok(()) if exec.deferred.is_some() => {
             local.deferred = exec.deferred.take().map(|deferred| deferred.with_work(work));

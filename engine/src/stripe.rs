@@ -387,6 +387,12 @@ impl Stripe {
         if before.counts() != gate.counts() {
             self.recount(slot, gate.counts());
         }
+        if !gate.counts()
+            && let Some(observers) = &mut data.observer
+        {
+            observers.watched.left(slot);
+            observers.tracked.left(slot);
+        }
         drop(held);
         let wakers = std::mem::take(&mut self.waiting().gates);
         wakers.into_iter().for_each(Waker::wake);

@@ -4,21 +4,25 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use swell_engine::bulk::Lent;
+use swell_engine::channels::{ChannelKind, Channels};
 use swell_engine::commands::memcached::stat::McStat;
 use swell_engine::key::KeyHash;
 use swell_engine::run::Unit;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkBody, WalkState};
+use swell_engine::watch::Watching;
 use swell_engine::{Call, Db, Deferred, Engine, Fault, Local, Outcome, Stats};
 use swell_wire::Out;
 use tokio::sync::Notify;
 
+use crate::broker::Broker;
 use crate::helpers;
 use crate::link::stats::{Counts, Totals};
 
 /// A node of this process: the engine of each cache it hosts (one, `default`, for now) and what its workers reported.
 pub struct Node {
     engine: Engine,
+    broker: Arc<Broker>,
     stats: Mutex<Stats>,
     totals: Totals,
     /// Its figures are not what they were.
@@ -45,18 +49,31 @@ impl Node {
     pub fn new(seed: u64) -> Arc<Node> {
         let node = Arc::new(Node {
             engine: Engine::new(seed),
+            broker: Arc::default(),
             stats: Mutex::default(),
             totals: Totals::default(),
             changed: Notify::new(),
             moved_at_ms: AtomicU64::new(0),
         });
         helpers::attach(&node);
+        node.engine.use_channels(node.broker.clone());
         node
     }
 
     /// The engine, for settings and figures.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Who has subscribed to what.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Sends a message to all who have subscribed to a channel or to a pattern that it matches; says how many
+    /// subscriptions that were. From any thread.
+    pub fn publish(&self, channel: &[u8], message: &[u8]) -> u64 {
+        self.broker.publish(ChannelKind::Plain, channel, message)
     }
 
     /// What its workers have counted.
@@ -160,6 +177,7 @@ impl Handle {
     /// Frees a slice of what this worker has left behind (large values that were deleted, flushed tables) and of what
     /// long replies have; says whether there is more. Every worker calls this at its ticks.
     pub fn free_garbage(&mut self) -> bool {
+        self.node.engine.forget_abandoned();
         self.node.engine.free_garbage(&mut self.local, GARBAGE_PER_TICK)
     }
 
@@ -173,9 +191,10 @@ impl Handle {
         &mut self,
         node: &'n Node,
         calls: &[Call<'_>],
+        watching: Option<(&Watching, u64)>,
         ticket: Option<Ticket>,
     ) -> Result<Unit<'n>, Outcome> {
-        node.engine.begin_unit(&mut self.local, calls, ticket)
+        node.engine.begin_unit(&mut self.local, calls, watching, ticket)
     }
 
     /// Runs one request of a unit; returns its work and whether the reply is an error.

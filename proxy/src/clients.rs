@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Which port a client came in by.
@@ -21,6 +21,12 @@ pub struct ClientInfo {
     pub laddr: SocketAddr,
     pub connected_at_ms: u64,
     pub fd: i32,
+    /// The worker that serves it.
+    pub worker: AtomicUsize,
+    /// Bytes that other threads have sent it and its worker has not taken.
+    pub mail_bytes: AtomicU64,
+    /// Channels, patterns and shard channels that it has subscribed to.
+    pub subscriptions: [AtomicU64; 3],
     pub last_active_ms: AtomicU64,
     pub db: AtomicU8,
     pub resp: AtomicU8,
@@ -28,6 +34,8 @@ pub struct ClientInfo {
     pub last_command: AtomicU16,
     /// Requests queued by MULTI; -1 outside.
     pub multi: AtomicI64,
+    /// Keys watched.
+    pub watch: AtomicU64,
     pub query_buffer_bytes: AtomicU64,
     pub output_bytes: AtomicU64,
     pub no_evict: AtomicBool,
@@ -59,6 +67,11 @@ pub struct Registry {
 }
 
 impl ClientInfo {
+    /// Whether it has subscribed to anything.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscriptions.iter().any(|count| count.load(Relaxed) > 0)
+    }
+
     /// The names it gave itself.
     pub fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
@@ -75,11 +88,15 @@ impl Registry {
             laddr,
             connected_at_ms: now_ms,
             fd,
+            worker: AtomicUsize::new(0),
+            mail_bytes: AtomicU64::new(0),
+            subscriptions: Default::default(),
             last_active_ms: AtomicU64::new(now_ms),
             db: AtomicU8::new(0),
             resp: AtomicU8::new(2),
             last_command: AtomicU16::new(u16::MAX),
             multi: AtomicI64::new(-1),
+            watch: AtomicU64::new(0),
             query_buffer_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
             no_evict: AtomicBool::new(false),
@@ -99,6 +116,11 @@ impl Registry {
     /// Removes a client. Must happen before its socket is closed: see [`Registry::kill`].
     pub fn remove(&self, id: u64) {
         self.lock().remove(&id);
+    }
+
+    /// One client.
+    pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.lock().get(&id).cloned()
     }
 
     /// All clients, by id.

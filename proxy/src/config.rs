@@ -9,6 +9,7 @@ use swell_node::view::View;
 use swell_ring::NodeId;
 
 use crate::membership::Control;
+use crate::push::OutputLimits;
 
 /// What the proxy is started with.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub struct Settings {
     pub query_buffer_bytes_max: AtomicU64,
     pub output_buffer_bytes_max: AtomicU64,
     pub timeout_seconds: AtomicU64,
+    /// When clients that do not take what they are sent are closed.
+    pub output_limits: OutputLimits,
     password: ArcSwapOption<String>,
 }
 
@@ -60,6 +63,7 @@ impl Settings {
             query_buffer_bytes_max: AtomicU64::new(config.query_buffer_bytes_max),
             output_buffer_bytes_max: AtomicU64::new(config.output_buffer_bytes_max),
             timeout_seconds: AtomicU64::new(config.timeout_seconds),
+            output_limits: OutputLimits::default(),
             password: ArcSwapOption::new(
                 config.requirepass.clone().filter(|password| !password.is_empty()).map(Arc::new),
             ),

@@ -28,12 +28,20 @@ pub enum ProxyError {
     ExecWithoutMulti,
     #[error("ERR DISCARD without MULTI")]
     DiscardWithoutMulti,
+    #[error(
+        "ERR Can't execute '{0}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    )]
+    OnlySubscriber(&'static str),
+    #[error("ERR one connection may have {0} subscriptions at most")]
+    TooManySubscriptions(usize),
     #[error("ERR Command '{0}' not allowed inside a transaction")]
     NotInMulti(&'static str),
     #[error("ERR Command '{0}' not allowed inside a transaction: all nodes and proxies have to confirm it")]
     ConfirmedByAll(&'static str),
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAborted,
+    #[error("ERR the watched keys take more than the query buffer may")]
+    TooMuchWatched,
     #[error("ERR more than {0} commands in one transaction")]
     TransactionTooLong(usize),
     #[error("EXECABORT Transaction discarded because of: {0}")]
@@ -176,8 +184,16 @@ pub enum ConfigRefusal {
     NotPercentiles,
     #[error("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]")]
     PercentilesOutOfRange,
+    #[error("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")]
+    UnknownClass,
     #[error("argument must be UTF-8")]
     NotUtf8,
+    #[error("Wrong number of arguments in buffer limit configuration.")]
+    OutputLimitArity,
+    #[error("Invalid client class specified in buffer limit configuration.")]
+    OutputLimitClass,
+    #[error("Error in hard, soft or soft_seconds setting in buffer limit configuration.")]
+    OutputLimitNumber,
     #[error("The operating system is not able to handle the specified number of clients, try with {0}")]
     TooManyClients(u64),
 }

@@ -16,6 +16,8 @@ pub mod metrics;
 pub mod observe;
 pub mod pause;
 pub mod plan;
+pub mod pubsub;
+pub mod push;
 pub mod rates;
 pub mod replies;
 pub mod route;

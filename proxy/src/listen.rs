@@ -58,6 +58,7 @@ fn admit(worker: &Rc<Worker>, door: Door, stream: TcpStream, peer: SocketAddr) {
     let _ = stream.set_nodelay(true);
     let laddr = stream.local_addr().unwrap_or(peer);
     let info = shared.clients.add(door, peer, laddr, stream.as_raw_fd(), unix_ms());
+    info.worker.store(worker.core.borrow().index, Relaxed);
     worker.connection_opened();
     tokio::task::spawn_local(Client::new(stream, worker.clone(), Session::new(info, is_open)));
 }

@@ -16,12 +16,13 @@ use swell_node::metrics::Figures;
 use swell_node::view::View;
 use swell_ring::NodeId;
 
-use crate::clients::Registry;
+use crate::clients::{ClientInfo, Registry};
 use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
 use crate::observe::Watch;
 use crate::pause::Pause;
+use crate::push::{MAIL_BYTES_MAX, Message};
 use crate::rates::Rates;
 use crate::route::Route;
 use crate::stats::Totals;
@@ -114,6 +115,8 @@ impl Charged {
 pub enum Mail {
     /// Report all counts, then say so.
     Report(std::sync::mpsc::Sender<()>),
+    /// Messages for clients of this worker, by their numbers.
+    Push(Vec<(u64, Message)>),
     /// The slot map or the cache state has changed.
     Ring,
     /// Serve what has arrived, then end.
@@ -176,6 +179,26 @@ impl Shared {
         for mailbox in self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             // A worker that is gone needs no news.
             let _ = mailbox.send(mail());
+        }
+    }
+
+    /// Sends messages to clients wherever they are served: one mail for each worker. From a worker's own thread
+    /// [`Core::push`](crate::core::Core::push) is cheaper. A client that has too much under way already is ended.
+    pub fn push<'a>(&self, messages: impl IntoIterator<Item = (&'a ClientInfo, Message)>) {
+        let mut parcels: Vec<Vec<(u64, Message)>> = vec![Vec::new(); self.workers];
+        for (client, message) in messages {
+            let bytes = message.len() as u64;
+            if client.mail_bytes.fetch_add(bytes, Relaxed) + bytes > MAIL_BYTES_MAX {
+                self.clients.kill(client.id);
+                client.mail_bytes.fetch_sub(bytes, Relaxed);
+            } else if let Some(parcel) = parcels.get_mut(client.worker.load(Relaxed)) {
+                parcel.push((client.id, message));
+            }
+        }
+        let mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (mailbox, parcel) in mailboxes.iter().zip(parcels).filter(|(_, parcel)| !parcel.is_empty()) {
+            // A worker that is gone has no clients.
+            let _ = mailbox.send(Mail::Push(parcel));
         }
     }
 

@@ -114,7 +114,7 @@ impl<'e> Exec<'e> {
 
     /// As [`Exec::put_collection`], for a value of whatever type.
     pub fn put_kept(&mut self, key: Key<'_>, kept: Kept, ttl: Ttl) {
-        let found = self.position(key);
+        let found = self.overwritten(key);
         let fields = self.collection_fields(found.map(|(_, entry)| entry), ttl);
         self.put_kept_entry(key, found, kept, &fields);
     }

@@ -22,10 +22,17 @@ impl Exec<'_> {
         first_slots.map(|slot| self.stripe_data(slot)).all(|data| data.gates().all(Gate::counts))
     }
 
-    /// Exchanges two databases. Every stripe is locked. No entry changes its place, so nobody who follows is told:
-    /// effects name databases by where they live.
+    /// Exchanges two databases. Every stripe is locked. No entry changes its place, so of those who follow only those
+    /// who watch are told: effects name databases by where they live.
     pub fn swap_db(&mut self, one: Db, other: Db) {
+        let (at_one, at_other) = (self.engine.map_db(one), self.engine.map_db(other));
         self.engine.swap_db(one, other);
+        let to = |db| match db {
+            db if db == at_one => at_other,
+            db if db == at_other => at_one,
+            db => db,
+        };
+        self.engine.tell_watchers_of_swap(to, self.now_ms);
     }
 
     /// Visits about `count` live keys of one slot, from a hash cursor on; expired ones are dropped, not shown.
@@ -94,10 +101,11 @@ impl Exec<'_> {
     /// stripe is locked.
     pub fn clear_slot(&mut self, slot: Slot, db: Db) -> u64 {
         let keys = self.drop_table(slot, db);
-        if keys > 0
-            && let Some(observers) = &mut self.stripe_data(slot).observer
-        {
-            observers.cleared(slot, db);
+        if let Some(observers) = &mut self.stripe_data(slot).observer {
+            observers.tracked.flushed(slot);
+            if keys > 0 {
+                observers.cleared(slot, db);
+            }
         }
         keys
     }

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use swell_ring::Slot;
 use swell_wire::{Args, Out, Proto};
 
+use crate::channels::Channels;
 use crate::clock;
 use crate::commands::generic::sort;
 use crate::commands::memcached::stat::McStat;
@@ -14,10 +15,12 @@ use crate::engine::{Arrays, Engine, Local, rounded};
 use crate::entry::{EntryPtr, Fields, Outside, Stored};
 use crate::error::Fault;
 use crate::key::{Db, Key, KeyHash};
+use crate::notify::Class;
 use crate::slices::Deferred;
 use crate::spec::{Begin, Flags, Spec};
 use crate::stripe::{STRIPE_SLOTS, StripeData, stripe_of};
 use crate::table::{Position, Table};
+use crate::track::Tracker;
 
 pub use edit::{Change, Missing, Tools};
 pub use keyspace::inspect_slot;
@@ -27,6 +30,7 @@ use place::Place;
 mod change;
 mod edit;
 mod keyspace;
+mod notify;
 mod place;
 mod read;
 mod upkeep;
@@ -52,6 +56,8 @@ pub struct Context {
     pub proto: Proto,
     /// `CLIENT NO-TOUCH`: reads leave the access clock alone.
     pub no_touch: bool,
+    /// `CLIENT TRACKING`: who it is, and whether what it reads is to be remembered.
+    pub tracker: Tracker,
     /// Unix milliseconds, the same for the whole command.
     pub now_ms: u64,
 }
@@ -106,6 +112,8 @@ pub struct Exec<'e> {
     no_touch: bool,
     /// It is a command that writes nothing.
     reads_only: bool,
+    /// Whose request it is, of those who keep copies; or 0.
+    by: u64,
     /// Whether the keys stored here count: not in the slots of an import.
     counts: bool,
     work: u64,
@@ -126,6 +134,7 @@ impl<'e> Exec<'e> {
             db: engine.map_db(call.context.db),
             no_touch: call.context.no_touch,
             reads_only: !call.spec.is_write(),
+            by: call.context.tracker.id,
             counts: true,
             work: 1,
             deferred: None,
@@ -144,6 +153,7 @@ impl<'e> Exec<'e> {
             db,
             no_touch: true,
             reads_only: false,
+            by: 0,
             counts: true,
             work: 0,
             deferred: None,
@@ -200,6 +210,11 @@ impl<'e> Exec<'e> {
     #[inline]
     pub fn work_done(&self) -> u64 {
         self.work
+    }
+
+    /// Where messages go.
+    pub fn channels(&self) -> Option<&'e dyn Channels> {
+        self.engine.channels()
     }
 
     /// Counts a memcached statistic.
@@ -279,6 +294,7 @@ impl<'e> Exec<'e> {
         if !is_kept && self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
             self.delete(key, position, entry);
             self.local.stats.expired_keys += 1;
+            self.notify(Class::EXPIRED, "expired", key);
         }
     }
 
@@ -390,6 +406,7 @@ impl<'e> Exec<'e> {
         place.count(1, 0);
         place.change_expiry(None, expire_at_ms);
         self.account(key.slot, bytes + more_array);
+        self.notify(Class::NEW, "new", key);
     }
 
     fn delete(&mut self, key: Key<'_>, position: Position, entry: EntryPtr) {
@@ -437,8 +454,12 @@ impl<'e> Exec<'e> {
 
     #[inline]
     fn after<'a>(&mut self, key: Key<'_>, effect: impl FnOnce() -> Effect<'a>) {
-        if let Some(observer) = &mut self.stripe_data(key.slot).observer {
-            observer.after(key.slot, key.db, key.bytes, &effect());
+        let followed = &mut self.stripe_data(key.slot).observer;
+        if let Some(observers) = followed {
+            observers.after(key.slot, key.db, key.bytes, &effect(), self.by);
+            if observers.is_empty() {
+                *followed = None;
+            }
         }
     }
 }

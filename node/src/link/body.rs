@@ -8,11 +8,11 @@ use swell_engine::admit::Admitted;
 use swell_engine::commands::table::{Found, tables};
 use swell_engine::gate::Refusal;
 use swell_engine::key::KeyHash;
-use swell_engine::number::parse_i64;
 use swell_engine::spec::{Body, Spec};
 use swell_engine::stripe::Ticket;
+use swell_engine::track::Tracker;
 use swell_engine::walk::{Step, WalkState, over_slots};
-use swell_engine::{Call, Context, Db, Deferred, Fault, Outcome};
+use swell_engine::{Context, Db, Deferred, Outcome};
 use swell_ring::{SLOTS, SlotSet};
 use swell_wire::requests::Kind as ItemKind;
 use swell_wire::{Args, Limits, Out, OwnedArgs, Proto, Requests, memcached, resp};
@@ -20,6 +20,8 @@ use swell_wire::{Args, Limits, Out, OwnedArgs, Proto, Requests, memcached, resp}
 use crate::Handle;
 use crate::link::frame::{BadFrame, Entry, FRAME_REQUESTS_MAX, Flags, Kind, RequestHead};
 use crate::link::stats::{Counts, report};
+use crate::link::unit::is_for_units;
+use crate::link::watch::SessionWatch;
 
 /// Bytes of a set of slots in a walk's body.
 pub const SLOTS_BYTES: usize = SLOTS / 8;
@@ -32,7 +34,7 @@ pub(super) struct Job {
     pub kind: Kind,
     pub head: RequestHead,
     /// Those that did not run yet, as far as they have arrived.
-    requests: VecDeque<Waiting>,
+    pub requests: VecDeque<Waiting>,
     /// Requests that have not arrived.
     missing: usize,
     /// Reads a body that is still arriving.
@@ -58,9 +60,9 @@ pub(super) struct Answering {
 
 /// A request with its own bytes.
 #[derive(Debug)]
-struct Waiting {
-    spec: &'static Spec,
-    args: OwnedArgs,
+pub(super) struct Waiting {
+    pub spec: &'static Spec,
+    pub args: OwnedArgs,
     noreply: bool,
 }
 
@@ -78,6 +80,8 @@ pub(super) enum Ran {
     Moved,
     /// There is no memory for what is to be run as one.
     Full,
+    /// A watched key has changed.
+    Stale,
     /// Others first.
     More,
     /// A helper thread still works at its first request.
@@ -136,6 +140,7 @@ pub(super) fn context(head: &RequestHead, now_ms: u64) -> Context {
         db: Db::new(head.db.into()).unwrap_or_default(),
         proto: if head.flags.has(Flags::RESP3) { Proto::Resp3 } else { Proto::Resp2 },
         no_touch: head.flags.has(Flags::NO_TOUCH),
+        tracker: Tracker::default(),
         now_ms,
     }
 }
@@ -228,10 +233,17 @@ impl Job {
     }
 
     /// Goes on with it. `ticket`: drawn when it found a stripe taken; what is left there was not used.
-    pub fn run(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
+    pub fn run(
+        &mut self,
+        handle: &mut Handle,
+        ticket: &mut Option<Ticket>,
+        watch: &mut Option<SessionWatch>,
+        now_ms: u64,
+        counts: &mut Counts,
+    ) -> Ran {
         match self.kind {
             Kind::Exec if self.is_arriving() => Ran::Arriving,
-            Kind::Exec => self.run_unit(handle, ticket, now_ms, counts),
+            Kind::Exec => self.run_unit(handle, ticket, watch, now_ms, counts),
             Kind::Walk if self.is_arriving() => Ran::Arriving,
             Kind::Walk => self.run_walk(handle, ticket, now_ms, counts),
             Kind::Stats => {
@@ -275,8 +287,8 @@ impl Job {
         let spec = command(self.head.flags, args.as_args())?;
         let runs = match self.kind {
             Kind::Walk => over_slots(spec).is_some(),
-            Kind::Exec => !matches!(spec.body, Body::Session | Body::Container) || is_select(spec),
-            _ => spec.body.is_for_keys() || matches!(spec.body, Body::Whole(_)),
+            Kind::Exec => !matches!(spec.body, Body::Session | Body::Container) || is_for_units(spec),
+            _ => spec.body.runs_in_one_go(),
         };
         if !runs {
             return Err(BadFrame::OutOfPlace("a command that nodes do not run in such a frame"));
@@ -356,53 +368,6 @@ impl Job {
         true
     }
 
-    fn run_unit(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
-        let mut hashes = Vec::new();
-        let prepared = prepare(&self.requests, context(&self.head, now_ms), handle, &mut hashes);
-        let calls: Vec<Call<'_>> = self
-            .requests
-            .iter()
-            .zip(&prepared)
-            .filter_map(|(request, prepared)| {
-                let Prepared::Call(context, keys) = prepared else { return None };
-                Some(Admitted::from_link(request.spec, request.args.as_args()).call(&hashes[keys.clone()], *context))
-            })
-            .collect();
-        let node = handle.node().clone();
-        let unit = match handle.begin_unit(&node, &calls, *ticket) {
-            Ok(unit) => unit,
-            Err(Outcome::Busy(stripe)) => return Ran::Busy(stripe),
-            Err(Outcome::NotExecuted(Refusal::Paused, stripe)) => return Ran::Closed(stripe),
-            Err(_) => return Ran::Moved,
-        };
-        if unit.is_full() {
-            return Ran::Full;
-        }
-        let mut calls = calls.iter();
-        for prepared in &prepared {
-            let before = (self.out.len(), self.out.data_bytes());
-            let (work, failed) = match prepared {
-                Prepared::Call(_, keys) => {
-                    let Some(call) = calls.next() else { break };
-                    let done = handle.run_in_unit(&unit, call, &mut self.out);
-                    counts.request(&hashes[keys.clone()], done.0);
-                    done
-                }
-                Prepared::Select => {
-                    self.out.ok();
-                    (1, false)
-                }
-                Prepared::Fault(fault) => {
-                    self.out.error(&fault.to_string());
-                    (1, true)
-                }
-            };
-            let (reply_bytes, data_bytes) = ((self.out.len() - before.0) as u64, self.out.data_bytes() - before.1);
-            self.entries.push(Entry { reply_bytes, data_bytes, work, failed });
-        }
-        Ran::Done
-    }
-
     fn run_walk(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
         let Some(request) = self.requests.front() else { return Ran::Done };
         let Some(body) = over_slots(request.spec) else { return Ran::Done };
@@ -448,48 +413,6 @@ fn pass_on(handle: &Handle, ticket: &mut Option<Ticket>) {
     if let Some(ticket) = ticket.take() {
         handle.engine().stripe(ticket.stripe()).cancel(ticket);
     }
-}
-
-/// A request of a unit, ready to run.
-enum Prepared {
-    Call(Context, std::ops::Range<usize>),
-    Select,
-    Fault(Fault),
-}
-
-/// Databases and hashes of a unit's requests; SELECT may stand between.
-fn prepare(
-    requests: &VecDeque<Waiting>,
-    mut context: Context,
-    handle: &Handle,
-    hashes: &mut Vec<KeyHash>,
-) -> Vec<Prepared> {
-    let mut prepare = |request: &Waiting| {
-        let args = request.args.as_args();
-        if is_select(request.spec) {
-            return match selected(args.slice(1)) {
-                Ok(db) => {
-                    context.db = db;
-                    Prepared::Select
-                }
-                Err(fault) => Prepared::Fault(fault),
-            };
-        }
-        let from = hashes.len();
-        request.spec.hash_keys(handle.engine(), args, hashes);
-        Prepared::Call(context, from..hashes.len())
-    };
-    requests.iter().map(&mut prepare).collect()
-}
-
-fn is_select(spec: &Spec) -> bool {
-    spec.name == "select"
-}
-
-/// The database that SELECT names. Proxies have checked the number already.
-fn selected(arg: &[u8]) -> Result<Db, Fault> {
-    let number = parse_i64(arg).ok_or(Fault::NotInteger)?;
-    Db::new(number).ok_or(Fault::DbOutOfRange)
 }
 
 fn read_slots(bytes: &[u8; SLOTS_BYTES]) -> SlotSet {

@@ -61,7 +61,7 @@ pub enum BadFrame {
 /// How the requests of a body are to be read.
 ///
 /// `Request`: `count` requests one behind the other, run in order, each for itself. `Exec`: the same, run as one unit;
-/// `SELECT` in between changes the database and counts as a request. `Walk`: a bitmap of the slots wanted
+/// `SELECT` in between changes the database and counts as a request; for `WATCH` at the beginning see `link/watch.rs`. `Walk`: a bitmap of the slots wanted
 /// ([`swell_ring::SlotSet::words`], 2048 bytes), then one request; the reply's body begins with the bitmap of the slots
 /// covered. `Stats`: no body; the reply's body is JSON.
 pub type RequestKind = Kind;
@@ -145,6 +145,9 @@ pub enum Status {
     /// Nothing ran, and nothing will: an `Exec` with a request that needs memory, of which there is none. An answer like
     /// `Done`: the session goes on.
     Full = 4,
+    /// Nothing ran, and nothing will: an `Exec` on the condition that watched keys have not changed, and one has, or is
+    /// not watched here. An answer like `Done`.
+    Stale = 5,
 }
 
 /// The header of `Reply`.
@@ -332,6 +335,7 @@ impl ReplyHead {
             2 => Status::Paused,
             3 => Status::Behind,
             4 => Status::Full,
+            5 => Status::Stale,
             _ => return Err(BadFrame::OutOfPlace("an unknown status")),
         };
         let head = ReplyHead {

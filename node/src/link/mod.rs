@@ -10,5 +10,7 @@ pub mod serve;
 mod session;
 pub mod socket;
 pub mod stats;
+mod unit;
+mod watch;
 
 pub use session::{GATE_WAIT_MS, PARKED_BYTES_MAX, SESSIONS_MAX, UNSENT_BYTES_MAX};

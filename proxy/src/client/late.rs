@@ -307,7 +307,7 @@ impl Client {
             core.counts.error(b"TRYAGAIN");
             // A transaction that could not run is over.
             session.multi = None;
-            session.show();
+            session::watch::forget(core, session);
             Flow::Done
         })
     }

@@ -3,6 +3,7 @@
 
 mod batch;
 mod late;
+mod pushes;
 mod routed;
 mod send;
 
@@ -26,6 +27,8 @@ use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
 use crate::observe::Stopwatch;
 use crate::plan::{InPlace, Source};
+use crate::pubsub;
+use crate::push::limits::Excess;
 use crate::replies::Replies;
 use crate::session::{Late, Session};
 use crate::upstream::flights::Flights;
@@ -56,6 +59,8 @@ pub struct Client {
     /// When what was refused has waited too long.
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
     replies: Replies,
+    /// How it stands with the limit of what its socket has not taken.
+    excess: Excess,
     /// `unread` may hold complete requests: decoding stopped early.
     undecoded: bool,
     /// The peer has closed its side.
@@ -138,6 +143,7 @@ impl Client {
             hold: None,
             deadline: None,
             replies: Replies::default(),
+            excess: Excess::None,
             undecoded: false,
             at_end: false,
         }
@@ -151,13 +157,19 @@ impl Client {
                 return Poll::Ready(());
             }
             let is_quiet = self.poll_flights(cx);
+            if self.session.inbox.is_some() && !self.write_pushes(cx) {
+                return Poll::Ready(());
+            }
             // What has just come may not have fitted the socket: nobody but it says when the rest does.
             let held = self.unsent_bytes();
             if held > 0 {
                 if self.poll_flush(cx).is_err() {
                     return Poll::Ready(());
                 }
-                if self.has_room_again(held) {
+                if self.is_over_limit(held) {
+                    return Poll::Ready(());
+                }
+                if self.has_room_again(held) || self.has_pushes_to_write() {
                     continue;
                 }
             }
@@ -360,6 +372,13 @@ impl Drop for Client {
         }
         // Before the stream is closed: see `Registry::kill`.
         self.worker.shared.clients.remove(self.session.info.id);
+        // Nobody is dropped while a batch runs.
+        if self.session.inbox.is_some()
+            && let Ok(mut core) = self.worker.core.try_borrow_mut()
+        {
+            core.inboxes.close(self.session.info.id);
+            pubsub::unsubscribe_all(&mut core, &mut self.session);
+        }
         self.worker.connection_closed();
     }
 }

@@ -6,7 +6,9 @@ pub mod multi;
 pub mod remote;
 pub mod slices;
 pub mod walk;
+pub mod watch;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,12 +16,14 @@ use swell_engine::admit::{Caller, Denied};
 use swell_engine::commands::table::{Command, Found, Table};
 use swell_engine::key::KeyHash;
 use swell_engine::run::Outcome;
-use swell_engine::spec::{Body, Flags, Group};
+use swell_engine::spec::{Body, Flags, Group, Spec};
 use swell_engine::stripe::Ticket;
+use swell_engine::track::Tracker;
 use swell_engine::walk::Step;
 use swell_engine::{Call, Context, Db};
 use swell_meter::parts::clean_name;
 use swell_meter::{Payer, Prefix, Who};
+use swell_node::broker::Topic;
 use swell_wire::error::Reject;
 use swell_wire::out::Mark;
 use swell_wire::requests::Kind;
@@ -31,6 +35,8 @@ use crate::core::Core;
 use crate::error::ProxyError;
 use crate::pause;
 use crate::plan::value_bytes;
+use crate::pubsub::Subscriptions;
+use crate::push::Inbox;
 use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::walk::Walk;
 use crate::shared::unix_ms;
@@ -56,6 +62,8 @@ pub struct Session {
     pub authenticated: bool,
     pub reply: ReplyMode,
     pub no_touch: bool,
+    /// What the node has to know of its client-side caching.
+    pub tracker: Tracker,
     /// EXEC is running: no answer may be late.
     pub in_exec: bool,
     /// The nodes' figures were just asked for.
@@ -64,8 +72,18 @@ pub struct Session {
     pub closing: bool,
     /// Requests queued since MULTI.
     pub multi: Option<Box<multi::Queue>>,
+    /// The condition of the next transaction.
+    pub watch: Option<watch::Watch>,
+    /// How often it began to watch keys over a link.
+    pub watches: u64,
     /// Who is charged: under the name that it gave itself, else its address.
     payer: Payer,
+    /// What it is sent without having asked; most clients never are.
+    pub inbox: Option<Rc<Inbox>>,
+    /// What it has subscribed to, if anything.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// What the request at hand has written is no reply, but goes out whatever CLIENT REPLY says.
+    pub is_pushing: bool,
 }
 
 /// What a request that cut the batch leads to.
@@ -107,10 +125,16 @@ impl Session {
             authenticated,
             reply: ReplyMode::On,
             no_touch: false,
+            tracker: Tracker::default(),
             in_exec: false,
             is_informed: false,
             closing: false,
             multi: None,
+            watch: None,
+            watches: 0,
+            inbox: None,
+            subscriptions: None,
+            is_pushing: false,
         }
     }
 
@@ -132,7 +156,29 @@ impl Session {
     /// Whether every request of it cuts the batch.
     #[inline]
     pub fn cuts(&self) -> bool {
-        self.multi.is_some() || self.reply != ReplyMode::On || self.closing
+        self.multi.is_some() || self.reply != ReplyMode::On || self.closing || self.subscriptions.is_some()
+    }
+
+    /// Names that it has subscribed to.
+    pub fn subscriptions_len(&self) -> usize {
+        let all = self.subscriptions.as_ref();
+        all.map_or(0, |all| all.count(Topic::Channel) + all.count(Topic::Shard))
+    }
+
+    /// Whether it may not call this now: over RESP2 a subscriber could not tell replies from messages.
+    fn is_only_subscriber(&self, spec: &Spec) -> bool {
+        const ALLOWED: [&str; 9] = [
+            "ping",
+            "psubscribe",
+            "punsubscribe",
+            "quit",
+            "reset",
+            "ssubscribe",
+            "subscribe",
+            "sunsubscribe",
+            "unsubscribe",
+        ];
+        self.subscriptions.is_some() && self.proto == Proto::Resp2 && !ALLOWED.contains(&spec.name)
     }
 
     /// A call of this client, if it may make it.
@@ -160,7 +206,7 @@ impl Session {
         keys: &'a [KeyHash],
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
-        let context = Context { db, proto: self.proto, no_touch: self.no_touch, now_ms };
+        let context = Context { db, proto: self.proto, no_touch: self.no_touch, tracker: self.tracker, now_ms };
         Ok(self.caller().admit(command.spec, args)?.call(keys, context))
     }
 
@@ -172,6 +218,7 @@ impl Session {
         self.reply = ReplyMode::On;
         self.no_touch = false;
         self.multi = None;
+        self.watch = None;
         self.info.no_evict.store(false, Relaxed);
         self.info.names().name.clear();
         self.renamed();
@@ -205,8 +252,28 @@ impl Session {
         self.payer = Payer::new(who(&self.info), self.db.number());
     }
 
+    /// What it is sent without having asked goes here from now on.
+    pub fn open_inbox(&mut self, core: &mut Core) -> &Rc<Inbox> {
+        let open = || core.inboxes.open(self.info.id, &core.shared, self.proto);
+        self.inbox.get_or_insert_with(open)
+    }
+
+    /// Moves what it was sent without having asked to the end of `out`: between two replies only.
+    #[inline]
+    pub fn take_pushes(&self, out: &mut Out) {
+        if let Some(inbox) = self.inbox.as_ref().filter(|inbox| !inbox.is_empty()) {
+            inbox.take(out);
+        }
+    }
+
     /// Takes back what was written since `mark` if the client does not want it (CLIENT REPLY). Once for each request.
     pub fn settle_reply(&mut self, mark: Mark, out: &mut Out) {
+        if std::mem::take(&mut self.is_pushing) {
+            if self.reply == ReplyMode::Skip {
+                self.reply = ReplyMode::On;
+            }
+            return;
+        }
         match self.reply {
             ReplyMode::On | ReplyMode::SkipNext => {}
             ReplyMode::Off => out.truncate(mark),
@@ -229,7 +296,11 @@ impl Session {
         self.info.db.store(self.db.number(), Relaxed);
         self.info.resp.store(if self.proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
         self.info.no_touch.store(self.no_touch, Relaxed);
+        if let Some(inbox) = &self.inbox {
+            inbox.set_proto(self.proto);
+        }
         self.info.multi.store(self.multi.as_ref().map_or(-1, |queue| queue.len() as i64), Relaxed);
+        self.info.watch.store(self.watch.as_ref().map_or(0, watch::Watch::key_count) as u64, Relaxed);
     }
 }
 
@@ -327,6 +398,13 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             denied => fail(core, session, denied.to_string().as_bytes(), out),
         };
     }
+    if session.is_only_subscriber(command.spec) {
+        let text = ProxyError::OnlySubscriber(command.spec.name).to_string();
+        return match command.spec.name {
+            "exec" => multi::refuse_exec(core, session, &text, out),
+            _ => fail(core, session, text.as_bytes(), out),
+        };
+    }
     if core.observer.is_pausing
         && let Some(late) = held_back(core, session, command)
     {
@@ -344,7 +422,7 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             let denied = Denied::Arity(command.spec.name);
             fail(core, session, denied.to_string().as_bytes(), out)
         }
-        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Walk(_) => {
+        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
             run_engine(core, session, command, args, ticket, out)
         }
     }

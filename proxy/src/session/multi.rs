@@ -13,6 +13,7 @@ use swell_wire::{Args, Out, OwnedArgs};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
+use crate::session::watch::{self, Watch};
 use crate::session::{Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, remote, run_session};
 use crate::upstream::job::JobAnswer;
 
@@ -53,7 +54,7 @@ impl Queue {
 
 /// Whether a command is queued inside MULTI (the rest runs at once).
 pub fn queues(spec: &Spec) -> bool {
-    !matches!(spec.name, "exec" | "discard" | "quit" | "reset" | "watch" | "unwatch")
+    !matches!(spec.name, "exec" | "discard" | "quit" | "reset")
 }
 
 /// Queues a request, within the query buffer's limit.
@@ -93,9 +94,9 @@ pub fn begin(session: &mut Session, out: &mut Out) -> Flow {
 }
 
 /// DISCARD.
-pub fn discard(session: &mut Session, out: &mut Out) -> Result<(), ProxyError> {
+pub fn discard(core: &Core, session: &mut Session, out: &mut Out) -> Result<(), ProxyError> {
     session.multi.take().ok_or(ProxyError::DiscardWithoutMulti)?;
-    session.show();
+    watch::forget(core, session);
     out.ok();
     Ok(())
 }
@@ -103,7 +104,7 @@ pub fn discard(session: &mut Session, out: &mut Out) -> Result<(), ProxyError> {
 /// An EXEC that is refused before it runs ends the transaction all the same.
 pub fn refuse_exec(core: &mut Core, session: &mut Session, why: &str, out: &mut Out) -> Flow {
     session.multi = None;
-    session.show();
+    watch::forget(core, session);
     let why = why.strip_prefix("ERR ").unwrap_or(why).to_owned();
     fail(core, session, ProxyError::ExecRefused(why).to_string().as_bytes(), out)
 }
@@ -114,7 +115,7 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         return fail(core, session, ProxyError::ExecWithoutMulti.to_string().as_bytes(), out);
     };
     if queue.spoiled {
-        session.show();
+        watch::forget(core, session);
         core.charge(command, 0, 0, 1, true);
         return fail(core, session, ProxyError::ExecAborted.to_string().as_bytes(), out);
     }
@@ -135,7 +136,7 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         match remote_unit(core, session, command, &queue) {
             Route::Here => {}
             Route::Refused => {
-                session.show();
+                watch::forget(core, session);
                 core.charge(command, 0, 0, 1, true);
                 remote::refuse_crossing(core, command.spec, out);
                 return Flow::Done;
@@ -145,12 +146,21 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
                 let why = ProxyError::TransactionTooLong(REMOTE_REQUESTS_MAX).to_string();
                 return refuse_exec(core, session, &why, out);
             }
+            Route::Stale => return stale(core, session, command, out),
             Route::There(flow) => return flow,
         }
     }
     let mut answer = Out::new(session.proto);
-    match run_queue(core, session, &queue, ticket, &mut answer) {
-        Ok(sleep) => {
+    let watch = session.watch.take();
+    let ran = run_queue(core, session, &queue, watch.as_ref(), ticket, &mut answer);
+    if ran.is_err() {
+        session.watch = watch;
+    } else if let Some(Watch::Here(watching)) = watch {
+        core.handle.engine().unwatch(watching);
+    }
+    match ran {
+        Ok(None) => stale(core, session, command, out),
+        Ok(Some(sleep)) => {
             session.show();
             session.pays(core);
             core.charge(command, 0, 0, 1, false);
@@ -172,6 +182,14 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
     }
 }
 
+/// A watched key has changed: nothing has run.
+fn stale(core: &mut Core, session: &mut Session, command: Command, out: &mut Out) -> Flow {
+    watch::forget(core, session);
+    core.charge(command, 0, 0, 1, false);
+    out.null_array();
+    Flow::Done
+}
+
 /// Whether a command would have to wait, in the middle of a unit and under its locks, for every node and proxy. Refused
 /// as soon as there may be several, so that a transaction does not work today and fail tomorrow.
 fn waits_for_all(core: &Core, spec: &Spec) -> bool {
@@ -186,19 +204,22 @@ enum Route {
     Refused,
     /// Nowhere: it has too many requests.
     TooLong,
+    /// Nowhere: what it watches has changed, as far as anybody knows.
+    Stale,
     There(Flow),
 }
 
 /// Sends what needs data to the node that has it; the proxy's own commands run when the answer is there.
-fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Queue) -> Route {
+fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: &Queue) -> Route {
     let flattened: Vec<Option<OwnedArgs>> =
         queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
     let mut hashes = Vec::new();
     let prepared = prepare(core, session, queue, &flattened, &mut hashes);
     let mut slots: Vec<_> = hashes.iter().map(|key| key.slot).collect();
+    slots.extend(session.watch.as_ref().and_then(Watch::slot));
     slots.sort_unstable();
     slots.dedup();
-    let is_whole = |request: &Prepared<'_>| request.runs_on_node() && !request.command.spec.body.is_for_keys();
+    let is_whole = |request: &Prepared<'_>| request.command.spec.body.is_for_all();
     let route = &core.shared.route;
     let is_strict = route.is_strict();
     let is_apart = is_strict || !route.is_direct() && route.map().nodes().len() > 1;
@@ -210,7 +231,13 @@ fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Que
         .filter(|request| request.runs_on_node())
         .map(|request| (request.db.number(), request.args.to_owned(false)))
         .collect();
-    if core.shared.route.is_direct() || requests.is_empty() {
+    let guard = match (&session.watch, core.shared.route.is_direct()) {
+        (None, _) => None,
+        (Some(Watch::Here(_)), true) => None,
+        (Some(Watch::There { number, .. }), false) => Some(*number),
+        (Some(_), _) => return Route::Stale,
+    };
+    if core.shared.route.is_direct() || requests.is_empty() && guard.is_none() {
         return Route::Here;
     }
     if requests.len() > REMOTE_REQUESTS_MAX {
@@ -221,7 +248,7 @@ fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Que
     let finish = Box::new(move |core: &mut Core, session: &mut Session, answer, out: &mut Out| {
         finish_remote(core, session, command, &queue, answer, out)
     });
-    Route::There(remote::exec(core, slots.first().copied(), &requests, db, finish))
+    Route::There(remote::exec(core, slots.first().copied(), guard, &requests, db, finish))
 }
 
 /// Puts the node's replies and the proxy's own together.
@@ -234,6 +261,8 @@ fn finish_remote(
     out: &mut Out,
 ) -> Flow {
     session.multi = None;
+    let is_guarded = matches!(session.watch, Some(Watch::There { .. }));
+    watch::forget(core, session);
     let answer = match answer {
         Ok(JobAnswer::Shots(mut answers)) => answers.pop().unwrap_or_default(),
         other => {
@@ -243,6 +272,9 @@ fn finish_remote(
             return fail(core, session, error.to_string().as_bytes(), out);
         }
     };
+    if answer.is_stale {
+        return stale(core, session, command, out);
+    }
     if answer.is_full {
         core.charge(command, 0, 0, 1, true);
         return refuse_exec(core, session, &Fault::OutOfMemory.to_string(), out);
@@ -252,6 +284,9 @@ fn finish_remote(
     let mut hashes = Vec::new();
     let prepared = prepare(core, session, queue, &flattened, &mut hashes);
     let (mut replies, mut at_db, mut sleep) = (answer.replies(), session.db, Duration::ZERO);
+    if is_guarded {
+        replies.next();
+    }
     let mut whole = Out::new(session.proto);
     whole.array(prepared.len());
     for request in &prepared {
@@ -309,15 +344,16 @@ impl Prepared<'_> {
     }
 }
 
-/// Runs all and writes the array of replies. Returns how long the client has to wait for it: DEBUG SLEEP inside a
-/// transaction holds up its answer, not those who want the same stripes.
+/// Runs all and writes the array of replies, unless what is watched has changed. Returns how long the client has to wait
+/// for it: DEBUG SLEEP inside a transaction holds up its answer, not those who want the same stripes.
 fn run_queue(
     core: &mut Core,
     session: &mut Session,
     queue: &Queue,
+    watch: Option<&Watch>,
     ticket: Option<Ticket>,
     out: &mut Out,
-) -> Result<Duration, Outcome> {
+) -> Result<Option<Duration>, Outcome> {
     let flattened: Vec<Option<OwnedArgs>> =
         queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
     let mut hashes = Vec::new();
@@ -331,7 +367,15 @@ fn run_queue(
         })
         .collect();
     let node = core.handle.node().clone();
-    let unit = core.handle.begin_unit(&node, &calls, ticket)?;
+    let watching = match watch {
+        None => None,
+        Some(Watch::Here(watching)) => Some((watching, core.now_ms)),
+        Some(Watch::There { .. } | Watch::Lost) => return Ok(None),
+    };
+    let unit = core.handle.begin_unit(&node, &calls, watching, ticket)?;
+    if unit.is_stale() {
+        return Ok(None);
+    }
     out.array(prepared.len());
     let mut calls = calls.iter();
     let mut sleep = Duration::ZERO;
@@ -358,7 +402,7 @@ fn run_queue(
             }
         }
     }
-    Ok(sleep)
+    Ok(Some(sleep))
 }
 
 /// Runs a command of the proxy inside a transaction: nothing but DEBUG SLEEP may be late there.
@@ -381,7 +425,10 @@ fn prepare<'q>(
     for ((command, owned), flat) in queue.requests.iter().zip(flattened) {
         let args = flat.as_ref().unwrap_or(owned).as_args();
         let from = hashes.len();
-        command.spec.hash_keys(core.handle.engine(), args, hashes);
+        // A channel is no key: a transaction may name any.
+        if !matches!(command.spec.body, Body::Free(_)) {
+            command.spec.hash_keys(core.handle.engine(), args, hashes);
+        }
         prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len() });
         if command.spec.name == "select" {
             db = args.opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db);

@@ -15,6 +15,7 @@ use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
 use crate::session::walk::Walk;
+use crate::session::watch;
 use crate::session::{Flow, Late, Session, SessionCx, count_error_at, run_session};
 use crate::upstream::encode;
 use crate::upstream::flights::{Bill, Framing};
@@ -280,9 +281,21 @@ fn scan(command: Command, args: Args<'_>) -> Flow {
     )
 }
 
-/// Runs a transaction's requests as one unit at one node. `requests`: each with its database.
-pub fn exec(core: &Core, slot: Option<Slot>, requests: &[(u8, OwnedArgs)], db: u8, finish: Finish) -> Flow {
+/// Runs a transaction's requests as one unit at one node. `requests`: each with its database; `guard`: the number of the
+/// watch that is its condition.
+pub fn exec(
+    core: &Core,
+    slot: Option<Slot>,
+    guard: Option<u64>,
+    requests: &[(u8, OwnedArgs)],
+    db: u8,
+    finish: Finish,
+) -> Flow {
     let (mut bytes, mut count, mut at_db) = (Vec::new(), 0, db);
+    if let Some(number) = guard {
+        watch::guard(number, &mut bytes);
+        count += 1;
+    }
     for (db, args) in requests {
         if *db != at_db {
             at_db = *db;

@@ -57,6 +57,8 @@ pub struct ShotAnswer {
     pub bytes: Vec<u8>,
     /// The node has no memory for this transaction: nothing of it ran.
     pub is_full: bool,
+    /// A key that was watched for this transaction has changed: nothing of it ran.
+    pub is_stale: bool,
 }
 
 impl Shot {
@@ -125,6 +127,10 @@ impl Shot {
                 self.state = ShotState::Done(ShotAnswer { is_full: true, ..ShotAnswer::default() });
                 return Ok(());
             }
+            Status::Stale => {
+                self.state = ShotState::Done(ShotAnswer { is_stale: true, ..ShotAnswer::default() });
+                return Ok(());
+            }
             Status::Paused => {
                 self.state = ShotState::Paused;
                 return Ok(());
@@ -145,7 +151,7 @@ impl Shot {
         if sum != bytes.len() as u64 {
             return Err(BadFrame::TooShort);
         }
-        self.state = ShotState::Done(ShotAnswer { entries, bytes, is_full: false });
+        self.state = ShotState::Done(ShotAnswer { entries, bytes, ..ShotAnswer::default() });
         Ok(())
     }
 

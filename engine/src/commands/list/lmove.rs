@@ -6,6 +6,7 @@ use super::{end_arg, end_of};
 use crate::commands::grammar::{key_arg, keys_at, one_key};
 use crate::exec::{Change, Exec, Missing, Reply};
 use crate::key::Key;
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::element::DIGITS_MAX;
 use crate::value::item::{Item, OwnedItem};
@@ -82,6 +83,7 @@ fn move_one(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, from: End, to: End
             list.shrink(&tools.limits);
             Ok(((), Change::None))
         })?;
+        tell(cx, source, target, from, to);
         return Ok(());
     }
     cx.edit::<List, _>(source, Missing::Skip, |list, tools| {
@@ -99,15 +101,22 @@ fn move_one(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, from: End, to: End
         }
         Ok(((), Change::Effect(push_effect(target, to, &item))))
     })?;
+    tell(cx, source, target, from, to);
     Ok(())
 }
 
+/// What came is told before what went.
+fn tell(cx: &Exec<'_>, source: Key<'_>, target: Key<'_>, from: End, to: End) {
+    cx.notify(Class::LIST, to.push_event(), target);
+    cx.notify_taken(Class::LIST, from.pop_event(), source);
+}
+
 fn pop_effect(key: Key<'_>, end: End) -> OwnedArgs {
-    OwnedArgs::from_slices(&[if end == End::Front { b"lpop" } else { b"rpop" }, key.bytes])
+    OwnedArgs::from_slices(&[end.pop_event().as_bytes(), key.bytes])
 }
 
 fn push_effect(key: Key<'_>, end: End, item: &OwnedItem) -> OwnedArgs {
-    let mut args = OwnedArgs::from_slices(&[if end == End::Front { &b"lpush"[..] } else { b"rpush" }, key.bytes]);
+    let mut args = OwnedArgs::from_slices(&[end.push_event().as_bytes(), key.bytes]);
     match item.view() {
         Item::Short(element) => args.push(element.bytes(&mut [0; DIGITS_MAX])),
         Item::Long(segments) => args.push_segments(segments.clone()),

@@ -7,9 +7,10 @@ use crate::commands::grammar::{KEY, plain_arg, token};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
-use crate::value::list::{End, List};
+use crate::value::list::List;
 
 /// LMPOP.
 pub static LMPOP: Spec = Spec {
@@ -56,12 +57,12 @@ fn lmpop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             write_end(list.view(), end, count, out);
             list.pop(end, count);
             list.shrink(&tools.limits);
-            let name: &[u8] = if end == End::Front { b"lpop" } else { b"rpop" };
-            let effect = OwnedArgs::from_slices(&[name, key.bytes, count.to_string().as_bytes()]);
+            let effect = OwnedArgs::from_slices(&[end.pop_event().as_bytes(), key.bytes, count.to_string().as_bytes()]);
             Ok((count, Change::Effect(effect)))
         })?;
         cx.work(1);
         if let Some(count) = popped {
+            cx.notify_taken(Class::LIST, end.pop_event(), key);
             cx.work(count as u64);
             return Ok(());
         }

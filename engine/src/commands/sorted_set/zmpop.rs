@@ -3,11 +3,12 @@
 use swell_wire::{Args, Out, OwnedArgs};
 
 use super::write_score;
-use super::zpop::{end_range, take};
+use super::zpop::{end_range, event_of, take};
 use crate::commands::grammar::{KEY, plain_arg, token, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::zset::ZSet;
@@ -76,12 +77,12 @@ fn zmpop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
                 write_score(out, score);
             }
             take(zset, count, max, tools);
-            let name: &[u8] = if max { b"zpopmax" } else { b"zpopmin" };
-            let effect = OwnedArgs::from_slices(&[name, key.bytes, count.to_string().as_bytes()]);
+            let effect = OwnedArgs::from_slices(&[event_of(max).as_bytes(), key.bytes, count.to_string().as_bytes()]);
             Ok((count, Change::Effect(effect)))
         })?;
         cx.work(1);
         if let Some(count) = popped {
+            cx.notify_taken(Class::SORTED_SET, event_of(max), key);
             cx.work(count as u64);
             return Ok(());
         }

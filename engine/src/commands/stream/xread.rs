@@ -7,6 +7,7 @@ use crate::commands::grammar::{KEY, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::stream::{Stream, StreamId};
@@ -205,7 +206,10 @@ fn read_one(
     out: &mut Out,
 ) -> Result<u64, Fault> {
     let key = cx.key(args, index);
-    let Some(entry) = cx.peek(key) else { return Ok(0) };
+    let Some(entry) = cx.peek(key) else {
+        cx.notify(Class::MISS, "keymiss", key);
+        return Ok(0);
+    };
     let log = entry.collection::<Stream>()?.log();
     if log.top_id().is_none_or(|top| top <= after) {
         return Ok(0);

@@ -124,6 +124,7 @@ impl Sessions {
         };
         // What it waits for is registered before it is tried again, lest a change in between be missed.
         let (mut gate, mut view, mut elsewhere) = (None, false, false);
+        let mut watch = slow.watch.take();
         while let Some(job) = slow.jobs.front_mut() {
             let done_before = job.entries.len();
             let (epoch, state) = (self.view.epoch(), self.view.state());
@@ -134,9 +135,10 @@ impl Sessions {
             } else if self.outbox.streaming_bytes(session) > UNSENT_BYTES_MAX {
                 Stop::Room
             } else {
-                match job.run(cx.handle, &mut ticket, cx.now_ms, &mut self.counts) {
+                match job.run(cx.handle, &mut ticket, &mut watch, cx.now_ms, &mut self.counts) {
                     Ran::Done => Stop::Answer(Status::Done),
                     Ran::Full => Stop::Answer(Status::Full),
+                    Ran::Stale => Stop::Answer(Status::Stale),
                     Ran::Arriving => Stop::Arriving,
                     Ran::Busy(stripe) => Stop::Busy(stripe),
                     Ran::Closed(stripe) => Stop::Closed(stripe),
@@ -196,6 +198,7 @@ impl Sessions {
             }
             break;
         }
+        slow.watch = watch;
         if let Some(place) = self.sessions.get_mut(session as usize) {
             *place = Some(slow);
         }

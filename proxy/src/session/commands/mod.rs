@@ -27,6 +27,7 @@ mod readonly;
 mod replication;
 mod reset;
 mod select;
+mod subscribe;
 mod time;
 
 use std::sync::LazyLock;
@@ -36,7 +37,7 @@ use swell_engine::spec::CommandId;
 use swell_wire::{Args, Out};
 
 use crate::error::ProxyError;
-use crate::session::{Flow, SessionCx};
+use crate::session::{Flow, SessionCx, watch};
 
 /// Writes a reply, or says that it will be late. Never waits for a stripe: it may run inside a transaction.
 pub type SessionBody = fn(&mut SessionCx<'_>, Args<'_>, &mut Out) -> Flow;
@@ -119,7 +120,9 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("module|unload", module::refuse),
     ("multi", multi::multi),
     ("ping", ping::ping),
+    ("psubscribe", subscribe::psubscribe),
     ("psync", replication::refuse),
+    ("punsubscribe", subscribe::punsubscribe),
     ("quit", quit::quit),
     ("readonly", readonly::accept),
     ("readwrite", readonly::accept),
@@ -135,8 +138,14 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("slowlog|help", commandlog::slow_help),
     ("slowlog|len", commandlog::slow_len),
     ("slowlog|reset", commandlog::slow_reset),
+    ("ssubscribe", subscribe::ssubscribe),
+    ("subscribe", subscribe::subscribe),
+    ("sunsubscribe", subscribe::sunsubscribe),
     ("sync", replication::refuse),
     ("time", time::time),
+    ("unsubscribe", subscribe::unsubscribe),
+    ("unwatch", watch::unwatch),
+    ("watch", watch::watch),
 ];
 
 static BODIES: LazyLock<Vec<Option<SessionBody>>> = LazyLock::new(|| {

@@ -50,7 +50,7 @@ struct Conditions {
     db: Option<Db>,
 }
 
-/// What a connection is for. So far all are [`ClientKind::Normal`]: the others match none.
+/// What a connection is for. Nobody is a primary or a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientKind {
     Normal,
@@ -135,7 +135,7 @@ impl Conditions {
             is(&self.addr, &canonical(info.addr).to_string()),
             is(&self.laddr, &canonical(info.laddr).to_string()),
             is(&self.ip, &canonical(info.addr).ip().to_string()),
-            self.kind.map(|kind| kind == ClientKind::Normal),
+            self.kind.map(|kind| kind == ClientKind::of(info)),
             self.user.map(|()| true),
             is_named(&self.name, &names.name),
             is_named(&self.lib_name, &names.lib_name),
@@ -188,6 +188,10 @@ impl Conditions {
 }
 
 impl ClientKind {
+    fn of(info: &ClientInfo) -> ClientKind {
+        if info.is_subscribed() { ClientKind::PubSub } else { ClientKind::Normal }
+    }
+
     fn parse(word: &[u8]) -> Result<ClientKind, ProxyError> {
         match word.to_ascii_uppercase().as_slice() {
             b"NORMAL" => Ok(ClientKind::Normal),

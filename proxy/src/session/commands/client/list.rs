@@ -35,8 +35,7 @@ pub fn list(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
 }
 
 /// One line, its fields in the order of Valkey 9.1. A client here owns no query buffer beyond an unfinished request and
-/// no reply buffer beyond what its socket did not take, so fields about their parts are 0, as are those about
-/// subscriptions and watched keys.
+/// no reply buffer beyond what its socket did not take, so fields about their parts are 0.
 fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
     let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1000;
     let (unread, unsent) = (info.query_buffer_bytes.load(Relaxed), info.output_bytes.load(Relaxed));
@@ -44,7 +43,7 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
     // Writing to a String cannot fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub=0 psub=0 ssub=0 multi={} watch=0 \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={unread} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={unsent} tot-mem={} \
          events={} cmd={} user={DEFAULT_USER} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} \
          tot-net-out={} tot-cmds={}",
@@ -58,7 +57,11 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         flags(info),
         if info.can_redirect.load(Relaxed) { "r" } else { "" },
         info.db.load(Relaxed),
+        info.subscriptions[0].load(Relaxed),
+        info.subscriptions[1].load(Relaxed),
+        info.subscriptions[2].load(Relaxed),
         info.multi.load(Relaxed),
+        info.watch.load(Relaxed),
         u8::from(unsent > 0),
         unread + unsent,
         if unsent > 0 { "rw" } else { "r" },
@@ -75,6 +78,7 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
 /// One letter for each thing that is particular about a client; N: nothing.
 pub fn flags(info: &ClientInfo) -> String {
     let letters = [
+        ('P', info.is_subscribed()),
         ('x', info.multi.load(Relaxed) >= 0),
         ('b', info.paused.load(Relaxed)),
         ('e', info.no_evict.load(Relaxed)),

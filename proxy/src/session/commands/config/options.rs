@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use swell_engine::evict::{Policy, SAMPLES};
 use swell_engine::key::DATABASES;
+use swell_engine::notify::Class;
 use swell_engine::value::limits::LIMITS;
 use swell_wire::limits::BULK_BYTES_MAX;
 
@@ -14,6 +15,7 @@ use crate::core::Core;
 use crate::error::ConfigRefusal;
 use crate::files;
 use crate::observe::{LogKind, Watch};
+use crate::push::limits::{self, OutputLimit};
 
 /// Least size of the two buffer limits, in bytes (Redis's).
 const BUFFER_BYTES_MIN: i64 = 1024 * 1024;
@@ -62,7 +64,11 @@ enum Kind {
     /// How many clients: as many as the system lets.
     Clients,
     Policy,
+    /// Classes of keyspace notifications.
+    Notified,
     Password,
+    /// A hard and a soft limit for each class of clients.
+    OutputLimits,
     /// A threshold between compact and large values.
     Limit,
 }
@@ -74,7 +80,9 @@ enum Value {
     Tracking(bool),
     Percentiles(Vec<f64>),
     Policy(Policy),
+    Notified(Class),
     Password(String),
+    OutputLimits(Vec<(limits::Class, OutputLimit)>),
     /// One of [`LIMITS`] by its place.
     Limit(usize, i64),
 }
@@ -83,6 +91,7 @@ enum Value {
 pub static OPTIONS: &[ConfigOption] = &[
     constant("appendonly", "no"),
     fixed("bind", |core| core.shared.resp_bind.get().map_or_else(String::new, ToString::to_string)),
+    ConfigOption { name: "client-output-buffer-limit", kind: Kind::OutputLimits },
     ConfigOption {
         name: "client-query-buffer-limit",
         kind: Kind::Memory {
@@ -168,7 +177,7 @@ pub static OPTIONS: &[ConfigOption] = &[
     },
     ConfigOption { name: "maxmemory-policy", kind: Kind::Policy },
     fixed("maxmemory-samples", |_| SAMPLES.to_string()),
-    constant("notify-keyspace-events", ""),
+    ConfigOption { name: "notify-keyspace-events", kind: Kind::Notified },
     fixed("port", |core| core.shared.resp_port.load(Relaxed).to_string()),
     constant("protected-mode", "yes"),
     ConfigOption {
@@ -252,7 +261,9 @@ impl ConfigOption {
             }
             Kind::Clients => core.shared.settings.maxclients.load(Relaxed).to_string(),
             Kind::Policy => core.handle.engine().settings().policy().name().to_owned(),
+            Kind::Notified => core.handle.engine().settings().notified().to_string(),
             Kind::Limit => core.handle.engine().settings().live_limits().get(limit_of(self.name)).to_string(),
+            Kind::OutputLimits => core.shared.settings.output_limits.show(),
             Kind::Password => core.shared.settings.password().map_or_else(String::new, |password| (*password).clone()),
         }
     }
@@ -294,6 +305,11 @@ impl ConfigOption {
                     let name = std::str::from_utf8(text).ok();
                     Value::Policy(name.and_then(|name| name.parse().ok()).ok_or(ConfigRefusal::UnknownPolicy)?)
                 }
+                Kind::OutputLimits => {
+                    let text = std::str::from_utf8(text).map_err(|_| ConfigRefusal::OutputLimitClass)?;
+                    Value::OutputLimits(limits::parse(text, value::memory)?)
+                }
+                Kind::Notified => Value::Notified(Class::parse(text).ok_or(ConfigRefusal::UnknownClass)?),
                 Kind::Password => {
                     Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
                 }
@@ -303,8 +319,14 @@ impl ConfigOption {
 }
 
 /// Options that the nodes have to know, too: they are part of the cache state.
-const OF_THE_CACHE: [&str; 5] =
-    ["lfu-decay-time", "lfu-log-factor", "maxmemory", "maxmemory-policy", "proto-max-bulk-len"];
+const OF_THE_CACHE: [&str; 6] = [
+    "lfu-decay-time",
+    "lfu-log-factor",
+    "maxmemory",
+    "maxmemory-policy",
+    "notify-keyspace-events",
+    "proto-max-bulk-len",
+];
 
 impl Change {
     /// The change as an entry of the cache state, if the nodes have to know it.
@@ -313,9 +335,13 @@ impl Change {
             Value::Limit(at, number) => return Some((LIMITS[*at].name.to_owned(), number.to_string())),
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
-            Value::Same | Value::Password(_) | Value::Watched(..) | Value::Tracking(_) | Value::Percentiles(_) => {
-                return None;
-            }
+            Value::Notified(classes) => classes.in_full(),
+            Value::Same
+            | Value::Password(_)
+            | Value::OutputLimits(_)
+            | Value::Watched(..)
+            | Value::Tracking(_)
+            | Value::Percentiles(_) => return None,
         };
         OF_THE_CACHE.contains(&self.0).then(|| (self.0.to_owned(), value))
     }
@@ -333,6 +359,10 @@ impl Change {
                 core.handle.engine().settings().set_policy(policy);
                 core.handle.engine().settings().set_spares_only_resp(false);
             }
+            Value::OutputLimits(changes) => {
+                changes.into_iter().for_each(|(class, limit)| core.shared.settings.output_limits.set(class, limit));
+            }
+            Value::Notified(classes) => core.handle.engine().settings().set_notified(classes),
             Value::Password(password) => core.shared.settings.set_password(&password),
         }
     }
