@@ -43,6 +43,8 @@ pub struct ClientInfo {
     pub killed: AtomicBool,
     /// CLIENT PAUSE holds its request back.
     pub paused: AtomicBool,
+    /// It is shown every command.
+    pub monitors: AtomicBool,
     /// It said so by CLIENT CAPA.
     pub can_redirect: AtomicBool,
     pub bytes_in: AtomicU64,
@@ -103,6 +105,7 @@ impl Registry {
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            monitors: AtomicBool::new(false),
             can_redirect: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),

@@ -71,6 +71,10 @@ pub enum ProxyError {
     BadTimeout,
     #[error("ERR timeout is negative")]
     NegativeTimeout,
+    #[error("ERR MONITOR isn't allowed for DENY BLOCKING client")]
+    MonitorInMulti,
+    #[error("ERR Replica can't interact with the keyspace")]
+    MonitorsOnly,
     #[error("ERR Server is not in import mode")]
     NotImporting,
     #[error("ERR No such user '{0}'")]

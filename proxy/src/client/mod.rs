@@ -370,6 +370,8 @@ impl Drop for Client {
         if let Some(flights) = self.flights.take() {
             self.worker.upstreams.leave_seat(&flights);
         }
+        let worker = self.worker.clone();
+        self.session.stop_monitoring(&worker.shared);
         // Before the stream is closed: see `Registry::kill`.
         self.worker.shared.clients.remove(self.session.info.id);
         // Nobody is dropped while a batch runs.

@@ -9,6 +9,7 @@
 mod commandlog;
 mod events;
 mod histograms;
+mod monitor;
 mod redact;
 mod seen;
 
@@ -20,6 +21,7 @@ use crate::clients::ClientInfo;
 pub use commandlog::{Entry, Log, LogKind, Logs};
 pub use events::{Event, Events, Series};
 pub use histograms::{Distribution, Histograms};
+pub use monitor::Monitors;
 pub use seen::{Ran, Stopwatch};
 
 /// A threshold below this is kept by timing every command, nanoseconds.
@@ -57,6 +59,7 @@ pub struct Watch {
     /// `latency-tracking-info-percentiles`.
     percentiles: Mutex<Arc<Vec<f64>>>,
     pub logs: Logs,
+    pub monitors: Monitors,
     histograms: Mutex<Histograms>,
     pub events: Events,
 }
@@ -74,6 +77,7 @@ impl Default for Watch {
             tracking: AtomicBool::new(true),
             percentiles: Mutex::new(Arc::new(vec![50.0, 99.0, 99.9])),
             logs: Logs::default(),
+            monitors: Monitors::default(),
             histograms: Mutex::default(),
             events: Events::default(),
         }
@@ -154,6 +158,8 @@ pub struct Observer {
     each: bool,
     /// A pause may hold.
     pub is_pausing: bool,
+    /// Somebody monitors.
+    pub is_monitored: bool,
     slow_ns: u64,
     request_bytes: u64,
     reply_bytes: u64,
@@ -178,6 +184,7 @@ impl Default for Observer {
             seen: 0,
             each: false,
             is_pausing: false,
+            is_monitored: false,
             slow_ns: NEVER,
             request_bytes: NEVER,
             reply_bytes: NEVER,
@@ -212,10 +219,18 @@ impl Observer {
         self.reply_bytes = u64::try_from(watch.reply_bytes.load(Relaxed)).unwrap_or(NEVER);
         self.tracking = watch.tracking.load(Relaxed);
         self.is_pausing = watch.pausing.load(Relaxed);
+        self.is_monitored = !watch.monitors.is_empty();
         // A request of the planned ones has arguments of 64 KiB at most.
         let request_floor = ARGS_TIMED as u64 * BYTES_TIMED;
-        self.each =
-            self.slow_ns < EACH_BELOW_NS || self.request_bytes < request_floor || self.reply_bytes < BYTES_TIMED;
+        self.each = self.is_monitored
+            || self.slow_ns < EACH_BELOW_NS
+            || self.request_bytes < request_floor
+            || self.reply_bytes < BYTES_TIMED;
+    }
+
+    /// Until when all time has been given to a command: about now, unix microseconds.
+    pub fn mark_us(&self) -> u64 {
+        self.mark / 1_000
     }
 
     /// A group of planned requests begins: which of them are to be told one by one.

@@ -125,12 +125,18 @@ impl Core {
     pub fn saw(&mut self, session: &Session, command: Command, args: Args<'_>, reply_bytes: u64) {
         let took_ns = self.observer.lap();
         let weight = self.observer.weight.into();
+        if self.observer.is_monitored {
+            self.show_to_monitors(session, command, args);
+        }
         self.observer.note(&self.shared.watch, session, Ran { command, args, took_ns, reply_bytes, weight });
     }
 
     /// A command that ran alone has run.
     pub fn saw_alone(&mut self, session: &Session, command: Command, args: Args<'_>, reply_bytes: u64) {
         let took_ns = self.observer.lap();
+        if self.observer.is_monitored {
+            self.show_to_monitors(session, command, args);
+        }
         self.observer.note(&self.shared.watch, session, Ran { command, args, took_ns, reply_bytes, weight: 1 });
     }
 
@@ -140,6 +146,9 @@ impl Core {
             return;
         }
         let (took_ns, reply_bytes) = (watch.total_ns(), watch.reply_bytes);
+        if self.observer.is_monitored {
+            self.show_to_monitors(session, command, args);
+        }
         self.observer.note(&self.shared.watch, session, Ran { command, args, took_ns, reply_bytes, weight: 1 });
     }
 

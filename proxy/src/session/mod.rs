@@ -39,7 +39,7 @@ use crate::pubsub::Subscriptions;
 use crate::push::Inbox;
 use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::walk::Walk;
-use crate::shared::unix_ms;
+use crate::shared::{Shared, unix_ms};
 
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Session {
     pub tracker: Tracker,
     /// EXEC is running: no answer may be late.
     pub in_exec: bool,
+    /// It is shown every command (MONITOR).
+    pub monitors: bool,
     /// The nodes' figures were just asked for.
     pub is_informed: bool,
     /// Close once everything is sent.
@@ -127,6 +129,7 @@ impl Session {
             no_touch: false,
             tracker: Tracker::default(),
             in_exec: false,
+            monitors: false,
             is_informed: false,
             closing: false,
             multi: None,
@@ -156,7 +159,11 @@ impl Session {
     /// Whether every request of it cuts the batch.
     #[inline]
     pub fn cuts(&self) -> bool {
-        self.multi.is_some() || self.reply != ReplyMode::On || self.closing || self.subscriptions.is_some()
+        self.multi.is_some()
+            || self.reply != ReplyMode::On
+            || self.closing
+            || self.subscriptions.is_some()
+            || self.monitors
     }
 
     /// Names that it has subscribed to.
@@ -208,6 +215,13 @@ impl Session {
     ) -> Result<Call<'a>, Denied> {
         let context = Context { db, proto: self.proto, no_touch: self.no_touch, tracker: self.tracker, now_ms };
         Ok(self.caller().admit(command.spec, args)?.call(keys, context))
+    }
+
+    /// It is shown no more commands.
+    pub fn stop_monitoring(&mut self, shared: &Shared) {
+        if std::mem::take(&mut self.monitors) && shared.watch.monitors.remove(&self.info) {
+            shared.watch.changed();
+        }
     }
 
     /// Back to what a new connection is (RESET); its id stays, and what its library is called.
@@ -404,6 +418,9 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             "exec" => multi::refuse_exec(core, session, &text, out),
             _ => fail(core, session, text.as_bytes(), out),
         };
+    }
+    if session.monitors && (command.spec.flags.has(Flags::WRITE) || command.spec.flags.has(Flags::READONLY)) {
+        return fail(core, session, ProxyError::MonitorsOnly.to_string().as_bytes(), out);
     }
     if core.observer.is_pausing
         && let Some(late) = held_back(core, session, command)

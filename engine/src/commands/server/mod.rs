@@ -13,6 +13,7 @@ mod lolwut;
 mod memory;
 mod memory_stats;
 mod module;
+mod monitor;
 mod persistence;
 mod replication;
 mod slowlog;
@@ -76,6 +77,7 @@ pub static SPECS: &[&Spec] = &[
     &module::LOAD,
     &module::LOADEX,
     &module::UNLOAD,
+    &monitor::MONITOR,
     &replication::PSYNC,
     &replication::REPLCONF,
     &replication::REPLICAOF,

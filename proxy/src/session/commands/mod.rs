@@ -19,6 +19,7 @@ mod mc_verbosity;
 mod mc_version;
 mod memory;
 mod module;
+mod monitor;
 mod multi;
 mod persistence;
 mod ping;
@@ -118,6 +119,7 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("module|load", module::refuse),
     ("module|loadex", module::refuse),
     ("module|unload", module::refuse),
+    ("monitor", monitor::monitor),
     ("multi", multi::multi),
     ("ping", ping::ping),
     ("psubscribe", subscribe::psubscribe),

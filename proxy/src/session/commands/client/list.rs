@@ -78,6 +78,7 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
 /// One letter for each thing that is particular about a client; N: nothing.
 pub fn flags(info: &ClientInfo) -> String {
     let letters = [
+        ('O', info.monitors.load(Relaxed)),
         ('P', info.is_subscribed()),
         ('x', info.multi.load(Relaxed) >= 0),
         ('b', info.paused.load(Relaxed)),
