@@ -1,5 +1,6 @@
 //! Clients: listen, admit, route, answer, meter. Holds no data.
 
+pub mod access;
 pub mod catalog;
 pub mod charges;
 pub mod client;
@@ -14,6 +15,7 @@ pub mod membership;
 pub mod memcached;
 pub mod metrics;
 pub mod observe;
+pub mod outside;
 pub mod pause;
 pub mod plan;
 pub mod pubsub;
@@ -25,6 +27,7 @@ pub mod server;
 pub mod session;
 pub mod shared;
 pub mod stats;
+pub mod tracking;
 pub mod upstream;
 pub mod worker;
 

@@ -194,6 +194,7 @@ impl Worker {
         }
         let is_flushing = is_direct && flushing.step(&mut core, now_ms);
         self.shared.observe_stored(now_ms);
+        self.shared.tracking.settle(core.handle.engine());
         self.shared.close_idle_clients(now_ms);
         if upkeep.tick(&mut core.handle, now_ms) || is_flushing || is_freeing {
             return BUSY_TICK;

@@ -9,6 +9,7 @@ mod ping;
 mod quit;
 mod reset;
 mod select;
+mod tracking;
 
 use crate::spec::Spec;
 
@@ -16,8 +17,10 @@ use crate::spec::Spec;
 pub static SPECS: &[&Spec] = &[
     &auth::AUTH,
     &client::CLIENT,
+    &tracking::CACHING,
     &client_pause::CAPA,
     &client::GETNAME,
+    &tracking::GETREDIR,
     &client::HELP,
     &client::ID,
     &client_pause::IMPORT_SOURCE,
@@ -30,6 +33,9 @@ pub static SPECS: &[&Spec] = &[
     &client::REPLY,
     &client::SETINFO,
     &client::SETNAME,
+    &tracking::TRACKING,
+    &tracking::TRACKINGINFO,
+    &client::UNBLOCK,
     &client_pause::UNPAUSE,
     &echo::ECHO,
     &hello::HELLO,

@@ -1,12 +1,13 @@
 //! The server commands.
 
+mod acl;
 mod command;
 mod commandlog;
 mod config;
 pub(crate) mod dbsize;
 mod debug;
 mod debug_object;
-mod flush;
+pub mod flush;
 mod info;
 mod latency;
 mod lolwut;
@@ -24,6 +25,20 @@ use crate::spec::Spec;
 
 /// Sorted by name.
 pub static SPECS: &[&Spec] = &[
+    &acl::ACL,
+    &acl::CAT,
+    &acl::DELUSER,
+    &acl::DRYRUN,
+    &acl::GENPASS,
+    &acl::GETUSER,
+    &acl::HELP,
+    &acl::LIST,
+    &acl::LOAD,
+    &acl::LOG,
+    &acl::SAVE,
+    &acl::SETUSER,
+    &acl::USERS,
+    &acl::WHOAMI,
     &persistence::BGREWRITEAOF,
     &persistence::BGSAVE,
     &command::COMMAND,

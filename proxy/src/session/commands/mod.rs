@@ -1,13 +1,15 @@
 //! Bodies of the commands that the proxy answers, found by the command's number.
 
+mod acl;
 pub(crate) mod auth;
-mod client;
+pub(crate) mod client;
 mod cluster;
 mod command;
 mod commandlog;
 mod config;
 mod debug;
 mod echo;
+mod function;
 mod hello;
 mod info;
 mod latency;
@@ -27,9 +29,11 @@ mod quit;
 mod readonly;
 mod replication;
 mod reset;
+mod script;
 mod select;
 mod subscribe;
 mod time;
+mod wait;
 
 use std::sync::LazyLock;
 
@@ -45,12 +49,27 @@ pub type SessionBody = fn(&mut SessionCx<'_>, Args<'_>, &mut Out) -> Flow;
 
 /// One row per command, sorted by name; memcached verbs stand as "memcached:verb".
 static ROWS: &[(&str, SessionBody)] = &[
+    ("acl|cat", acl::cat),
+    ("acl|deluser", acl::del_user),
+    ("acl|dryrun", acl::dry_run),
+    ("acl|genpass", acl::gen_pass),
+    ("acl|getuser", acl::get_user),
+    ("acl|help", acl::show_help),
+    ("acl|list", acl::list),
+    ("acl|load", acl::load),
+    ("acl|log", acl::log),
+    ("acl|save", acl::save),
+    ("acl|setuser", acl::set_user),
+    ("acl|users", acl::users),
+    ("acl|whoami", acl::who_am_i),
     ("asking", readonly::accept),
     ("auth", auth::auth),
     ("bgrewriteaof", persistence::refuse),
     ("bgsave", persistence::bgsave),
+    ("client|caching", client::caching),
     ("client|capa", client::capa),
     ("client|getname", client::get_name),
+    ("client|getredir", client::get_redir),
     ("client|help", client::show_help),
     ("client|id", client::id),
     ("client|import-source", client::import_source),
@@ -63,6 +82,9 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("client|reply", client::reply),
     ("client|setinfo", client::set_info),
     ("client|setname", client::set_name),
+    ("client|tracking", client::tracking),
+    ("client|trackinginfo", client::tracking_info),
+    ("client|unblock", client::unblock),
     ("client|unpause", client::unpause),
     ("cluster|help", cluster::show_help),
     ("cluster|info", cluster::info),
@@ -94,6 +116,15 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("echo", echo::echo),
     ("exec", multi::exec),
     ("failover", replication::failover),
+    ("function|delete", function::delete),
+    ("function|dump", function::dump),
+    ("function|flush", function::flush),
+    ("function|help", function::show_help),
+    ("function|kill", function::kill),
+    ("function|list", function::list),
+    ("function|load", function::load),
+    ("function|restore", function::restore),
+    ("function|stats", function::stats),
     ("hello", hello::hello),
     ("info", info::info),
     ("lastsave", persistence::last_save),
@@ -133,6 +164,13 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("reset", reset::reset),
     ("role", replication::role),
     ("save", persistence::refuse),
+    ("script|debug", script::debug),
+    ("script|exists", script::exists),
+    ("script|flush", script::flush),
+    ("script|help", script::show_help),
+    ("script|kill", script::kill),
+    ("script|load", script::load),
+    ("script|show", script::show),
     ("select", select::select),
     ("shutdown", persistence::shutdown),
     ("slaveof", replication::replica_of),
@@ -147,6 +185,8 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("time", time::time),
     ("unsubscribe", subscribe::unsubscribe),
     ("unwatch", watch::unwatch),
+    ("wait", wait::wait),
+    ("waitaof", wait::wait_aof),
     ("watch", watch::watch),
 ];
 

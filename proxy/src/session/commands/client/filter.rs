@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use swell_engine::acl::Users;
 use swell_engine::key::DATABASES;
 use swell_engine::number::parse_i64;
 use swell_engine::{Db, Fault};
@@ -11,7 +12,6 @@ use super::list::flags;
 use super::quoted;
 use crate::clients::{ClientInfo, canonical};
 use crate::error::ProxyError;
-use crate::session::commands::auth::DEFAULT_USER;
 
 /// Flags that CLIENT LIST may show, here or in Valkey.
 const FLAGS: &[u8] = b"ABEIMNOPRSTUbcdeirtux";
@@ -39,8 +39,7 @@ struct Conditions {
     laddr: Option<Vec<u8>>,
     ip: Option<Vec<u8>>,
     kind: Option<ClientKind>,
-    /// The user that everybody is.
-    user: Option<()>,
+    user: Option<Vec<u8>>,
     name: Option<Vec<u8>>,
     lib_name: Option<Vec<u8>>,
     lib_version: Option<Vec<u8>>,
@@ -93,6 +92,16 @@ impl Filter {
         Ok(filter)
     }
 
+    /// Itself, if there is the user that it asks for.
+    ///
+    /// # Errors
+    /// [`ProxyError::NoSuchUser`].
+    pub fn known_to(self, users: &Users) -> Result<Filter, ProxyError> {
+        let asked = [&self.only.user, &self.not.user].into_iter().flatten();
+        let unknown = asked.into_iter().find(|user| users.get(user).is_none()).map(|user| quoted(user));
+        unknown.map_or(Ok(self), |user| Err(ProxyError::NoSuchUser(user)))
+    }
+
     /// Whether this client is meant. `is_me`: it is the caller.
     pub fn fits(&self, info: &ClientInfo, now_ms: u64, is_me: bool) -> bool {
         let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1000;
@@ -136,7 +145,7 @@ impl Conditions {
             is(&self.laddr, &canonical(info.laddr).to_string()),
             is(&self.ip, &canonical(info.addr).ip().to_string()),
             self.kind.map(|kind| kind == ClientKind::of(info)),
-            self.user.map(|()| true),
+            self.user.as_ref().map(|user| info.user().name() == user.as_slice()),
             is_named(&self.name, &names.name),
             is_named(&self.lib_name, &names.lib_name),
             is_named(&self.lib_version, &names.lib_version),
@@ -170,9 +179,7 @@ impl Conditions {
             b"LIB-NAME" => self.lib_name = text(),
             b"LIB-VER" => self.lib_version = text(),
             b"TYPE" => self.kind = Some(ClientKind::parse(value)?),
-            // There is only one user: either all fit, or nobody knows him.
-            b"USER" if value == DEFAULT_USER.as_bytes() => self.user = Some(()),
-            b"USER" => return Err(ProxyError::NoSuchUser(quoted(value))),
+            b"USER" => self.user = text(),
             b"FLAGS" if value.iter().all(|letter| FLAGS.contains(letter)) => self.flags = text(),
             b"FLAGS" => return Err(ProxyError::UnknownClientFlags(quoted(value))),
             b"CAPA" if value.iter().all(|letter| CAPABILITIES.contains(letter)) => self.capabilities = text(),
@@ -230,7 +237,6 @@ mod tests {
             ("ID 99999999999999999999", "ERR syntax error"),
             ("TYPE", "ERR syntax error"),
             ("TYPE nosuch", "ERR Unknown client type 'nosuch'"),
-            ("USER nobody", "ERR No such user 'nobody'"),
             ("MAXAGE 0", "ERR maxage should be greater than 0"),
             ("MAXAGE x", "ERR maxage is not an integer or out of range"),
             ("SKIPME maybe", "ERR syntax error"),
@@ -243,7 +249,6 @@ mod tests {
             ("DB x", "ERR DB is not an integer or out of range"),
             ("DB 16", "ERR DB number should be between 0 and 15"),
             ("DB -1", "ERR DB number should be between 0 and 15"),
-            ("NOT-USER x", "ERR No such user 'x'"),
             ("NOT-MAXAGE 1", "ERR syntax error"),
             ("NOT-IDLE 1", "ERR syntax error"),
             ("NAME", "ERR syntax error"),
@@ -257,10 +262,16 @@ mod tests {
     fn all_conditions_have_to_hold() {
         let clients = Registry::default();
         let (addr, laddr) = ("[::ffff:10.0.0.1]:1000", "10.0.0.2:6379");
-        let info = clients.add(Door::Resp, addr.parse().unwrap(), laddr.parse().unwrap(), -1, 5_000);
+        let users = Users::default();
+        let user = users.default_user().clone();
+        let info = clients.add(Door::Resp, user, addr.parse().unwrap(), laddr.parse().unwrap(), -1, 5_000);
         let fits = |words: &str, is_me| parse(words).unwrap().fits(&info, 15_000, is_me);
+        assert!(parse("USER nobody").unwrap().known_to(&users).is_err());
+        assert!(parse("NOT-USER nobody").unwrap().known_to(&users).is_err());
+        assert!(parse("USER default").unwrap().known_to(&users).is_ok());
         for words in [
             "",
+            "USER default",
             "ID 7 1",
             "ADDR 10.0.0.1:1000",
             "LADDR 10.0.0.2:6379 TYPE normal",
