@@ -9,6 +9,7 @@ use swell_engine::commands::table::{Found, tables};
 use swell_engine::gate::Refusal;
 use swell_engine::key::KeyHash;
 use swell_engine::number::parse_i64;
+use swell_engine::script::watch::Kill;
 use swell_engine::spec::{Body, Spec};
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkState, over_slots};
@@ -275,7 +276,7 @@ impl Job {
         let spec = command(self.head.flags, args.as_args())?;
         let runs = match self.kind {
             Kind::Walk => over_slots(spec).is_some(),
-            Kind::Exec => !matches!(spec.body, Body::Session | Body::Container) || is_select(spec),
+            Kind::Exec => !matches!(spec.body, Body::Session | Body::Container) || is_select(spec) || is_kill(spec),
             _ => spec.body.is_for_keys() || matches!(spec.body, Body::Whole(_)),
         };
         if !runs {
@@ -315,7 +316,14 @@ impl Job {
             let outcome = handle.execute(&call, *ticket, &mut self.out);
             let (work, failed) = match outcome {
                 Outcome::Done { work, failed } => (work, failed),
-                Outcome::Busy(stripe) => return Ran::Busy(stripe),
+                Outcome::Busy(stripe) => match handle.engine().scripts().busy(stripe) {
+                    // A script has it, and takes too long.
+                    Some(words) => {
+                        self.out.error(words);
+                        (1, true)
+                    }
+                    None => return Ran::Busy(stripe),
+                },
                 Outcome::NotExecuted(Refusal::Paused, stripe) => return Ran::Closed(stripe),
                 Outcome::NotExecuted(Refusal::Moved, _) | Outcome::Walk => return Ran::Moved,
                 Outcome::Deferred => {
@@ -371,7 +379,10 @@ impl Job {
         let node = handle.node().clone();
         let unit = match handle.begin_unit(&node, &calls, *ticket) {
             Ok(unit) => unit,
-            Err(Outcome::Busy(stripe)) => return Ran::Busy(stripe),
+            Err(Outcome::Busy(stripe)) => {
+                let Some(words) = handle.engine().scripts().busy(stripe) else { return Ran::Busy(stripe) };
+                return self.refuse_unit(words);
+            }
             Err(Outcome::NotExecuted(Refusal::Paused, stripe)) => return Ran::Closed(stripe),
             Err(_) => return Ran::Moved,
         };
@@ -392,6 +403,11 @@ impl Job {
                     self.out.ok();
                     (1, false)
                 }
+                Prepared::Kill { functions } => {
+                    let kill = node.engine().scripts().kill(*functions);
+                    kill.write(&mut self.out);
+                    (1, kill != Kill::Done)
+                }
                 Prepared::Fault(fault) => {
                     self.out.error(&fault.to_string());
                     (1, true)
@@ -399,6 +415,17 @@ impl Job {
             };
             let (reply_bytes, data_bytes) = ((self.out.len() - before.0) as u64, self.out.data_bytes() - before.1);
             self.entries.push(Entry { reply_bytes, data_bytes, work, failed });
+        }
+        Ran::Done
+    }
+
+    /// Answers every request of a unit that does not run with this error.
+    fn refuse_unit(&mut self, words: &str) -> Ran {
+        for _ in 0..self.requests.len() {
+            let len_before = self.out.len();
+            self.out.error(words);
+            let reply_bytes = (self.out.len() - len_before) as u64;
+            self.entries.push(Entry { reply_bytes, data_bytes: 0, work: 1, failed: true });
         }
         Ran::Done
     }
@@ -454,6 +481,10 @@ fn pass_on(handle: &Handle, ticket: &mut Option<Ticket>) {
 enum Prepared {
     Call(Context, std::ops::Range<usize>),
     Select,
+    /// SCRIPT KILL or FUNCTION KILL, which comes alone.
+    Kill {
+        functions: bool,
+    },
     Fault(Fault),
 }
 
@@ -475,6 +506,9 @@ fn prepare(
                 Err(fault) => Prepared::Fault(fault),
             };
         }
+        if is_kill(request.spec) {
+            return Prepared::Kill { functions: request.spec.name == "function|kill" };
+        }
         let from = hashes.len();
         request.spec.hash_keys(handle.engine(), args, hashes);
         Prepared::Call(context, from..hashes.len())
@@ -484,6 +518,11 @@ fn prepare(
 
 fn is_select(spec: &Spec) -> bool {
     spec.name == "select"
+}
+
+/// What a node answers for its own scripts.
+fn is_kill(spec: &Spec) -> bool {
+    matches!(spec.name, "script|kill" | "function|kill")
 }
 
 /// The database that SELECT names. Proxies have checked the number already.

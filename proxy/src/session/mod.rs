@@ -434,7 +434,7 @@ pub fn run_engine(
         return remote::swap_databases(core, command, args, out);
     }
     if !core.shared.route.is_direct() {
-        return remote::run(core, session, command, args, &keys);
+        return remote::run(core, session, command, args, &keys, out);
     }
     let (data_before, at, mark) = (out.data_bytes(), out.len(), out.mark());
     match core.handle.execute(&call, ticket, out) {

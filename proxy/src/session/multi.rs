@@ -203,7 +203,11 @@ fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Que
     let requests: Vec<(u8, OwnedArgs)> = prepared
         .iter()
         .filter(|request| request.runs_on_node())
-        .map(|request| (request.db.number(), request.args.to_owned(false)))
+        .map(|request| {
+            // A script that is not known is the node's to refuse, in its place among the replies.
+            let script = remote::script_request(core, request.command.spec, request.args).ok().flatten();
+            (request.db.number(), script.unwrap_or_else(|| request.args.to_owned(false)))
+        })
         .collect();
     if core.shared.route.is_direct() || requests.is_empty() {
         return Route::Here;
