@@ -5,13 +5,14 @@
 //! `SWELL_FAMILY=name` (a group of `COMMAND DOCS`) only those of one; a failing case is reduced to the requests that it takes,
 //! and after `SWELL_DIFFERENCES=n` of them a run ends.
 
-mod compare;
+pub mod compare;
 mod data;
 mod feed;
-mod grammar;
+pub mod grammar;
 mod pools;
-mod replay;
-mod run;
+pub mod replay;
+pub mod run;
+mod several;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,8 @@ const DIFFERENCES: u64 = 3;
 /// Requests of one case, at least.
 const REQUESTS: usize = 50;
 
-type Request = Vec<Vec<u8>>;
+/// The words of one request.
+pub type Request = Vec<Vec<u8>>;
 
 /// What a case is about: the groups of `COMMAND DOCS`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -183,15 +185,18 @@ fn seeds(place: u64) -> std::ops::Range<u64> {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
+/// A number that the environment says.
+pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number")))
 }
 
-fn family_of(seed: u64) -> Family {
+/// What the case with this seed is about.
+pub fn family_of(seed: u64) -> Family {
     Family::ALL[usize::try_from(seed % Family::ALL.len() as u64).expect("below ten")]
 }
 
-fn chosen() -> Option<Family> {
+/// The one family that SWELL_FAMILY says.
+pub fn chosen() -> Option<Family> {
     let name = std::env::var("SWELL_FAMILY").ok()?;
     Some(Family::of_group(&name).unwrap_or_else(|| panic!("no family is called {name}")))
 }

@@ -8,6 +8,7 @@ mod charts;
 mod clients;
 mod consistency;
 mod differential;
+mod events;
 mod harness;
 mod laws;
 mod ledger;

@@ -20,6 +20,7 @@ use crate::script::execute::Ready;
 use crate::slices::{Room, Slices};
 use crate::spec::{Bulk, KeysBody, Spec};
 use crate::value::{Kept, KeptRef};
+use crate::waiters::Ready;
 
 /// About so many elements are gone over on the worker itself: one to three milliseconds, mostly for memory that no cache
 /// has. Changing threads takes 0.1 ms.
@@ -35,7 +36,26 @@ const SCANNED_PER_ELEMENT: usize = 16;
 const SHORT_BYTES: usize = 1_024;
 
 /// Gives work to a helper thread, or gives it back.
-pub type Helpers = Box<dyn Fn(Box<Lent>) -> Result<(), Box<Lent>> + Send + Sync>;
+pub type Helpers = Box<dyn Fn(Errand) -> Result<(), Errand> + Send + Sync>;
+
+/// What helper threads do.
+#[derive(Debug)]
+pub enum Errand {
+    /// Runs a call that has its locks.
+    Run(Box<Lent>),
+    /// Waits for locks, and serves who waits for a key ([`Engine::serve_patiently`]).
+    Serve(Box<Ready>),
+}
+
+impl Errand {
+    /// Something random, for whoever makes the [`Local`] that this runs with.
+    pub fn seed(&self) -> u64 {
+        match self {
+            Errand::Run(lent) => lent.seed,
+            Errand::Serve(ready) => ready.seed(),
+        }
+    }
+}
 
 /// A call that runs elsewhere. It holds the locks of its stripes until it has run, so it must not be dropped before.
 #[must_use = "its stripes stay locked until it has run"]
@@ -93,11 +113,6 @@ impl Lent {
         (Lent { spec, work, args, keys, context, set, engine, seed, ending }, Awaited { shared, failed: false })
     }
 
-    /// Something random, for whoever makes the [`Local`] that this runs with.
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
     /// Runs it, gives its locks back, and then answers.
     ///
     /// # Panics
@@ -118,7 +133,7 @@ impl Lent {
         engine.mark_unit(set, true);
         let outcome = run(engine, local, &call, body, &mut out);
         engine.mark_unit(set, false);
-        drop(held);
+        engine.settle(local, held);
         let (work, failed) = match (outcome, local.take_deferred()) {
             (Outcome::Deferred, Some(mut rest)) => {
                 rest.finish(&mut out);

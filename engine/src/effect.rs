@@ -8,6 +8,9 @@ use swell_wire::OwnedArgs;
 
 use crate::entry::Entry;
 use crate::key::Db;
+use crate::track::Tracked;
+use crate::waiters::Queues;
+use crate::watch::Watched;
 
 /// What one change did to one key. Self-contained: replaying the effects of a slot in order rebuilds it.
 #[derive(Clone, Debug)]
@@ -42,36 +45,55 @@ pub trait Observer: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObserverId(pub(crate) u64);
 
-/// All who follow one stripe.
+/// All who follow one stripe, and all who wait for its keys.
 #[derive(Default)]
-pub struct Observers(Vec<(ObserverId, Box<dyn Observer>)>);
+pub struct Observers {
+    streams: Vec<(ObserverId, Box<dyn Observer>)>,
+    pub(crate) watched: Watched,
+    pub(crate) tracked: Tracked,
+    /// Who waits for what is not there; looked at by `Exec`, beside the followers.
+    pub(crate) queues: Option<Queues>,
+}
 
 impl Observers {
     /// One more follows.
     pub fn add(&mut self, id: ObserverId, observer: Box<dyn Observer>) {
-        self.0.push((id, observer));
+        self.streams.push((id, observer));
     }
 
     /// One follows no longer.
     pub fn remove(&mut self, id: ObserverId) {
-        self.0.retain(|(other, _)| *other != id);
+        self.streams.retain(|(other, _)| *other != id);
     }
 
-    /// Whether nobody follows.
+    /// Whether nobody follows and nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        !self.are_told() && self.queues.is_none()
+    }
+
+    /// Whether somebody wants to be told of changes.
+    pub fn are_told(&self) -> bool {
+        !(self.streams.is_empty() && self.watched.is_empty() && self.tracked.is_empty())
     }
 
     pub(crate) fn before(&mut self, slot: Slot, db: Db, key: &[u8], entry: Option<Entry<'_>>) {
         self.each(|observer| observer.before(slot, db, key, entry));
     }
 
-    pub(crate) fn after(&mut self, slot: Slot, db: Db, key: &[u8], effect: &Effect<'_>) {
+    /// `by`: the [`Tracker`](crate::track::Tracker) whose request it was, or 0.
+    pub(crate) fn after(&mut self, slot: Slot, db: Db, key: &[u8], effect: &Effect<'_>, by: u64) {
         self.each(|observer| observer.after(slot, db, key, effect));
+        if !self.watched.is_empty() {
+            self.watched.changed(db, key, effect);
+        }
+        if !self.tracked.is_empty() {
+            self.tracked.changed(key, by);
+        }
     }
 
     pub(crate) fn cleared(&mut self, slot: Slot, db: Db) {
         self.each(|observer| observer.cleared(slot, db));
+        self.watched.cleared(slot, db);
     }
 
     pub(crate) fn unit_begin(&mut self) {
@@ -83,6 +105,6 @@ impl Observers {
     }
 
     fn each(&mut self, mut tell: impl FnMut(&mut dyn Observer)) {
-        self.0.iter_mut().for_each(|(_, observer)| tell(observer.as_mut()));
+        self.streams.iter_mut().for_each(|(_, observer)| tell(observer.as_mut()));
     }
 }

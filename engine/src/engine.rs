@@ -1,12 +1,16 @@
 //! The engine: one cache's key space on one node, and what each worker keeps of its own beside it.
 
+use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 
 use swell_ring::SLOTS;
 
+use crate::acl::User;
 use crate::bulk::Helpers;
+use crate::channels::Channels;
 use crate::commands::memcached::stat::McStat;
 use crate::effect::{Observer, ObserverId};
 use crate::evict::{Policy, Pool};
@@ -15,11 +19,15 @@ use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
 use crate::script::{ScriptMachine, Scripts};
+use crate::notify::{Class, LiveClasses, Notifier};
 use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
+use crate::track::Tracking;
 use crate::value::COMPACT_BYTES_MAX;
 use crate::value::limits::{Limits, LiveLimits};
+use crate::waiters::{Ready, Waiters};
+use crate::watch::Abandoned;
 
 /// Bytes a worker may be ahead of the shared count of used memory.
 const ACCOUNT_SLACK_BYTES: i64 = 16 * 1024;
@@ -48,6 +56,8 @@ pub struct Settings {
     /// How many of all slots this engine's share of the maximum is for.
     maxmemory_slots: AtomicU32,
     policy: AtomicU8,
+    /// Classes of keyspace notifications that are told.
+    notified: LiveClasses,
     lfu_decay_minutes: AtomicU32,
     lfu_log_factor: AtomicU32,
     item_bytes_max: AtomicU64,
@@ -63,6 +73,7 @@ impl Default for Settings {
             maxmemory_total_bytes: AtomicU64::new(0),
             maxmemory_slots: AtomicU32::new(SLOTS as u32),
             policy: AtomicU8::new(0),
+            notified: LiveClasses::default(),
             lfu_decay_minutes: AtomicU32::new(1),
             lfu_log_factor: AtomicU32::new(10),
             item_bytes_max: AtomicU64::new(swell_wire::limits::MEMCACHED_ITEM_BYTES_MAX as u64),
@@ -124,6 +135,16 @@ impl Settings {
 
     pub fn set_policy(&self, policy: Policy) {
         self.policy.store(policy as u8, Relaxed);
+    }
+
+    /// Which keyspace notifications are told (`notify-keyspace-events`).
+    #[inline]
+    pub fn notified(&self) -> Class {
+        self.notified.now()
+    }
+
+    pub fn set_notified(&self, classes: Class) {
+        self.notified.set(classes);
     }
 
     /// Whether noeviction holds only for what RESP clients wrote, because nobody has set it explicitly: memcached's
@@ -190,6 +211,11 @@ pub struct Engine {
     leftovers: Arc<Leftovers>,
     helpers: OnceLock<Helpers>,
     scripts: Scripts,
+    abandoned: Arc<Abandoned>,
+    tracking: Arc<Tracking>,
+    channels: OnceLock<Arc<dyn Channels>>,
+    pub(crate) notifier: OnceLock<Notifier>,
+    pub(crate) waiters: Arc<Waiters>,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -204,6 +230,14 @@ pub struct Local {
     pub(crate) machine: Option<Box<ScriptMachine>>,
     /// A unit runs: nothing may be evicted.
     pub(crate) in_unit: bool,
+    /// Whose scripts run here, if that user may not do everything.
+    pub(crate) script_user: Option<Arc<User>>,
+    /// Keys that somebody waits for and that the command has made ready.
+    pub(crate) ready: VecDeque<Ready>,
+    /// Whom to wake once no lock is held.
+    pub(crate) wakers: Vec<Waker>,
+    /// The next request that waits has done so elsewhere, since then (unix milliseconds); 0: it has not.
+    pub(crate) waits_since_ms: u64,
     /// A compact value on its way through a command.
     scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
@@ -263,6 +297,11 @@ impl Engine {
             leftovers: Arc::default(),
             helpers: OnceLock::new(),
             scripts: Scripts::default(),
+            abandoned: Arc::default(),
+            tracking: Arc::new(Tracking::new()),
+            channels: OnceLock::new(),
+            notifier: OnceLock::new(),
+            waiters: Arc::default(),
         }
     }
 
@@ -276,6 +315,10 @@ impl Engine {
             deferred: None,
             machine: None,
             in_unit: false,
+            script_user: None,
+            ready: VecDeque::new(),
+            wakers: Vec::new(),
+            waits_since_ms: 0,
             scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
@@ -287,6 +330,16 @@ impl Engine {
     /// From now on what is much runs on these helpers' threads; before that, on the caller's. Only the first call counts.
     pub fn use_helpers(&self, helpers: Helpers) {
         let _ = self.helpers.set(helpers);
+    }
+
+    /// From now on messages go there; before that, to nobody. Only the first call counts.
+    pub fn use_channels(&self, channels: Arc<dyn Channels>) {
+        let _ = self.channels.set(channels);
+    }
+
+    /// Where messages go.
+    pub fn channels(&self) -> Option<&dyn Channels> {
+        self.channels.get().map(|channels| &**channels)
     }
 
     pub(crate) fn helpers(&self) -> Option<&Helpers> {
@@ -342,6 +395,16 @@ impl Engine {
     /// The heap itself, for upkeep.
     pub(crate) fn heap(&self) -> &Heap {
         &self.heap
+    }
+
+    /// Who is told what is stale.
+    pub(crate) fn tracking(&self) -> &Arc<Tracking> {
+        &self.tracking
+    }
+
+    /// Watched keys that nobody watches any longer.
+    pub(crate) fn abandoned(&self) -> &Arc<Abandoned> {
+        &self.abandoned
     }
 
     /// Snapshots that nobody reads any longer.
@@ -528,6 +591,17 @@ impl Local {
     /// The rest of the reply of the command that has just run, after [`Outcome::Deferred`](crate::run::Outcome::Deferred).
     pub fn take_deferred(&mut self) -> Option<Box<Deferred>> {
         self.deferred.take()
+    }
+
+    /// The next request that has to wait has done so elsewhere before, since then (unix milliseconds), and keeps its place;
+    /// 0: it has not.
+    pub fn waits_since(&mut self, since_ms: u64) {
+        self.waits_since_ms = since_ms;
+    }
+
+    /// Scripts that run from now on may do what this user may; nobody: everything.
+    pub fn set_script_user(&mut self, user: Option<Arc<User>>) {
+        self.script_user = user;
     }
 
     /// The counts since the last call.

@@ -1,7 +1,9 @@
 //! The data: key space, values, commands and their table, expiry, eviction. No sockets, no clock, no owner of slots.
 
+pub mod acl;
 pub mod admit;
 pub mod bulk;
+pub mod channels;
 pub mod clock;
 pub mod commands;
 pub mod double;
@@ -19,6 +21,7 @@ pub mod heap;
 pub mod import;
 pub mod key;
 pub mod metric;
+pub mod notify;
 pub mod number;
 pub mod prefetch;
 pub mod rdb;
@@ -29,12 +32,15 @@ pub mod spec;
 pub mod state;
 pub mod stripe;
 pub mod table;
+pub mod track;
 pub mod value;
+pub mod waiters;
 pub mod walk;
+pub mod watch;
 
 pub use engine::{Engine, Local, Stats};
 pub use error::Fault;
-pub use exec::{Call, Context, Exec, Reply};
+pub use exec::{Blocks, Call, Context, Exec, Reply};
 pub use key::{Db, Key, KeyHash};
 pub use run::Outcome;
 pub use slices::Deferred;

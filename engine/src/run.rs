@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use swell_wire::{Args, Out, OwnedArgs};
 
-use crate::bulk::{Lent, Work};
+use crate::bulk::{Errand, Lent, Work};
 use crate::commands::memcached::stat::McStat;
 use crate::engine::{Engine, Local};
 use crate::error::Fault;
@@ -15,6 +15,7 @@ use crate::slices::Deferred;
 use crate::spec::{Begin, Body, Bulk, Find, Flags, Group, KeySpec, KeysBody, Long, Spec};
 use crate::stripe::{STRIPES, Ticket, stripe_of};
 use crate::walk::{Step, WalkState};
+use crate::watch::Watching;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,11 @@ impl LockSet {
         set
     }
 
+    /// Whether all of another's stripes are in it.
+    pub(crate) fn covers(&self, other: LockSet) -> bool {
+        self.0.iter().zip(other.0).all(|(have, want)| have & want == want)
+    }
+
     /// All that is in one or the other.
     pub(crate) fn and(self, other: LockSet) -> LockSet {
         LockSet(std::array::from_fn(|word| self.0[word] | other.0[word]))
@@ -95,6 +101,11 @@ impl LockSet {
             }
         }
         Ok(())
+    }
+
+    /// Locks all, waiting as long as it takes: never on a worker's thread.
+    pub(crate) fn lock_patiently(self, engine: &Engine) {
+        self.iter().for_each(|stripe| engine.stripe(stripe).lock_patiently());
     }
 
     pub(crate) fn unlock(self, engine: &Engine) {
@@ -220,6 +231,7 @@ impl Engine {
             Body::Keys(body) => body,
             Body::Bulk(bulk) => return self.execute_bulk(local, call, bulk, ticket, out),
             Body::Whole(body) => return self.execute_locked(local, call, LockSet::ALL, body, ticket, out),
+            Body::Free(body) => return run(self, local, call, body, out),
             Body::Walk(_) => return Outcome::Walk,
             Body::Script(how) => return self.execute_script(local, call, how, ticket, out),
             Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
@@ -236,12 +248,17 @@ impl Engine {
             }
             let stripe = self.stripe(index);
             // SAFETY: the lock has just been taken.
-            let _held = unsafe { stripe.adopt() };
+            let held = unsafe { stripe.adopt() };
             // SAFETY: the lock is held.
             if let Err(refusal) = unsafe { stripe.data() }.gate_of(key.slot).check(call.spec.is_write()) {
                 return Outcome::NotExecuted(refusal, index);
             }
-            return run(self, local, call, body, out);
+            let outcome = run(self, local, call, body, out);
+            if !local.ready.is_empty() {
+                std::mem::forget(held);
+                self.settle(local, Held { engine: self, set: LockSet::one(index) });
+            }
+            return outcome;
         }
         self.execute_locked(local, call, LockSet::of(call), body, ticket, out)
     }
@@ -288,7 +305,7 @@ impl Engine {
         {
             let (lent, awaited) = Lent::new(self, call, Work::Body(bulk.body), set, local.random());
             std::mem::forget(held);
-            if let Err(lent) = helpers(Box::new(lent)) {
+            if let Err(Errand::Run(lent)) = helpers(Errand::Run(Box::new(lent))) {
                 lent.run(self, local);
             }
             local.deferred = Some(Box::new(Deferred::new(Box::new(awaited), self.leftovers().clone())));
@@ -297,6 +314,9 @@ impl Engine {
         self.mark_unit(set, true);
         let outcome = run(self, local, call, bulk.body, out);
         self.mark_unit(set, false);
+        if !local.ready.is_empty() {
+            self.settle(local, held);
+        }
         outcome
     }
 
@@ -312,28 +332,36 @@ impl Engine {
         if let Err(taken) = set.lock(self, ticket) {
             return Outcome::Busy(taken);
         }
-        let _held = Held { engine: self, set };
+        let held = Held { engine: self, set };
         if let Err((refusal, stripe)) = self.check_gates(call) {
             return Outcome::NotExecuted(refusal, stripe);
         }
         self.mark_unit(set, true);
         let outcome = run(self, local, call, body, out);
         self.mark_unit(set, false);
+        if !local.ready.is_empty() {
+            self.settle(local, held);
+        }
         outcome
     }
 
-    /// Locks all that these requests touch, for running them as one unit (EXEC). Fails, having done nothing, with
-    /// `Busy` or `NotExecuted`.
+    /// Locks all that these requests touch, for running them as one unit (EXEC), and the keys that `watching` names, which
+    /// are looked at as of this time (unix milliseconds).
+    ///
+    /// # Errors
+    /// [`Outcome::Busy`], [`Outcome::NotExecuted`]: nothing has happened.
     pub fn begin_unit(
         &self,
         local: &mut Local,
         calls: &[Call<'_>],
+        watching: Option<(&Watching, u64)>,
         ticket: Option<Ticket>,
     ) -> Result<Unit<'_>, Outcome> {
-        let mut set = LockSet::default();
+        let mut set = self.watched_stripes(watching.map(|(watching, _)| watching));
         for call in calls {
             match call.spec.body {
                 Body::Keys(_) | Body::Bulk(_) | Body::Script(_) => set = set.and(LockSet::of(call)),
+                Body::Free(_) => {}
                 _ => set = LockSet::ALL,
             }
         }
@@ -341,11 +369,12 @@ impl Engine {
         let is_full = needs_memory.is_some_and(|call| self.make_room(local, call.context.now_ms).is_err());
         set.lock(self, ticket).map_err(Outcome::Busy)?;
         let held = Held { engine: self, set };
-        for call in calls {
+        for call in calls.iter().filter(|call| !matches!(call.spec.body, Body::Free(_))) {
             self.check_gates(call).map_err(|(refusal, stripe)| Outcome::NotExecuted(refusal, stripe))?;
         }
+        let is_stale = watching.is_some_and(|(watching, now_ms)| self.is_stale(watching, now_ms));
         self.mark_unit(set, true);
-        Ok(Unit { held, extra: Cell::default(), is_full })
+        Ok(Unit { held, extra: Cell::default(), is_full, is_stale })
     }
 
     fn check_gates(&self, call: &Call<'_>) -> Result<(), (Refusal, usize)> {
@@ -399,6 +428,7 @@ pub struct Unit<'e> {
     /// What scripts in it have locked beyond.
     extra: Cell<LockSet>,
     is_full: bool,
+    is_stale: bool,
 }
 
 impl Unit<'_> {
@@ -406,6 +436,11 @@ impl Unit<'_> {
     /// the caller may refuse the whole instead, as long as nothing has run.
     pub fn is_full(&self) -> bool {
         self.is_full
+    }
+
+    /// Whether a watched key has changed: nothing may run.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// Runs one of the unit's requests; returns its work and whether the reply is an error.
@@ -432,7 +467,7 @@ impl Unit<'_> {
 pub(crate) fn run_held(engine: &Engine, local: &mut Local, call: &Call<'_>, out: &mut Out) -> (u64, bool) {
     match &call.spec.body {
         // What is much runs here too: a transaction is one piece of work.
-        Body::Keys(body) | Body::Bulk(Bulk { body, .. }) | Body::Whole(body) => {
+        Body::Keys(body) | Body::Bulk(Bulk { body, .. }) | Body::Whole(body) | Body::Free(body) => {
             match (run(engine, local, call, *body, out), local.take_deferred()) {
                 (Outcome::Done { work, failed }, _) => (work, failed),
                 (Outcome::Deferred, Some(mut deferred)) => {
@@ -457,6 +492,22 @@ pub(crate) fn run_held(engine: &Engine, local: &mut Local, call: &Call<'_>, out:
     }
 }
 
+impl Unit<'_> {
+    /// Ends the unit: serves who waits for keys that it has made ready, in the order in which they became so, and gives
+    /// the locks back.
+    pub fn end(self, local: &mut Local) {
+        let engine = self.held.engine;
+        if !local.ready.is_empty() {
+            let set = self.held.set.and(self.extra.get());
+            engine.mark_unit(set, false);
+            engine.serve_held(local, set);
+            engine.mark_unit(set, true);
+        }
+        drop(self);
+        engine.serve_rest(local);
+    }
+}
+
 impl Drop for Unit<'_> {
     fn drop(&mut self) {
         let Unit { held, extra, .. } = self;
@@ -478,6 +529,9 @@ pub(crate) fn run(engine: &Engine, local: &mut Local, call: &Call<'_>, body: Key
     let mut exec = Exec::new(engine, local, call);
     let reply = body(&mut exec, call.args, out);
     let work = exec.work_done();
+    if call.context.tracker.remembers {
+        engine.remember(call);
+    }
     match reply {
         Ok(()) if exec.deferred.is_some() => {
             local.deferred = exec.deferred.take().map(|deferred| deferred.with_work(work));

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
 
 use swell_ring::CacheState;
 
 use crate::engine::Engine;
 use crate::evict::Policy;
-use crate::key::DATABASES;
+use crate::key::{DATABASES, Db, all_dbs};
+use crate::notify::Class;
 use crate::stripe::STRIPES;
 use crate::value::limits::LIMITS;
 
@@ -39,6 +41,7 @@ enum Change {
     StringBytes(u64),
     ItemBytes(u64),
     SparesOnlyResp(bool),
+    Notified(Class),
     /// Where each database lives, four bits each.
     Databases(u64),
     /// One of [`LIMITS`] by its place.
@@ -82,6 +85,11 @@ const ROWS: &[Row] = &[
         name: "memcached-item-bytes-max",
         read: |text| text.parse().ok().map(Change::ItemBytes),
         write: |engine| engine.settings().item_bytes_max().to_string(),
+    },
+    Row {
+        name: "notify-keyspace-events",
+        read: |text| Class::parse(text.as_bytes()).map(Change::Notified),
+        write: |engine| engine.settings().notified().in_full(),
     },
     Row {
         name: "proto-max-bulk-len",
@@ -141,6 +149,7 @@ impl Engine {
             Change::StringBytes(bytes) => settings.set_string_bytes_max(bytes),
             Change::ItemBytes(bytes) => settings.set_item_bytes_max(bytes),
             Change::SparesOnlyResp(spares) => settings.set_spares_only_resp(spares),
+            Change::Notified(classes) => settings.set_notified(classes),
             Change::Databases(map) => self.change_databases(map),
             Change::Limit(at, value) => settings.live_limits().set(at, value),
         }
@@ -151,8 +160,20 @@ impl Engine {
         if self.databases.load(Relaxed) == map {
             return;
         }
-        let _all: Vec<_> = (0..STRIPES).map(|index| self.stripe(index).hold_patiently()).collect();
+        let all: Vec<_> = (0..STRIPES).map(|index| self.stripe(index).hold_patiently()).collect();
+        let before: Vec<Db> = all_dbs().map(|db| self.map_db(db)).collect();
         self.databases.store(map, Relaxed);
+        let number_at = |place| all_dbs().zip(&before).find(|(_, at)| **at == place).map_or(place, |(db, _)| db);
+        // Without a clock whatever is there counts as live, and who watches it is told.
+        self.tell_watchers_of_swap(|place| self.map_db(number_at(place)), 0);
+        let mut wakers = Vec::new();
+        for index in 0..STRIPES {
+            // SAFETY: all locks are held.
+            let queues = unsafe { self.stripe(index).data() }.queues();
+            wakers.extend(queues.into_iter().flat_map(|queues| queues.begin_anew()));
+        }
+        drop(all);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -204,6 +225,7 @@ mod tests {
             ("proto-max-bulk-len", "1048576"),
             ("memcached-item-bytes-max", "5000"),
             ("spares-only-resp", "yes"),
+            ("notify-keyspace-events", "g$lshzxetdnKE"),
             ("databases", "1,0,2,3,4,5,6,7,8,9,10,11,12,13,14,15"),
             ("users", "somebody else's"),
         ];
@@ -213,7 +235,7 @@ mod tests {
         assert_eq!(one.map_db(Db::default()).number(), 1);
         let written = CacheState { version: 1, entries: one.state_entries() };
         assert_eq!(written.entries.len(), ROWS.len() + LIMITS.len());
-        for (name, value) in &entries[..8] {
+        for (name, value) in &entries[..9] {
             assert_eq!(&written.entries[*name], value);
         }
         assert_ne!(other.state_entries(), written.entries);
@@ -250,6 +272,7 @@ mod tests {
             ("hash-max-listpack-entries", "-1"),
             ("maxmemory-policy", "lru"),
             ("spares-only-resp", "true"),
+            ("notify-keyspace-events", "KEq"),
             ("databases", "0,1"),
             ("databases", "0,0,2,3,4,5,6,7,8,9,10,11,12,13,14,15"),
             ("databases", "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,0"),

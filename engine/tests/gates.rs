@@ -109,10 +109,10 @@ fn one_closed_gate_stops_the_whole_unit() {
     gate(&engine, slot_of(b"b"), Gate::Latched);
     let requests = [prepare(&engine, "set a 1"), prepare(&engine, "set b 2")];
     let calls: Vec<Call<'_>> = requests.iter().map(|request| request.call(NOW_MS)).collect();
-    let refused = engine.begin_unit(&mut local, &calls, None).map(|_| ()).unwrap_err();
+    let refused = engine.begin_unit(&mut local, &calls, None, None).map(|_| ()).unwrap_err();
     assert_eq!(refused, Outcome::NotExecuted(Refusal::Paused, stripe_of(slot_of(b"b"))));
     gate(&engine, slot_of(b"b"), Gate::Serving);
-    let unit = engine.begin_unit(&mut local, &calls, None).map_err(|_| ()).unwrap();
+    let unit = engine.begin_unit(&mut local, &calls, None, None).map_err(|_| ()).unwrap();
     let mut out = Out::new(Proto::Resp2);
     let stripe = engine.stripe(stripe_of(slot_of(b"a")));
     assert!(!stripe.try_lock(), "a unit holds its locks");

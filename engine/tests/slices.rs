@@ -82,7 +82,7 @@ impl Bench {
     fn run_in_unit(&mut self, words: &[&str]) -> Got {
         let mut out = Out::new(self.proto);
         let work = self.with(words, |engine, local, call| {
-            let unit = engine.begin_unit(local, std::slice::from_ref(call), None).unwrap();
+            let unit = engine.begin_unit(local, std::slice::from_ref(call), None, None).unwrap();
             let (work, failed) = unit.run(local, call, &mut out);
             assert!(!failed && local.take_deferred().is_none());
             work

@@ -155,6 +155,7 @@ fn is_of_a_type(spec: &Spec) -> bool {
             | Group::Connection
             | Group::Cluster
             | Group::Scripting
+            | Group::PubSub
             | Group::Server
             | Group::Transactions
             | Group::Memcached

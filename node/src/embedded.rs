@@ -3,22 +3,27 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use swell_engine::bulk::Lent;
+use swell_engine::acl::User;
+use swell_engine::bulk::Errand;
+use swell_engine::channels::{ChannelKind, Channels};
 use swell_engine::commands::memcached::stat::McStat;
 use swell_engine::key::KeyHash;
 use swell_engine::run::Unit;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::{Step, WalkBody, WalkState};
+use swell_engine::watch::Watching;
 use swell_engine::{Call, Db, Deferred, Engine, Fault, Local, Outcome, Stats};
 use swell_wire::Out;
 use tokio::sync::Notify;
 
+use crate::broker::{Broker, events};
 use crate::helpers;
 use crate::link::stats::{Counts, Totals};
 
 /// A node of this process: the engine of each cache it hosts (one, `default`, for now) and what its workers reported.
 pub struct Node {
     engine: Engine,
+    broker: Arc<Broker>,
     stats: Mutex<Stats>,
     totals: Totals,
     /// Its figures are not what they were.
@@ -45,18 +50,32 @@ impl Node {
     pub fn new(seed: u64) -> Arc<Node> {
         let node = Arc::new(Node {
             engine: Engine::new(seed),
+            broker: Arc::default(),
             stats: Mutex::default(),
             totals: Totals::default(),
             changed: Notify::new(),
             moved_at_ms: AtomicU64::new(0),
         });
         helpers::attach(&node);
+        node.engine.use_channels(node.broker.clone());
+        events::attach(&node);
         node
     }
 
     /// The engine, for settings and figures.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Who has subscribed to what.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Sends a message to all who have subscribed to a channel or to a pattern that it matches; says how many
+    /// subscriptions that were. From any thread.
+    pub fn publish(&self, channel: &[u8], message: &[u8]) -> u64 {
+        self.broker.publish(ChannelKind::Plain, channel, message)
     }
 
     /// What its workers have counted.
@@ -147,19 +166,38 @@ impl Handle {
         self.node.engine.execute(&mut self.local, call, ticket, out)
     }
 
+    /// Scripts that run from now on may do what this user may; nobody: everything.
+    pub fn set_script_user(&mut self, user: Option<Arc<User>>) {
+        self.local.set_script_user(user);
+    }
+
     /// The rest of the reply of the request that has just run, after [`Outcome::Deferred`].
     pub fn take_deferred(&mut self) -> Option<Box<Deferred>> {
         self.local.take_deferred()
     }
 
     /// Runs what another worker's call has left to a helper thread, whose handle this is.
-    pub(crate) fn run_lent(&mut self, lent: Lent) {
-        lent.run(&self.node.engine, &mut self.local);
+    pub(crate) fn run_errand(&mut self, errand: Errand) {
+        match errand {
+            Errand::Run(lent) => lent.run(&self.node.engine, &mut self.local),
+            Errand::Serve(ready) => self.node.engine.serve_patiently(&mut self.local, *ready),
+        }
+    }
+
+    /// The next request that has to wait has done so elsewhere, since then; see [`Local::waits_since`].
+    pub fn waits_since(&mut self, since_ms: u64) {
+        self.local.waits_since(since_ms);
+    }
+
+    /// Serves who waits for what upkeep has changed.
+    pub fn serve_rest(&mut self) {
+        self.node.engine.serve_rest(&mut self.local);
     }
 
     /// Frees a slice of what this worker has left behind (large values that were deleted, flushed tables) and of what
     /// long replies have; says whether there is more. Every worker calls this at its ticks.
     pub fn free_garbage(&mut self) -> bool {
+        self.node.engine.forget_abandoned();
         self.node.engine.free_garbage(&mut self.local, GARBAGE_PER_TICK)
     }
 
@@ -173,14 +211,20 @@ impl Handle {
         &mut self,
         node: &'n Node,
         calls: &[Call<'_>],
+        watching: Option<(&Watching, u64)>,
         ticket: Option<Ticket>,
     ) -> Result<Unit<'n>, Outcome> {
-        node.engine.begin_unit(&mut self.local, calls, ticket)
+        node.engine.begin_unit(&mut self.local, calls, watching, ticket)
     }
 
     /// Runs one request of a unit; returns its work and whether the reply is an error.
     pub fn run_in_unit(&mut self, unit: &Unit<'_>, call: &Call<'_>, out: &mut Out) -> (u64, bool) {
         unit.run(&mut self.local, call, out)
+    }
+
+    /// Ends a unit, whose locks are given back, and serves who waits for what it has changed.
+    pub fn end_unit(&mut self, unit: Unit<'_>) {
+        unit.end(&mut self.local);
     }
 
     /// Begins a walk over the whole key space.

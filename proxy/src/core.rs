@@ -1,6 +1,7 @@
 //! What one worker keeps: its handle on the node, its buffers, its counters. Used by one thread only.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
@@ -12,6 +13,9 @@ use swell_wire::limits::Limits;
 use swell_wire::requests::Requests;
 use swell_wire::{Args, Out, Proto};
 
+use crate::clients::ClientInfo;
+use crate::pubsub::Desk;
+use crate::push::{Inboxes, Message};
 use crate::shared::{Shared, random_u64};
 use crate::stats::Counts;
 
@@ -50,6 +54,10 @@ pub struct Core {
     /// Something happened since the last report.
     pub active: bool,
     pub index: usize,
+    /// Of those clients of this worker that may get what they have not asked for.
+    pub inboxes: Inboxes,
+    /// Who of them has subscribed to what.
+    pub desk: Desk,
 }
 
 impl Core {
@@ -70,6 +78,8 @@ impl Core {
             now_ms: crate::shared::unix_ms(),
             active: false,
             index,
+            inboxes: Inboxes::default(),
+            desk: Desk::new(),
             shared,
         };
         core.follow_settings();
@@ -124,6 +134,27 @@ impl Core {
         let owner = self.shared.route.map().owner(slot);
         if let Some(node) = owner {
             self.charged_for(node, ecpu_milli);
+        }
+    }
+
+    /// Sends a message to a client, wherever it is served. One without an inbox gets nothing.
+    pub fn push(&self, client: &ClientInfo, message: &Message) {
+        if client.worker.load(Relaxed) != self.index {
+            self.shared.push([(client, message.clone())]);
+        } else if let Some(inbox) = self.inboxes.get(client.id) {
+            inbox.push_message(message);
+        }
+    }
+
+    /// Messages from other threads have come.
+    pub fn take_mail(&self, parcel: Vec<(u64, Message)>) {
+        for (id, message) in parcel {
+            if let Some(client) = self.shared.clients.get(id) {
+                client.mail_bytes.fetch_sub(message.len() as u64, Relaxed);
+            }
+            if let Some(inbox) = self.inboxes.get(id) {
+                inbox.push_message(&message);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Clients: listen, admit, route, answer, meter. Holds no data.
 
+pub mod access;
 pub mod catalog;
 pub mod charges;
 pub mod client;
@@ -15,6 +16,8 @@ pub mod memcached;
 pub mod metrics;
 pub mod outside;
 pub mod plan;
+pub mod pubsub;
+pub mod push;
 pub mod rates;
 pub mod replies;
 pub mod route;
@@ -22,6 +25,7 @@ pub mod server;
 pub mod session;
 pub mod shared;
 pub mod stats;
+pub mod tracking;
 pub mod upstream;
 pub mod worker;
 

@@ -29,7 +29,9 @@ impl Outside for Through {
             return out.error(&ProxyError::Internal.to_string());
         };
         let mut core = Core::new(shared, 0);
-        let mut session = Session::new(Arc::new(ClientInfo::of_script()), true);
+        // What the user may do was checked where the command was called.
+        let user = core.shared.access.users().default_user().clone();
+        let mut session = Session::new(Arc::new(ClientInfo::of_script(user)), &core.shared.access);
         (session.db, session.proto, session.in_exec) = (caller.db, caller.proto, true);
         out.set_proto(caller.proto);
         let at = out.mark();

@@ -16,14 +16,17 @@ use swell_node::metrics::Figures;
 use swell_node::view::View;
 use swell_ring::NodeId;
 
-use crate::clients::Registry;
+use crate::access::Access;
+use crate::clients::{ClientInfo, Registry};
 use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
 use crate::outside;
+use crate::push::{MAIL_BYTES_MAX, Message};
 use crate::rates::Rates;
 use crate::route::Route;
 use crate::stats::Totals;
+use crate::tracking::Tracking;
 
 /// How long a reader of figures waits for the workers to report.
 const REPORT_WAIT: Duration = Duration::from_millis(200);
@@ -32,6 +35,10 @@ const REPORT_WAIT: Duration = Duration::from_millis(200);
 pub struct Shared {
     pub node: Arc<Node>,
     pub settings: Settings,
+    /// The users.
+    pub access: Access,
+    /// Whether changes of the cache state go to a scaler.
+    pub has_scaler: bool,
     pub clients: Registry,
     pub totals: Totals,
     pub ledger: Arc<Ledger>,
@@ -70,6 +77,8 @@ pub struct Shared {
     pub cluster_secret: String,
     /// Questions to the scaler.
     pub asking: Asking,
+    /// Clients that keep copies of what they read.
+    pub tracking: Tracking,
     /// What the nodes said of themselves last, where they are not in this process.
     reports: Mutex<Vec<(NodeId, NodeReport)>>,
     /// What INFO's key statistics of these nodes start from.
@@ -109,6 +118,8 @@ impl Charged {
 pub enum Mail {
     /// Report all counts, then say so.
     Report(std::sync::mpsc::Sender<()>),
+    /// Messages for clients of this worker, by their numbers.
+    Push(Vec<(u64, Message)>),
     /// The slot map or the cache state has changed.
     Ring,
     /// Serve what has arrived, then end.
@@ -121,6 +132,8 @@ impl Shared {
         let shared = Arc::new(Shared {
             node,
             settings: Settings::new(config),
+            access: Access::new(config),
+            has_scaler: config.control.is_some(),
             clients: Registry::default(),
             totals: Totals::default(),
             ledger,
@@ -145,10 +158,17 @@ impl Shared {
             view: config.view.clone(),
             cluster_secret: config.control.as_ref().map_or_else(String::new, |control| control.secret.clone()),
             asking: Asking::default(),
+            tracking: Tracking::default(),
             reports: Mutex::default(),
             keys_before_reset: Mutex::default(),
         });
         outside::attach(&shared);
+        let weak = Arc::downgrade(&shared);
+        shared.node.engine().tell_stale(Box::new(move |stale| {
+            if let Some(shared) = weak.upgrade() {
+                shared.tracking.tell(&shared, stale);
+            }
+        }));
         shared
     }
 
@@ -171,6 +191,26 @@ impl Shared {
         for mailbox in self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             // A worker that is gone needs no news.
             let _ = mailbox.send(mail());
+        }
+    }
+
+    /// Sends messages to clients wherever they are served: one mail for each worker. From a worker's own thread
+    /// [`Core::push`](crate::core::Core::push) is cheaper. A client that has too much under way already is ended.
+    pub fn push<'a>(&self, messages: impl IntoIterator<Item = (&'a ClientInfo, Message)>) {
+        let mut parcels: Vec<Vec<(u64, Message)>> = vec![Vec::new(); self.workers];
+        for (client, message) in messages {
+            let bytes = message.len() as u64;
+            if client.mail_bytes.fetch_add(bytes, Relaxed) + bytes > MAIL_BYTES_MAX {
+                self.clients.kill(client.id);
+                client.mail_bytes.fetch_sub(bytes, Relaxed);
+            } else if let Some(parcel) = parcels.get_mut(client.worker.load(Relaxed)) {
+                parcel.push((client.id, message));
+            }
+        }
+        let mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (mailbox, parcel) in mailboxes.iter().zip(parcels).filter(|(_, parcel)| !parcel.is_empty()) {
+            // A worker that is gone has no clients.
+            let _ = mailbox.send(Mail::Push(parcel));
         }
     }
 

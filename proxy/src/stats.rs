@@ -23,6 +23,8 @@ pub struct Counts {
     pub unknown_outcomes: u64,
     /// Atomic commands that were refused because their keys lie in several slots.
     pub cross_slot: u64,
+    /// Clients that were closed because they did not take what they were sent.
+    pub output_limit_closed: u64,
     pub batches: u64,
     pub batch_nanoseconds: u64,
     pub latency: [u64; LATENCY_BUCKETS],
@@ -69,6 +71,7 @@ impl Counts {
         self.late += other.late;
         self.unknown_outcomes += other.unknown_outcomes;
         self.cross_slot += other.cross_slot;
+        self.output_limit_closed += other.output_limit_closed;
         self.batches += other.batches;
         self.batch_nanoseconds += other.batch_nanoseconds;
         self.latency.iter_mut().zip(other.latency).for_each(|(sum, more)| *sum += more);

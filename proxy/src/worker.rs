@@ -18,6 +18,7 @@ use crate::errands;
 use crate::listen;
 use crate::membership::{self, Control};
 use crate::memcached::Flushing;
+use crate::pubsub;
 use crate::shared::{Mail, Shared};
 use crate::upstream::{Lines, Upstreams, run};
 
@@ -71,6 +72,7 @@ impl Worker {
                 empty: Notify::new(),
                 shared,
             });
+            tokio::task::spawn_local(pubsub::serve(worker.clone()));
             if let Some(control) = control {
                 tokio::task::spawn_local(membership::keep(worker.clone(), control));
                 tokio::task::spawn_local(errands::watch_nodes(worker.clone()));
@@ -151,6 +153,7 @@ impl Worker {
                         // The reader may have stopped waiting.
                         let _ = done.send(());
                     }
+                    Some(Mail::Push(parcel)) => self.core.borrow().take_mail(parcel),
                     Some(Mail::Ring) => {
                         self.lines();
                         self.upstreams.changed();
@@ -167,6 +170,7 @@ impl Worker {
         let was_active = std::mem::replace(&mut core.active, false);
         core.report();
         core.follow_settings();
+        core.inboxes.check();
         core.handle.trim_if_idle(was_active);
         let has_garbage = core.handle.free_garbage();
         let is_freeing = lazy::free_some() || has_garbage;
@@ -189,6 +193,7 @@ impl Worker {
         }
         let is_flushing = is_direct && flushing.step(&mut core, now_ms);
         self.shared.observe_stored(now_ms);
+        self.shared.tracking.settle(core.handle.engine());
         self.shared.close_idle_clients(now_ms);
         if upkeep.tick(&mut core.handle, now_ms) || is_flushing || is_freeing {
             return BUSY_TICK;

@@ -40,6 +40,7 @@ const FAMILIES: [(Group, &str); 16] = [
     (Group::Geo, "Geo"),
     (Group::Stream, "Streams"),
     (Group::Generic, "Keys of any type"),
+    (Group::PubSub, "Pub/sub"),
     (Group::Transactions, "Transactions"),
     (Group::Scripting, "Scripts and functions"),
     (Group::Connection, "Connection"),
@@ -113,6 +114,7 @@ fn keys(spec: &Spec) -> String {
 
 fn key_group(keys: &KeySpec) -> String {
     let access = match keys.access {
+        Access::Channel => "channel",
         Access::Read => "read",
         Access::Write => "write",
         Access::Delete => "delete",

@@ -14,7 +14,8 @@ pub struct Case {
     pub name: String,
     /// Line number in the file.
     pub line: usize,
-    /// Servers it does not hold for; `several` for those of several nodes, `remote` for those with a link between.
+    /// Servers it does not hold for; `several` for those of several nodes, `remote` for those with a link between, `moving`
+    /// for those whose slots move meanwhile.
     pub not: Vec<String>,
     /// It holds for several nodes only.
     pub only_several: bool,
@@ -92,6 +93,7 @@ impl Case {
         let is_out = self.not.iter().any(|tag| match tag.as_str() {
             "several" => place.is_several(),
             "remote" => place != Topology::Embedded,
+            "moving" => place == Topology::Moving3,
             tag => tag == server,
         });
         !is_out && (place.is_several() || !self.only_several)
@@ -184,6 +186,7 @@ fn a_case_is_read() {
     let holds = |text, place| start_case(text, 1).holds_for("swell", place);
     assert!(holds("a @not-several", Topology::Remote1) && !holds("a @not-several", Topology::Moving3));
     assert!(!holds("a @several", Topology::Remote1) && holds("a @several", Topology::Remote3));
+    assert!(holds("a @not-moving", Topology::Remote3) && !holds("a @not-moving", Topology::Moving3));
     assert!(holds("a @not-remote", Topology::Embedded) && !holds("a @not-remote", Topology::Remote1));
     assert_eq!((case.steps.len(), case.steps[0].expect.len(), case.steps[1].conn, case.steps[1].raw), (2, 4, 2, true));
     let mut captured = Captured::default();

@@ -86,6 +86,11 @@ impl Out {
         bytes
     }
 
+    /// All bytes in one piece; copied only if some were spliced in.
+    pub fn into_vec(self) -> Vec<u8> {
+        if self.splices.is_empty() { self.buf } else { self.to_vec() }
+    }
+
     /// Fills `slices` with up to its capacity of pieces, skipping the first `skip` bytes; for `writev`.
     pub fn io_slices<'a>(&'a self, mut skip: usize, limit: usize, slices: &mut Vec<IoSlice<'a>>) {
         self.pieces(|piece| {
@@ -410,6 +415,15 @@ impl Out {
             }
             at += to - from;
         }
+    }
+
+    /// Bytes that are shared with other buffers, not counted as data; many are spliced in by reference.
+    pub fn raw_shared(&mut self, bytes: &Arc<Vec<u8>>) {
+        if bytes.len() < REFERENCE_BYTES_MIN {
+            return self.buf.extend_from_slice(bytes);
+        }
+        self.splices.push(Splice { at: self.buf.len(), part: bytes.clone(), from: 0, to: bytes.len() });
+        self.spliced_bytes += bytes.len();
     }
 
     /// An integer's decimal digits as they are.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use swell_wire::Args;
 
 use super::{
-    bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, scripting, server, set, sorted_set,
+    bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, pubsub, scripting, server, set, sorted_set,
     stream, string, transactions,
 };
 use crate::spec::{Body, CommandId, Spec};
@@ -59,6 +59,7 @@ static FAMILIES: &[&[&Spec]] = &[
     hash::SPECS,
     hyperloglog::SPECS,
     list::SPECS,
+    pubsub::SPECS,
     scripting::SPECS,
     server::SPECS,
     set::SPECS,

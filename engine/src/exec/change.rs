@@ -6,6 +6,7 @@ use super::{Exec, McField, Ttl};
 use crate::effect::Effect;
 use crate::entry::{Content, EntryPtr, Fields, NewValue, Outside, Stored, Value};
 use crate::key::Key;
+use crate::notify::Class;
 use crate::table::Position;
 use crate::value::Form;
 
@@ -13,17 +14,33 @@ impl Exec<'_> {
     /// Stores a whole value, creating or overwriting the key.
     #[inline]
     pub fn put(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl, mc: McField) {
-        self.put_with(key, value, ttl, mc, false);
+        let found = self.overwritten(key);
+        self.put_with(key, found, value, ttl, mc, false);
+    }
+
+    /// As [`Exec::put`], for a body that has seen that nobody is told of events.
+    #[inline]
+    pub fn put_untold(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl, mc: McField) {
+        let found = self.position(key);
+        self.put_with(key, found, value, ttl, mc, false);
     }
 
     /// As [`Exec::put`], for a value that was put together from parts: `OBJECT ENCODING` then says "raw".
     pub fn put_raw(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl, mc: McField) {
-        self.put_with(key, value, ttl, mc, true);
+        let found = self.overwritten(key);
+        self.put_with(key, found, value, ttl, mc, true);
     }
 
     #[inline]
-    fn put_with(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl, mc: McField, raw: bool) {
-        let found = self.position(key);
+    fn put_with(
+        &mut self,
+        key: Key<'_>,
+        found: Option<(Position, EntryPtr)>,
+        value: NewValue<'_>,
+        ttl: Ttl,
+        mc: McField,
+        raw: bool,
+    ) {
         let old = found.map(|(_, entry)| entry);
         let before = old.map_or_else(Fields::default, EntryPtr::fields);
         let fields = Fields {
@@ -213,19 +230,24 @@ impl Exec<'_> {
     /// large ones pages.
     pub fn copy(&mut self, from: Key<'_>, to: Key<'_>) {
         let Some(entry) = self.find(from) else { return };
+        let found = self.overwritten(to);
         let fields = entry.fields();
         let ttl = fields.expire_at_ms.map_or(Ttl::Clear, Ttl::At);
         let mc = if fields.memcached { McField::Flags(fields.mc_flags) } else { McField::Clear };
         match entry.view().content() {
             Content::String(Value::Slice(bytes)) => {
                 let bytes = bytes.to_vec();
-                self.put_with(to, NewValue::Bytes(&bytes), ttl, mc, fields.raw);
+                self.put_with(to, found, NewValue::Bytes(&bytes), ttl, mc, fields.raw);
             }
             Content::String(Value::Segments(segments)) => {
                 let segments = segments.clone();
-                self.put_with(to, NewValue::Segments(segments), ttl, mc, fields.raw);
+                self.put_with(to, found, NewValue::Segments(segments), ttl, mc, fields.raw);
             }
             Content::Collection(kept) => self.put_kept(to, kept.to_kept(), ttl),
+        }
+        if found.is_some() {
+            // What was there counts as deleted before; where nothing was, this has been told.
+            self.notify(Class::NEW, "new", to);
         }
     }
 }

@@ -22,10 +22,25 @@ impl Exec<'_> {
         first_slots.map(|slot| self.stripe_data(slot)).all(|data| data.gates().all(Gate::counts))
     }
 
-    /// Exchanges two databases. Every stripe is locked. No entry changes its place, so nobody who follows is told:
-    /// effects name databases by where they live.
+    /// Exchanges two databases. Every stripe is locked. No entry changes its place, so of those who follow only those
+    /// who watch are told: effects name databases by where they live. Who waits goes on waiting for the database that his
+    /// number means.
     pub fn swap_db(&mut self, one: Db, other: Db) {
+        let (at_one, at_other) = (self.engine.map_db(one), self.engine.map_db(other));
         self.engine.swap_db(one, other);
+        let to = |db| match db {
+            db if db == at_one => at_other,
+            db if db == at_other => at_one,
+            db => db,
+        };
+        let (engine, now_ms) = (self.engine, self.now_ms);
+        engine.tell_watchers_of_swap(to, now_ms);
+        let first_slots = (0..STRIPES).filter_map(|index| Slot::new((index * STRIPE_SLOTS) as u16));
+        for slot in first_slots {
+            if let Some(queues) = self.stripe_data(slot).queues() {
+                self.local.ready.extend(queues.swap_db(one, other, now_ms, |key| engine.hasher().hash(key)));
+            }
+        }
     }
 
     /// Visits about `count` live keys of one slot, from a hash cursor on; expired ones are dropped, not shown.
@@ -94,10 +109,15 @@ impl Exec<'_> {
     /// stripe is locked.
     pub fn clear_slot(&mut self, slot: Slot, db: Db) -> u64 {
         let keys = self.drop_table(slot, db);
-        if keys > 0
-            && let Some(observers) = &mut self.stripe_data(slot).observer
-        {
-            observers.cleared(slot, db);
+        if let Some(observers) = &mut self.stripe_data(slot).observer {
+            observers.tracked.flushed(slot);
+            if keys > 0 {
+                observers.cleared(slot, db);
+                if let Some(queues) = &mut observers.queues {
+                    let (engine, now_ms) = (self.engine, self.now_ms);
+                    self.local.ready.extend(queues.note_cleared(slot, db, now_ms, |key| engine.hasher().hash(key)));
+                }
+            }
         }
         keys
     }

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use swell_ring::Slot;
 use swell_wire::{Args, Out, Proto};
 
+use crate::channels::Channels;
 use crate::clock;
 use crate::commands::generic::sort;
 use crate::commands::memcached::stat::McStat;
@@ -14,19 +15,24 @@ use crate::engine::{Arrays, Engine, Local, rounded};
 use crate::entry::{EntryPtr, Fields, Outside, Stored};
 use crate::error::Fault;
 use crate::key::{Db, Key, KeyHash};
+use crate::notify::Class;
 use crate::slices::Deferred;
 use crate::spec::{Begin, Flags, Spec};
 use crate::stripe::{STRIPE_SLOTS, StripeData, stripe_of};
 use crate::table::{Position, Table};
+use crate::track::Tracker;
 
+pub use block::Blocks;
 pub use edit::{Change, Missing, Tools};
 pub use keyspace::inspect_slot;
 
 use place::Place;
 
+mod block;
 mod change;
 mod edit;
 mod keyspace;
+mod notify;
 mod place;
 mod read;
 mod upkeep;
@@ -52,6 +58,10 @@ pub struct Context {
     pub proto: Proto,
     /// `CLIENT NO-TOUCH`: reads leave the access clock alone.
     pub no_touch: bool,
+    /// `CLIENT TRACKING`: who it is, and whether what it reads is to be remembered.
+    pub tracker: Tracker,
+    /// Whether it may wait for what is not there.
+    pub blocks: Blocks,
     /// Unix milliseconds, the same for the whole command.
     pub now_ms: u64,
 }
@@ -98,48 +108,73 @@ pub struct Exec<'e> {
     /// For settings; keys are reached through the methods here.
     pub engine: &'e Engine,
     local: &'e mut Local,
+    /// The request itself; upkeep has none.
+    call: Option<&'e Call<'e>>,
     /// The command's words, for effects that are the command itself.
     args: Args<'e>,
     keys: &'e [KeyHash],
     now_ms: u64,
     db: Db,
     no_touch: bool,
+    /// Whose request it is, of those who keep copies; or 0.
+    by: u64,
     /// Whether the keys stored here count: not in the slots of an import.
     counts: bool,
     work: u64,
     /// The rest of the reply, where that is long.
     pub(crate) deferred: Option<Box<Deferred>>,
+    /// A request that waits has found nothing again.
+    pub(crate) still_waits: bool,
 }
 
 impl<'e> Exec<'e> {
     /// For one request. The caller holds the locks of the stripes that the command will touch.
     #[inline]
-    pub(crate) fn new(engine: &'e Engine, local: &'e mut Local, call: &Call<'e>) -> Exec<'e> {
+    pub(crate) fn new(engine: &'e Engine, local: &'e mut Local, call: &'e Call<'e>) -> Exec<'e> {
         Exec {
             engine,
             local,
+            call: Some(call),
             args: call.args,
             keys: call.keys,
             now_ms: call.context.now_ms,
             db: engine.map_db(call.context.db),
             no_touch: call.context.no_touch,
+            by: call.context.tracker.id,
             counts: true,
             work: 1,
             deferred: None,
+            still_waits: false,
         }
     }
 
     /// For expiry, eviction and tools, which have no request.
     pub(crate) fn upkeep(engine: &'e Engine, local: &'e mut Local, now_ms: u64) -> Exec<'e> {
-        let (args, db) = (Args::new(&[], &[], &[]), Db::default());
-        Exec { engine, local, args, keys: &[], now_ms, db, no_touch: true, counts: true, work: 0, deferred: None }
+        Exec::without_call(engine, local, now_ms, Db::default(), true)
     }
 
     /// For an import into slots that do not count, where nothing expires: no time has passed yet. `db` is where the
     /// database lives.
     pub(crate) fn import(engine: &'e Engine, local: &'e mut Local, db: Db) -> Exec<'e> {
-        let args = Args::new(&[], &[], &[]);
-        Exec { engine, local, args, keys: &[], now_ms: 0, db, no_touch: true, counts: false, work: 0, deferred: None }
+        Exec::without_call(engine, local, 0, db, false)
+    }
+
+    fn without_call(engine: &'e Engine, local: &'e mut Local, now_ms: u64, db: Db, counts: bool) -> Exec<'e> {
+        Exec {
+            engine,
+            local,
+            call: None,
+            args: Args::new(&[], &[], &[]),
+            keys: &[],
+            now_ms,
+            db,
+            no_touch: true,
+            by: 0,
+            counts,
+            work: 0,
+            deferred: None,
+            still_waits: false,
+        }
     }
 
     /// The same, for a command that is replayed on its key.
@@ -186,6 +221,11 @@ impl<'e> Exec<'e> {
     #[inline]
     pub fn work_done(&self) -> u64 {
         self.work
+    }
+
+    /// Where messages go.
+    pub fn channels(&self) -> Option<&'e dyn Channels> {
+        self.engine.channels()
     }
 
     /// Counts a memcached statistic.
@@ -264,6 +304,7 @@ impl<'e> Exec<'e> {
         if self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
             self.delete(key, position, entry);
             self.local.stats.expired_keys += 1;
+            self.notify(Class::EXPIRED, "expired", key);
         }
     }
 
@@ -375,6 +416,7 @@ impl<'e> Exec<'e> {
         place.count(1, 0);
         place.change_expiry(None, expire_at_ms);
         self.account(key.slot, bytes + more_array);
+        self.notify(Class::NEW, "new", key);
     }
 
     fn delete(&mut self, key: Key<'_>, position: Position, entry: EntryPtr) {
@@ -422,8 +464,15 @@ impl<'e> Exec<'e> {
 
     #[inline]
     fn after<'a>(&mut self, key: Key<'_>, effect: impl FnOnce() -> Effect<'a>) {
-        if let Some(observer) = &mut self.stripe_data(key.slot).observer {
-            observer.after(key.slot, key.db, key.bytes, &effect());
+        let followed = &mut self.stripe_data(key.slot).observer;
+        let Some(observers) = followed else { return };
+        let effect = effect();
+        observers.after(key.slot, key.db, key.bytes, &effect, self.by);
+        if let Some(queues) = &mut observers.queues {
+            self.local.ready.extend(queues.note(key, &effect, self.args, self.now_ms));
+        }
+        if observers.is_empty() {
+            *followed = None;
         }
     }
 }

@@ -4,6 +4,7 @@ use super::Exec;
 use crate::effect::Effect;
 use crate::entry::{Entry, EntryPtr, Fields};
 use crate::key::Key;
+use crate::notify::Class;
 
 impl Exec<'_> {
     /// Looks a key up for reading: counts a hit or miss, notes the access, drops it if it has expired.
@@ -11,6 +12,7 @@ impl Exec<'_> {
     pub fn read(&mut self, key: Key<'_>) -> Option<Entry<'_>> {
         let Some(entry) = self.find(key) else {
             self.local.stats.misses += 1;
+            self.notify(Class::MISS, "keymiss", key);
             return None;
         };
         self.local.stats.hits += 1;

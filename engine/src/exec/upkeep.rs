@@ -8,6 +8,7 @@ use swell_wire::OwnedArgs;
 use super::{Change, Exec, Missing, hash_of};
 use crate::entry::{Content, Entry, EntryPtr};
 use crate::key::{Db, Key};
+use crate::notify::Class;
 use crate::stripe::{STRIPE_SLOTS, stripe_of};
 use crate::table::ScanCursor;
 use crate::value::hash::Hash;
@@ -70,7 +71,11 @@ impl Exec<'_> {
             let removed = hash.remove_expired(max, tools, |field| told.push(field));
             Ok((removed, if removed == 0 { Change::None } else { Change::Effect(told) }))
         });
-        reaped.ok().flatten().unwrap_or(0)
+        let removed = reaped.ok().flatten().unwrap_or(0);
+        if removed > 0 {
+            self.notify_taken(Class::HASH, "hexpired", key);
+        }
+        removed
     }
 
     /// Evicts the key with this hash if it was not used since its clock was read. The stripe is locked.
@@ -86,7 +91,9 @@ impl Exec<'_> {
         // SAFETY: as in scan_slot.
         let entry = unsafe { EntryPtr::from_raw(table.get(position)) };
         let bytes = entry.key().to_vec();
-        self.delete(Key { bytes: &bytes, hash, slot, db }, position, entry);
+        let key = Key { bytes: &bytes, hash, slot, db };
+        self.delete(key, position, entry);
+        self.notify(Class::EVICTED, "evicted", key);
         true
     }
 

@@ -12,7 +12,8 @@ use super::run::{End, Finished, Rules, Running};
 use super::store::Flags as ScriptFlags;
 use super::watch::Watch;
 use super::{How, Target};
-use crate::bulk::{Lent, Work};
+use crate::acl::User;
+use crate::bulk::{Errand, Lent, Work};
 use crate::engine::{Engine, Fullness, Local};
 use crate::error::Fault;
 use crate::exec::{Call, write_fault};
@@ -37,6 +38,8 @@ pub struct Ready {
     target: Target,
     keys: usize,
     rules: Rules,
+    /// Who runs it, if not everything is permitted.
+    user: Option<Arc<User>>,
 }
 
 impl Engine {
@@ -120,7 +123,7 @@ impl Engine {
         }
         let strict = self.scripts().is_strict().then(|| call.keys.first().map(|key| key.slot));
         let rules = Rules { flags: flags.unwrap_or_default(), readonly, is_full, strict };
-        Ok(Ready { target, keys, rules })
+        Ok(Ready { target, keys, rules, user: local.script_user.clone() })
     }
 
     fn execute_ready(
@@ -155,7 +158,7 @@ impl Engine {
             std::mem::forget(held);
             return self.lend_script(local, call, ready, Held { engine: self, set }, set);
         }
-        self.release(held, finished.extra);
+        self.release(local, held, finished.extra);
         if !needs.is_empty() {
             habits.set_needs(LockSet::default());
         }
@@ -172,11 +175,12 @@ impl Engine {
         }
     }
 
-    /// Ends a unit of a script, and gives back what it had.
-    fn release(&self, held: Held<'_>, extra: LockSet) {
-        self.mark_unit(held.set.and(extra), false);
-        drop(held);
-        extra.unlock(self);
+    /// Ends a unit of a script, serves who waits for what it has made ready, and gives back what it had.
+    fn release(&self, local: &mut Local, held: Held<'_>, extra: LockSet) {
+        let set = held.set.and(extra);
+        self.mark_unit(set, false);
+        std::mem::forget(held);
+        self.settle(local, Held { engine: self, set });
     }
 
     /// Has a helper thread run it, which takes the locks over.
@@ -187,7 +191,7 @@ impl Engine {
         match self.helpers() {
             None => lent.run(self, local),
             Some(helpers) => {
-                if let Err(lent) = helpers(Box::new(lent)) {
+                if let Err(Errand::Run(lent)) = helpers(Errand::Run(Box::new(lent))) {
                     lent.run(self, local);
                 }
             }
@@ -236,7 +240,7 @@ impl Engine {
             self.mark_unit(set, true);
             let watch = Some(watch.clone());
             let (finished, failed) = self.run_here(machine, local, call, ready, set, watch, false, out);
-            self.release(held, finished.extra);
+            self.release(local, held, finished.extra);
             note_habits(&ready.target, &finished);
             let (end, work) = (finished.end, finished.work);
             machine.scratch = finished.scratch;
@@ -295,7 +299,7 @@ impl Engine {
         out: &mut Out,
     ) -> (Finished, bool) {
         let scratch = std::mem::take(&mut machine.scratch);
-        let mut running = Running::new(self, local, held, call.context, ready.rules, scratch);
+        let mut running = Running::new(self, local, held, call.context, ready.rules, scratch).by(ready.user.clone());
         running = match watch {
             Some(watch) => running.with_watch(watch),
             None if in_unit => running.in_unit(),

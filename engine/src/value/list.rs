@@ -32,6 +32,18 @@ pub enum End {
     Back,
 }
 
+impl End {
+    /// What taking from it is called, as a command and as an event.
+    pub fn pop_event(self) -> &'static str {
+        if self == End::Front { "lpop" } else { "rpop" }
+    }
+
+    /// What adding to it is called.
+    pub fn push_event(self) -> &'static str {
+        if self == End::Front { "lpush" } else { "rpush" }
+    }
+}
+
 /// A list's elements one after the other.
 #[derive(Clone, Debug)]
 pub enum ListItems<'a> {

@@ -8,12 +8,12 @@ use swell_engine::admit::Admitted;
 use swell_engine::commands::table::{Found, tables};
 use swell_engine::gate::Refusal;
 use swell_engine::key::KeyHash;
-use swell_engine::number::parse_i64;
-use swell_engine::script::watch::Kill;
 use swell_engine::spec::{Body, Spec};
 use swell_engine::stripe::Ticket;
+use swell_engine::track::Tracker;
+use swell_engine::waiters::{GaveUp, write_unserved};
 use swell_engine::walk::{Step, WalkState, over_slots};
-use swell_engine::{Call, Context, Db, Deferred, Fault, Outcome};
+use swell_engine::{Blocks, Context, Db, Deferred, Outcome};
 use swell_ring::{SLOTS, SlotSet};
 use swell_wire::requests::Kind as ItemKind;
 use swell_wire::{Args, Limits, Out, OwnedArgs, Proto, Requests, memcached, resp};
@@ -21,6 +21,8 @@ use swell_wire::{Args, Limits, Out, OwnedArgs, Proto, Requests, memcached, resp}
 use crate::Handle;
 use crate::link::frame::{BadFrame, Entry, FRAME_REQUESTS_MAX, Flags, Kind, RequestHead};
 use crate::link::stats::{Counts, report};
+use crate::link::unit::is_for_units;
+use crate::link::watch::SessionWatch;
 
 /// Bytes of a set of slots in a walk's body.
 pub const SLOTS_BYTES: usize = SLOTS / 8;
@@ -33,7 +35,7 @@ pub(super) struct Job {
     pub kind: Kind,
     pub head: RequestHead,
     /// Those that did not run yet, as far as they have arrived.
-    requests: VecDeque<Waiting>,
+    pub requests: VecDeque<Waiting>,
     /// Requests that have not arrived.
     missing: usize,
     /// Reads a body that is still arriving.
@@ -46,6 +48,12 @@ pub(super) struct Job {
     walk: Option<Box<WalkState>>,
     /// The first request has run, and the rest of its reply comes in slices.
     pub answering: Option<Answering>,
+    /// `Block`: since when its client waits, unix milliseconds.
+    since_ms: u64,
+    /// `Block`: it shall wait no longer.
+    gave_up: Option<GaveUp>,
+    /// `Block`: its request is as it was when it began to wait.
+    has_waited: bool,
 }
 
 /// A reply that is written in slices.
@@ -59,9 +67,9 @@ pub(super) struct Answering {
 
 /// A request with its own bytes.
 #[derive(Debug)]
-struct Waiting {
-    spec: &'static Spec,
-    args: OwnedArgs,
+pub(super) struct Waiting {
+    pub spec: &'static Spec,
+    pub args: OwnedArgs,
     noreply: bool,
 }
 
@@ -79,6 +87,8 @@ pub(super) enum Ran {
     Moved,
     /// There is no memory for what is to be run as one.
     Full,
+    /// A watched key has changed.
+    Stale,
     /// Others first.
     More,
     /// A helper thread still works at its first request.
@@ -137,6 +147,8 @@ pub(super) fn context(head: &RequestHead, now_ms: u64) -> Context {
         db: Db::new(head.db.into()).unwrap_or_default(),
         proto: if head.flags.has(Flags::RESP3) { Proto::Resp3 } else { Proto::Resp2 },
         no_touch: head.flags.has(Flags::NO_TOUCH),
+        tracker: Tracker::default(),
+        blocks: Blocks::Never,
         now_ms,
     }
 }
@@ -156,6 +168,9 @@ impl Job {
             slots: None,
             walk: None,
             answering: None,
+            since_ms: 0,
+            gave_up: None,
+            has_waited: false,
         }
     }
 
@@ -171,7 +186,12 @@ impl Job {
             job.slots = Some(read_slots(set));
             body = rest;
         }
-        if head.count == 0 || kind == Kind::Walk && head.count != 1 {
+        if kind == Kind::Block {
+            let (since, rest) = body.split_first_chunk::<8>().ok_or(BadFrame::TooShort)?;
+            job.since_ms = u64::from_le_bytes(*since);
+            body = rest;
+        }
+        if head.count == 0 || matches!(kind, Kind::Walk | Kind::Block) && head.count != 1 {
             return Err(BadFrame::OutOfPlace("a number of requests that does not fit"));
         }
         job.missing = head.count as usize;
@@ -212,6 +232,23 @@ impl Job {
         }
     }
 
+    /// A request that waits shall do so no longer; one that has been served has its answer already.
+    pub fn give_up(&mut self, why: GaveUp) {
+        if self.kind == Kind::Block {
+            self.gave_up = Some(why);
+            if let Some(waiter) = self.answering.as_ref().and_then(|answering| answering.rest.waiter()) {
+                waiter.give_up(why);
+            }
+        }
+    }
+
+    /// It is refused: one that has waited says what to go on with elsewhere.
+    pub fn hand_back(&mut self) {
+        if let (true, Some(request)) = (self.has_waited, self.requests.front()) {
+            write_request(request.args.as_args(), &mut self.out);
+        }
+    }
+
     /// Adds a request of a frame that came whole.
     pub fn push(&mut self, spec: &'static Spec, args: OwnedArgs, noreply: bool) {
         self.requests.push_back(Waiting { spec, args, noreply });
@@ -229,10 +266,17 @@ impl Job {
     }
 
     /// Goes on with it. `ticket`: drawn when it found a stripe taken; what is left there was not used.
-    pub fn run(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
+    pub fn run(
+        &mut self,
+        handle: &mut Handle,
+        ticket: &mut Option<Ticket>,
+        watch: &mut Option<SessionWatch>,
+        now_ms: u64,
+        counts: &mut Counts,
+    ) -> Ran {
         match self.kind {
             Kind::Exec if self.is_arriving() => Ran::Arriving,
-            Kind::Exec => self.run_unit(handle, ticket, now_ms, counts),
+            Kind::Exec => self.run_unit(handle, ticket, watch, now_ms, counts),
             Kind::Walk if self.is_arriving() => Ran::Arriving,
             Kind::Walk => self.run_walk(handle, ticket, now_ms, counts),
             Kind::Stats => {
@@ -276,8 +320,8 @@ impl Job {
         let spec = command(self.head.flags, args.as_args())?;
         let runs = match self.kind {
             Kind::Walk => over_slots(spec).is_some(),
-            Kind::Exec => !matches!(spec.body, Body::Session | Body::Container) || is_select(spec) || is_kill(spec),
-            _ => spec.body.is_for_keys() || matches!(spec.body, Body::Whole(_)),
+            Kind::Exec => !matches!(spec.body, Body::Session | Body::Container) || is_for_units(spec),
+            _ => spec.body.runs_in_one_go(),
         };
         if !runs {
             return Err(BadFrame::OutOfPlace("a command that nodes do not run in such a frame"));
@@ -295,25 +339,41 @@ impl Job {
         now_ms: u64,
         counts: &mut Counts,
     ) -> Ran {
-        let context = context(&self.head, now_ms);
+        let blocks = if self.kind == Kind::Block { Blocks::May } else { Blocks::Never };
+        let context = Context { blocks, ..context(&self.head, now_ms) };
         let mut keys = Vec::new();
-        while let Some(request) = self.requests.front() {
+        while let Some(request) = self.requests.front_mut() {
             keys.clear();
             let args = request.args.as_args();
-            if self.answering.as_ref().is_some_and(|answering| !answering.rest.is_ready()) {
-                return Ran::Elsewhere;
+            if let Some(answering) = self.answering.as_ref().filter(|answering| !answering.rest.is_ready()) {
+                // In vain while it is being served; if that comes to nothing, this is tried again.
+                let unserved = self.gave_up.zip(answering.rest.waiter());
+                if !unserved.is_some_and(|(why, waiter)| waiter.give_up(why)) {
+                    return Ran::Elsewhere;
+                }
             }
             if let Some(answering) = self.answering.take() {
+                if let (Some(_), Some(waiter)) = (answering.rest.refused(), answering.rest.waiter()) {
+                    request.args = waiter.args().clone();
+                    self.has_waited = true;
+                    continue;
+                }
                 request.spec.hash_keys(handle.engine(), args, &mut keys);
                 if !self.answer_on(answering, &keys, counts) {
                     return Ran::More;
                 }
                 continue;
             }
+            if let Some(why) = self.gave_up {
+                self.answer_unserved(why);
+                continue;
+            }
             let (mark, before) = (self.out.mark(), (self.out.len(), self.out.data_bytes()));
             request.spec.hash_keys(handle.engine(), args, &mut keys);
             let call = Admitted::from_link(request.spec, args).call(&keys, context);
+            handle.waits_since(self.since_ms);
             let outcome = handle.execute(&call, *ticket, &mut self.out);
+            handle.waits_since(0);
             let (work, failed) = match outcome {
                 Outcome::Done { work, failed } => (work, failed),
                 Outcome::Busy(stripe) => match handle.engine().scripts().busy(stripe) {
@@ -346,6 +406,15 @@ impl Job {
         if self.is_arriving() { Ran::Arriving } else { Ran::Done }
     }
 
+    /// Answers a request that shall not wait any longer, and does not at the moment.
+    fn answer_unserved(&mut self, why: GaveUp) {
+        let before = self.out.len();
+        write_unserved(why, &mut self.out);
+        let reply_bytes = (self.out.len() - before) as u64;
+        self.entries.push(Entry { reply_bytes, data_bytes: 0, work: 1, failed: why == GaveUp::Error });
+        self.requests.pop_front();
+    }
+
     /// Writes the next slice of a long reply; says whether that is all of it.
     fn answer_on(&mut self, mut answering: Answering, keys: &[KeyHash], counts: &mut Counts) -> bool {
         let mut slice = Out::new(self.out.proto());
@@ -362,72 +431,6 @@ impl Job {
         counts.request(keys, work);
         self.requests.pop_front();
         true
-    }
-
-    fn run_unit(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
-        let mut hashes = Vec::new();
-        let prepared = prepare(&self.requests, context(&self.head, now_ms), handle, &mut hashes);
-        let calls: Vec<Call<'_>> = self
-            .requests
-            .iter()
-            .zip(&prepared)
-            .filter_map(|(request, prepared)| {
-                let Prepared::Call(context, keys) = prepared else { return None };
-                Some(Admitted::from_link(request.spec, request.args.as_args()).call(&hashes[keys.clone()], *context))
-            })
-            .collect();
-        let node = handle.node().clone();
-        let unit = match handle.begin_unit(&node, &calls, *ticket) {
-            Ok(unit) => unit,
-            Err(Outcome::Busy(stripe)) => {
-                let Some(words) = handle.engine().scripts().busy(stripe) else { return Ran::Busy(stripe) };
-                return self.refuse_unit(words);
-            }
-            Err(Outcome::NotExecuted(Refusal::Paused, stripe)) => return Ran::Closed(stripe),
-            Err(_) => return Ran::Moved,
-        };
-        if unit.is_full() {
-            return Ran::Full;
-        }
-        let mut calls = calls.iter();
-        for prepared in &prepared {
-            let before = (self.out.len(), self.out.data_bytes());
-            let (work, failed) = match prepared {
-                Prepared::Call(_, keys) => {
-                    let Some(call) = calls.next() else { break };
-                    let done = handle.run_in_unit(&unit, call, &mut self.out);
-                    counts.request(&hashes[keys.clone()], done.0);
-                    done
-                }
-                Prepared::Select => {
-                    self.out.ok();
-                    (1, false)
-                }
-                Prepared::Kill { functions } => {
-                    let kill = node.engine().scripts().kill(*functions);
-                    kill.write(&mut self.out);
-                    (1, kill != Kill::Done)
-                }
-                Prepared::Fault(fault) => {
-                    self.out.error(&fault.to_string());
-                    (1, true)
-                }
-            };
-            let (reply_bytes, data_bytes) = ((self.out.len() - before.0) as u64, self.out.data_bytes() - before.1);
-            self.entries.push(Entry { reply_bytes, data_bytes, work, failed });
-        }
-        Ran::Done
-    }
-
-    /// Answers every request of a unit that does not run with this error.
-    fn refuse_unit(&mut self, words: &str) -> Ran {
-        for _ in 0..self.requests.len() {
-            let len_before = self.out.len();
-            self.out.error(words);
-            let reply_bytes = (self.out.len() - len_before) as u64;
-            self.entries.push(Entry { reply_bytes, data_bytes: 0, work: 1, failed: true });
-        }
-        Ran::Done
     }
 
     fn run_walk(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
@@ -477,58 +480,10 @@ fn pass_on(handle: &Handle, ticket: &mut Option<Ticket>) {
     }
 }
 
-/// A request of a unit, ready to run.
-enum Prepared {
-    Call(Context, std::ops::Range<usize>),
-    Select,
-    /// SCRIPT KILL or FUNCTION KILL, which comes alone.
-    Kill {
-        functions: bool,
-    },
-    Fault(Fault),
-}
-
-/// Databases and hashes of a unit's requests; SELECT may stand between.
-fn prepare(
-    requests: &VecDeque<Waiting>,
-    mut context: Context,
-    handle: &Handle,
-    hashes: &mut Vec<KeyHash>,
-) -> Vec<Prepared> {
-    let mut prepare = |request: &Waiting| {
-        let args = request.args.as_args();
-        if is_select(request.spec) {
-            return match selected(args.slice(1)) {
-                Ok(db) => {
-                    context.db = db;
-                    Prepared::Select
-                }
-                Err(fault) => Prepared::Fault(fault),
-            };
-        }
-        if is_kill(request.spec) {
-            return Prepared::Kill { functions: request.spec.name == "function|kill" };
-        }
-        let from = hashes.len();
-        request.spec.hash_keys(handle.engine(), args, hashes);
-        Prepared::Call(context, from..hashes.len())
-    };
-    requests.iter().map(&mut prepare).collect()
-}
-
-fn is_select(spec: &Spec) -> bool {
-    spec.name == "select"
-}
-
-/// What a node answers for its own scripts.
-fn is_kill(spec: &Spec) -> bool {
-    matches!(spec.name, "script|kill" | "function|kill")
-}
-
-/// The database that SELECT names. Proxies have checked the number already.
-fn selected(arg: &[u8]) -> Result<Db, Fault> {
-    let number = parse_i64(arg).ok_or(Fault::NotInteger)?;
-    Db::new(number).ok_or(Fault::DbOutOfRange)
+/// A request as clients send it.
+fn write_request(args: Args<'_>, out: &mut Out) {
+    out.array(args.len());
+    args.iter().for_each(|arg| out.bulk(arg));
 }
 
 fn read_slots(bytes: &[u8; SLOTS_BYTES]) -> SlotSet {

@@ -8,6 +8,7 @@ use swell_engine::stripe::Ticket;
 
 use crate::link::body::Job;
 use crate::link::frame::CREDIT_BYTES;
+use crate::link::watch::SessionWatch;
 
 /// Sessions of one link; proxies hand out dense numbers below this.
 pub const SESSIONS_MAX: u32 = 1 << 20;
@@ -33,6 +34,8 @@ pub(super) struct Slow {
     pub owed: usize,
     /// When the wait for a gate or map ends, unix milliseconds.
     pub deadline_ms: Option<u64>,
+    /// What its client watches.
+    pub watch: Option<SessionWatch>,
     waker: Option<Waker>,
 }
 
@@ -87,7 +90,8 @@ struct SessionWaker {
 impl Slow {
     /// Whether it can be forgotten.
     pub fn is_idle(&self) -> bool {
-        self.jobs.is_empty() && !self.refused && self.incoming == Incoming::Nothing && self.owed == 0
+        let at_rest = self.jobs.is_empty() && self.incoming == Incoming::Nothing && self.owed == 0;
+        at_rest && !self.refused && self.watch.is_none()
     }
 
     /// What wakes it.

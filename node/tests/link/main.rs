@@ -60,7 +60,7 @@ fn executed(handle: &mut Handle, requests: &[u8], flags: Flags, db: u8) -> (Vec<
         let Found::Command(command) = table.find(args) else { panic!("a known command") };
         let mut keys = Vec::new();
         command.spec.hash_keys(handle.engine(), args, &mut keys);
-        let context = Context { db: Db::new(db.into()).unwrap(), proto, no_touch: false, now_ms: NOW_MS };
+        let context = Context { db: Db::new(db.into()).unwrap(), proto, now_ms: NOW_MS, ..Context::default() };
         let call = Admitted::from_link(command.spec, args).call(&keys, context);
         let (mark, before) = (out.mark(), (out.len(), out.data_bytes()));
         let Outcome::Done { work, failed } = handle.execute(&call, None, &mut out) else {

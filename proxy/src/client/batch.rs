@@ -6,6 +6,7 @@ use swell_engine::stripe::Ticket;
 use super::{Client, Progress, Stop};
 use crate::core::{Core, GROUP, first_key};
 use crate::plan::{Source, plan, value_bytes};
+use crate::pubsub;
 use crate::session::{self, Flow, Late};
 
 impl Client {
@@ -24,6 +25,10 @@ impl Client {
         let mut index = from;
         while index < source.count() && !self.session.closing {
             self.session.pays(core);
+            if self.session.closing {
+                // Its user is gone.
+                break;
+            }
             core.planned.clear();
             core.keys.clear();
             let mut end = index;
@@ -112,11 +117,20 @@ impl Client {
     ) -> Flow {
         let mut out = std::mem::take(&mut core.out);
         out.set_proto(self.session.proto);
+        // What was sent to the client before this request runs comes before its reply.
+        self.session.take_pushes(&mut out);
         let mark = out.mark();
         self.session.pays(core);
         let flow = session::run(core, &mut self.session, source.args(index), source.kind(index), ticket, &mut out);
         if source.noreply(index) && matches!(flow, Flow::Done) {
             out.truncate(mark);
+        }
+        if matches!(flow, Flow::Done) && self.session.inbox.is_some() && !self.session.closing {
+            // What the request has sent to its own client comes right behind its reply.
+            if self.session.subscriptions.is_some() {
+                pubsub::receive(core);
+            }
+            self.session.take_pushes(&mut out);
         }
         core.out = out;
         core.counts.commands += u64::from(matches!(flow, Flow::Done));

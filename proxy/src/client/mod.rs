@@ -2,7 +2,9 @@
 //! runs here (`batch`) or at its nodes (`routed`), what cannot be answered yet is `late`, and replies go out in `send`.
 
 mod batch;
+mod blocked;
 mod late;
+mod pushes;
 mod routed;
 mod send;
 
@@ -20,11 +22,14 @@ use swell_wire::{Args, OwnedArgs, memcached, resp};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+pub(crate) use self::blocked::Timer;
 use self::late::{LateAnswer, LateState, WRITTEN_AHEAD_MAX};
 use self::send::Unsent;
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
 use crate::plan::{InPlace, Source};
+use crate::pubsub;
+use crate::push::limits::Excess;
 use crate::replies::Replies;
 use crate::session::{Late, Session};
 use crate::upstream::flights::Flights;
@@ -53,6 +58,8 @@ pub struct Client {
     /// When what was refused has waited too long.
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
     replies: Replies,
+    /// How it stands with the limit of what its socket has not taken.
+    excess: Excess,
     /// `unread` may hold complete requests: decoding stopped early.
     undecoded: bool,
     /// The peer has closed its side.
@@ -134,6 +141,7 @@ impl Client {
             hold: None,
             deadline: None,
             replies: Replies::default(),
+            excess: Excess::None,
             undecoded: false,
             at_end: false,
         }
@@ -147,13 +155,19 @@ impl Client {
                 return Poll::Ready(());
             }
             let is_quiet = self.poll_flights(cx);
+            if self.session.inbox.is_some() && !self.write_pushes(cx) {
+                return Poll::Ready(());
+            }
             // What has just come may not have fitted the socket: nobody but it says when the rest does.
             let held = self.unsent_bytes();
             if held > 0 {
                 if self.poll_flush(cx).is_err() {
                     return Poll::Ready(());
                 }
-                if self.has_room_again(held) {
+                if self.is_over_limit(held) {
+                    return Poll::Ready(());
+                }
+                if self.has_room_again(held) || self.has_pushes_to_write() {
                     continue;
                 }
             }
@@ -170,7 +184,12 @@ impl Client {
                 return Poll::Pending;
             }
             if self.late.is_some() {
-                if !self.is_writing() && self.is_gone(cx) {
+                if self.session.wait.is_some() {
+                    // What is read ahead may stand before the news that nobody is there.
+                    if self.has_left(cx) {
+                        return Poll::Ready(());
+                    }
+                } else if !self.is_writing() && self.is_gone(cx) {
                     return Poll::Ready(());
                 }
                 ready!(self.poll_late(cx));
@@ -342,7 +361,17 @@ impl Drop for Client {
         let ticket = self.late.take().and_then(|late| match late.state {
             LateState::Stripe(_, ticket) => ticket,
             LateState::Walk(walking, ..) => walking.state.ticket,
-            LateState::Gate(..) | LateState::Slices(..) | LateState::Sleep(..) | LateState::Remote(..) => None,
+            LateState::Blocked(answering, _) => {
+                self.forget(&answering);
+                None
+            }
+            LateState::Gate(..)
+            | LateState::Slices(..)
+            | LateState::Sleep(..)
+            | LateState::Replicas(..)
+            | LateState::Told(..)
+            | LateState::Crowded(..)
+            | LateState::Remote(..) => None,
         });
         if let Some(ticket) = ticket {
             self.worker.shared.node.engine().stripe(ticket.stripe()).cancel(ticket);
@@ -350,8 +379,18 @@ impl Drop for Client {
         if let Some(flights) = self.flights.take() {
             self.worker.upstreams.leave_seat(&flights);
         }
+        if self.session.tracked().is_some() {
+            self.worker.shared.tracking.end(self.session.info.id);
+        }
         // Before the stream is closed: see `Registry::kill`.
         self.worker.shared.clients.remove(self.session.info.id);
+        // Nobody is dropped while a batch runs.
+        if self.session.inbox.is_some()
+            && let Ok(mut core) = self.worker.core.try_borrow_mut()
+        {
+            core.inboxes.close(self.session.info.id);
+            pubsub::unsubscribe_all(&mut core, &mut self.session);
+        }
         self.worker.connection_closed();
     }
 }

@@ -1,36 +1,45 @@
 //! One client's state, and the requests that cut a batch: those the proxy answers, transactions, refusals, and whatever
 //! cannot run beside its neighbours.
 
+pub mod caching;
 pub mod commands;
 pub mod multi;
 pub mod remote;
 pub mod slices;
 pub mod walk;
+pub mod watch;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use swell_engine::acl::User;
 use swell_engine::admit::{Caller, Denied};
 use swell_engine::commands::table::{Command, Found, Table};
 use swell_engine::key::KeyHash;
 use swell_engine::run::Outcome;
-use swell_engine::spec::{Body, Flags, Group};
+use swell_engine::spec::{Body, Flags, Group, Spec};
 use swell_engine::stripe::Ticket;
+use swell_engine::track::Tracker;
 use swell_engine::walk::Step;
-use swell_engine::{Call, Context, Db};
+use swell_engine::{Blocks, Call, Context, Db};
 use swell_meter::parts::clean_name;
 use swell_meter::{Payer, Prefix, Who};
+use swell_node::broker::Topic;
 use swell_wire::error::Reject;
 use swell_wire::out::Mark;
 use swell_wire::requests::Kind;
 use swell_wire::{Args, Out, OwnedArgs, Proto};
 
+use crate::access::Access;
+use crate::access::log::Refused;
 use crate::catalog;
 use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
-use crate::session::commands::auth::DEFAULT_USER;
+use crate::pubsub::Subscriptions;
+use crate::push::Inbox;
 use crate::session::walk::Walk;
 
 /// Which replies a client wants (CLIENT REPLY).
@@ -51,19 +60,58 @@ pub struct Session {
     pub info: Arc<ClientInfo>,
     pub db: Db,
     pub proto: Proto,
+    /// Whether it may speak: it has authenticated, or the default user needs no password.
     pub authenticated: bool,
+    /// Who it is; until it has said so, the default user.
+    user: Arc<User>,
+    /// Whether it has authenticated, or was let in without.
+    is_known: bool,
+    /// Nothing is forbidden.
+    is_trusted: bool,
+    /// When it looked its user up last.
+    users_generation: u64,
     pub reply: ReplyMode,
     pub no_touch: bool,
+    /// What the node has to know of its client-side caching.
+    tracker: Tracker,
+    copies: caching::Copies,
     /// EXEC is running: no answer may be late.
     pub in_exec: bool,
     /// The nodes' figures were just asked for.
     pub is_informed: bool,
     /// Close once everything is sent.
     pub closing: bool,
+    /// Until when a request that waits may do so, and since when it has: kept while it goes from node to node.
+    pub wait: Option<Wait>,
     /// Requests queued since MULTI.
     pub multi: Option<Box<multi::Queue>>,
+    /// The condition of the next transaction.
+    pub watch: Option<watch::Watch>,
+    /// How often it began to watch keys over a link.
+    pub watches: u64,
     /// Who is charged: under the name that it gave itself, else its address.
     payer: Payer,
+    /// What it is sent without having asked; most clients never are.
+    pub inbox: Option<Rc<Inbox>>,
+    /// What it has subscribed to, if anything.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// What the request at hand has written is no reply, but goes out whatever CLIENT REPLY says.
+    pub is_pushing: bool,
+    /// EXEC has subscribed it to something: its answer waits until all nodes know.
+    pub is_telling: bool,
+    /// It has waited long enough for those who are behind.
+    pub is_pressing: bool,
+    /// What it publishes is under way to another process: its own messages wait for the reply.
+    pub is_publishing: bool,
+}
+
+/// A request's wait for what is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Unix milliseconds; nothing: for ever.
+    pub deadline_ms: Option<u64>,
+    /// Unix milliseconds.
+    pub since_ms: u64,
 }
 
 /// What a request that cut the batch leads to.
@@ -86,27 +134,53 @@ pub enum Late {
     Slices(Box<slices::Answering>),
     /// Its answer comes from other processes.
     Remote(Box<remote::Remote>),
+    /// This is the answer, once all nodes know what the client has subscribed to (up to this change).
+    Told(u64, Out),
+    /// Those whom a message is for are far behind: it is published a little later.
+    Crowded,
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
     Sleep(std::time::Duration, Out),
+    /// It waits at the node in this process for what is not there.
+    Blocked(Box<slices::Answering>),
+    /// It waits for replicas that there are not; then this is the answer.
+    Replicas(Wait, Out),
 }
 
 impl Session {
     /// A new client's.
-    pub fn new(info: Arc<ClientInfo>, authenticated: bool) -> Session {
+    pub fn new(info: Arc<ClientInfo>, access: &Access) -> Session {
         let db = Db::default();
         let payer = Payer::new(who(&info), db.number());
+        let users_generation = access.generation();
+        let user = access.users().default_user().clone();
+        let is_open = user.is_open();
         Session {
             info,
             payer,
             db,
             proto: Proto::Resp2,
-            authenticated,
+            authenticated: is_open,
+            is_trusted: is_open && user.is_unrestricted(),
+            user,
+            is_known: is_open,
+            users_generation,
             reply: ReplyMode::On,
             no_touch: false,
+            tracker: Tracker::default(),
+            copies: caching::Copies::default(),
             in_exec: false,
             is_informed: false,
             closing: false,
+            wait: None,
             multi: None,
+            watch: None,
+            watches: 0,
+            inbox: None,
+            subscriptions: None,
+            is_pushing: false,
+            is_telling: false,
+            is_pressing: false,
+            is_publishing: false,
         }
     }
 
@@ -121,14 +195,98 @@ impl Session {
 
     /// Who it is, as far as permission goes.
     #[inline]
-    pub fn caller(&self) -> Caller {
-        Caller { authenticated: self.authenticated }
+    pub fn caller(&self) -> Caller<'_> {
+        self.caller_in(self.db)
+    }
+
+    /// The same in another database than the session's.
+    #[inline]
+    pub fn caller_in(&self, db: Db) -> Caller<'_> {
+        match self.is_trusted {
+            true => Caller::trusted(),
+            false => Caller::new(&self.user, self.authenticated, db),
+        }
+    }
+
+    /// Whether nothing is forbidden to it.
+    #[inline]
+    pub fn is_trusted(&self) -> bool {
+        self.is_trusted
+    }
+
+    /// Who it is.
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    /// It has authenticated as this user.
+    pub fn log_in(&mut self, user: Arc<User>) {
+        (self.user, self.is_known, self.authenticated) = (user, true, true);
+        self.is_trusted = self.user.is_unrestricted();
+        self.info.set_user(self.user.clone());
+        self.renamed();
+    }
+
+    /// Takes over what has changed about its user. For each group of requests.
+    #[inline]
+    pub fn follow_users(&mut self, access: &Access) {
+        if self.users_generation != access.generation() {
+            self.look_up_user(access);
+        }
+    }
+
+    /// A client whose user is gone ends.
+    #[cold]
+    #[inline(never)]
+    fn look_up_user(&mut self, access: &Access) {
+        self.users_generation = access.generation();
+        let users = access.users();
+        let is_open = users.default_user().is_open();
+        let user = match users.get(self.user.name()) {
+            Some(user) if self.is_known => user,
+            None if self.is_known => {
+                self.is_known = false;
+                self.closing = true;
+                users.default_user()
+            }
+            _ => users.default_user(),
+        };
+        self.user = user.clone();
+        self.authenticated = (self.is_known || is_open) && !self.closing;
+        self.is_trusted = self.authenticated && self.user.is_unrestricted();
+        self.info.set_user(self.user.clone());
     }
 
     /// Whether every request of it cuts the batch.
     #[inline]
     pub fn cuts(&self) -> bool {
-        self.multi.is_some() || self.reply != ReplyMode::On || self.closing
+        self.multi.is_some()
+            || self.reply != ReplyMode::On
+            || self.closing
+            || self.subscriptions.is_some()
+            || self.copies.is_pending()
+    }
+
+    /// Names that it has subscribed to.
+    pub fn subscriptions_len(&self) -> usize {
+        let all = self.subscriptions.as_ref();
+        all.map_or(0, |all| all.count(Topic::Channel) + all.count(Topic::Shard))
+    }
+
+    /// Whether it may not call this now: over RESP2 a subscriber could not tell replies from messages.
+    fn is_only_subscriber(&self, spec: &Spec) -> bool {
+        const ALLOWED: [&str; 9] = [
+            "ping",
+            "psubscribe",
+            "punsubscribe",
+            "quit",
+            "reset",
+            "ssubscribe",
+            "subscribe",
+            "sunsubscribe",
+            "unsubscribe",
+        ];
+        self.subscriptions.is_some() && self.proto == Proto::Resp2 && !ALLOWED.contains(&spec.name)
     }
 
     /// A call of this client, if it may make it.
@@ -143,10 +301,11 @@ impl Session {
         keys: &'a [KeyHash],
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
-        self.call_in(self.db, command, args, keys, now_ms)
+        let context = Context { blocks: Blocks::May, ..self.context(self.db, now_ms) };
+        Ok(self.caller_in(self.db).admit(command, args)?.call(keys, context))
     }
 
-    /// As [`Session::call`], in another database than the session's.
+    /// As [`Session::call`], in another database than the session's, and part of a unit, where nothing waits.
     #[inline]
     pub fn call_in<'a>(
         &self,
@@ -156,18 +315,28 @@ impl Session {
         keys: &'a [KeyHash],
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
-        let context = Context { db, proto: self.proto, no_touch: self.no_touch, now_ms };
-        Ok(self.caller().admit(command.spec, args)?.call(keys, context))
+        Ok(self.caller_in(db).admit(command, args)?.call(keys, self.context(db, now_ms)))
+    }
+
+    #[inline]
+    fn context(&self, db: Db, now_ms: u64) -> Context {
+        let Session { proto, no_touch, tracker, .. } = *self;
+        Context { db, proto, no_touch, tracker, blocks: Blocks::Never, now_ms }
     }
 
     /// Back to what a new connection is (RESET); its id stays, and what its library is called.
-    pub fn reset(&mut self, authenticated: bool) {
+    pub fn reset(&mut self, access: &Access) {
         self.db = Db::default();
         self.proto = Proto::Resp2;
-        self.authenticated = authenticated;
+        let user = access.users().default_user().clone();
+        (self.is_known, self.authenticated) = (user.is_open(), user.is_open());
+        self.is_trusted = self.authenticated && user.is_unrestricted();
+        self.info.set_user(user.clone());
+        self.user = user;
         self.reply = ReplyMode::On;
         self.no_touch = false;
         self.multi = None;
+        self.watch = None;
         self.info.no_evict.store(false, Relaxed);
         self.info.names().name.clear();
         self.renamed();
@@ -178,6 +347,7 @@ impl Session {
     /// every request that may have changed either.
     #[inline]
     pub fn pays(&mut self, core: &mut Core) {
+        self.follow_users(&core.shared.access);
         self.pays_in(core, self.db);
     }
 
@@ -201,8 +371,28 @@ impl Session {
         self.payer = Payer::new(who(&self.info), self.db.number());
     }
 
+    /// What it is sent without having asked goes here from now on.
+    pub fn open_inbox(&mut self, core: &mut Core) -> &Rc<Inbox> {
+        let open = || core.inboxes.open(self.info.id, &core.shared, self.proto);
+        self.inbox.get_or_insert_with(open)
+    }
+
+    /// Moves what it was sent without having asked to the end of `out`: between two replies only.
+    #[inline]
+    pub fn take_pushes(&self, out: &mut Out) {
+        if let Some(inbox) = self.inbox.as_ref().filter(|inbox| !inbox.is_empty()) {
+            inbox.take(out);
+        }
+    }
+
     /// Takes back what was written since `mark` if the client does not want it (CLIENT REPLY). Once for each request.
     pub fn settle_reply(&mut self, mark: Mark, out: &mut Out) {
+        if std::mem::take(&mut self.is_pushing) {
+            if self.reply == ReplyMode::Skip {
+                self.reply = ReplyMode::On;
+            }
+            return;
+        }
         match self.reply {
             ReplyMode::On | ReplyMode::SkipNext => {}
             ReplyMode::Off => out.truncate(mark),
@@ -225,15 +415,19 @@ impl Session {
         self.info.db.store(self.db.number(), Relaxed);
         self.info.resp.store(if self.proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
         self.info.no_touch.store(self.no_touch, Relaxed);
+        if let Some(inbox) = &self.inbox {
+            inbox.set_proto(self.proto);
+        }
         self.info.multi.store(self.multi.as_ref().map_or(-1, |queue| queue.len() as i64), Relaxed);
+        self.info.watch.store(self.watch.as_ref().map_or(0, watch::Watch::key_count) as u64, Relaxed);
     }
 }
 
-/// There is one user so far. A client that gives itself no name is called by its address, without the port.
+/// A client that gives itself no name is called by its address, without the port.
 fn who(info: &ClientInfo) -> Who {
     let name = info.names().name.clone();
     let client = if name.is_empty() { info.addr.ip().to_canonical().to_string() } else { clean_name(name.as_bytes()) };
-    Who { user: DEFAULT_USER.to_owned(), client }
+    Who { user: clean_name(info.user().name()), client }
 }
 
 /// What a session command's body works with.
@@ -311,8 +505,12 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             return fail(core, session, &catalog::unknown_subcommand(container, args), out);
         }
     };
-    if let Err(denied) = session.caller().admit(command.spec, args) {
+    if let Err(denied) = session.caller().admit(command, args) {
+        note_denied(core, session, &denied, args);
         return match denied {
+            denied if denied.reason().is_some() && session.info.door == Door::Memcached => {
+                crate::memcached::deny(core, &denied, out)
+            }
             Denied::Arity(_) if command.spec.group == Group::Memcached => {
                 crate::memcached::refuse(core, b"ERROR\r\n", out)
             }
@@ -323,10 +521,17 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             denied => fail(core, session, denied.to_string().as_bytes(), out),
         };
     }
+    if session.is_only_subscriber(command.spec) {
+        let text = ProxyError::OnlySubscriber(command.spec.name).to_string();
+        return match command.spec.name {
+            "exec" => multi::refuse_exec(core, session, &text, out),
+            _ => fail(core, session, text.as_bytes(), out),
+        };
+    }
     if session.multi.is_some() && multi::queues(command.spec) {
         return multi::queue(core, session, command, args, out);
     }
-    match command.spec.body {
+    let flow = match command.spec.body {
         Body::Session => run_session(core, session, command, args, ticket, out),
         // COMMAND may stand alone.
         Body::Container if command.spec.arity_fits(1) => run_session(core, session, command, args, ticket, out),
@@ -335,10 +540,29 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             let denied = Denied::Arity(command.spec.name);
             fail(core, session, denied.to_string().as_bytes(), out)
         }
-        Body::Keys(_) | Body::Bulk(_) | Body::Script(_) | Body::Whole(_) | Body::Walk(_) => {
+        Body::Keys(_) | Body::Bulk(_) | Body::Script(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
             run_engine(core, session, command, args, ticket, out)
         }
+    };
+    // What has to be tried again has not run.
+    if !matches!(flow, Flow::Late(Late::Stripe(_) | Late::Gate(_))) {
+        session.after_command(command.spec);
     }
+    flow
+}
+
+/// Notes for ACL LOG what a client was not permitted.
+pub fn note_denied(core: &Core, session: &Session, denied: &Denied, args: Args<'_>) {
+    if let Some(reason) = denied.reason() {
+        note_refused(core, session, reason, denied.object(args).into_owned(), session.user.name().to_vec());
+    }
+}
+
+/// The same for any reason and user.
+pub fn note_refused(core: &Core, session: &Session, reason: &'static str, object: Vec<u8>, user: Vec<u8>) {
+    let context = if session.multi.is_some() || session.in_exec { "multi" } else { "toplevel" };
+    let client = commands::client::line(&session.info, core.now_ms);
+    core.shared.access.log.add(Refused { reason, context, object, user }, client, core.now_ms);
 }
 
 /// An error reply for a request that did not reach a body; it also spoils a transaction.
@@ -370,7 +594,8 @@ pub fn run_session(
     let (mark, errors_before) = (out.len(), core.counts.errors);
     let flow = body(&mut SessionCx { core, session, command, ticket }, args, out);
     // EXEC counts and charges for itself, and each of its requests for its own.
-    if matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..))) && command.spec.name != "exec" {
+    let is_answered = matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..) | Late::Told(..) | Late::Replicas(..)));
+    if is_answered && command.spec.name != "exec" {
         // A body that refuses in memcached's words has counted that already.
         let has_counted = core.counts.errors > errors_before;
         let error = error_at(out, mark).filter(|_| !has_counted);
@@ -424,6 +649,12 @@ pub fn run_engine(
         Ok(call) => call,
         Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
     };
+    if let Body::Free(_) = command.spec.body
+        && core.shared.node.broker().is_crowded()
+        && !session.is_pressing
+    {
+        return Flow::Late(Late::Crowded);
+    }
     if remote::crosses(core, command.spec, &keys) {
         let prefix = core.prefix_of(args, &keys);
         core.charge_on(prefix, command, value_bytes(command.spec, args), 0, 1, true);
@@ -433,11 +664,24 @@ pub fn run_engine(
     if remote::changes_state(command.spec) && !core.shared.route.is_alone() {
         return remote::swap_databases(core, command, args, out);
     }
+    let is_limited = matches!(command.spec.body, Body::Script(_)) && !session.is_trusted;
+    if is_limited && !core.shared.route.is_direct() {
+        // Nodes do not know users.
+        return fail(core, session, ProxyError::LimitedScript.to_string().as_bytes(), out);
+    }
     if !core.shared.route.is_direct() {
+        session.is_publishing = session.subscriptions.is_some() && matches!(command.spec.body, Body::Free(_));
         return remote::run(core, session, command, args, &keys, out);
     }
     let (data_before, at, mark) = (out.data_bytes(), out.len(), out.mark());
-    match core.handle.execute(&call, ticket, out) {
+    if let Some(wait) = session.wait {
+        core.handle.waits_since(wait.since_ms);
+    }
+    core.handle.set_script_user(is_limited.then(|| session.user.clone()));
+    let outcome = core.handle.execute(&call, ticket, out);
+    core.handle.set_script_user(None);
+    core.handle.waits_since(0);
+    match outcome {
         Outcome::Done { work, failed } => {
             let bytes_out = out.data_bytes() - data_before;
             let prefix = core.prefix_of(args, &keys);

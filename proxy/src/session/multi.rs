@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use swell_engine::admit::Denied;
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
 use swell_engine::number::parse_i64;
@@ -13,7 +14,11 @@ use swell_wire::{Args, Out, OwnedArgs};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
-use crate::session::{Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, remote, run_session};
+use crate::pubsub;
+use crate::session::watch::{self, Watch};
+use crate::session::{
+    Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, note_denied, remote, run_session,
+};
 use crate::upstream::job::JobAnswer;
 
 /// Requests of one transaction that goes to another process: its frame counts them in 16 bits, and each may need its
@@ -27,6 +32,8 @@ pub struct Queue {
     bytes: usize,
     /// A request could not be queued: EXEC will refuse.
     spoiled: bool,
+    /// What its client may not do any more, by request; found when EXEC begins, empty where it may do everything.
+    denied: Vec<Option<Denied>>,
 }
 
 impl Queue {
@@ -48,7 +55,7 @@ impl Queue {
 
 /// Whether a command is queued inside MULTI (the rest runs at once).
 pub fn queues(spec: &Spec) -> bool {
-    !matches!(spec.name, "exec" | "discard" | "quit" | "reset" | "watch" | "unwatch")
+    !matches!(spec.name, "exec" | "discard" | "quit" | "reset")
 }
 
 /// Queues a request, within the query buffer's limit.
@@ -88,9 +95,9 @@ pub fn begin(session: &mut Session, out: &mut Out) -> Flow {
 }
 
 /// DISCARD.
-pub fn discard(session: &mut Session, out: &mut Out) -> Result<(), ProxyError> {
+pub fn discard(core: &Core, session: &mut Session, out: &mut Out) -> Result<(), ProxyError> {
     session.multi.take().ok_or(ProxyError::DiscardWithoutMulti)?;
-    session.show();
+    watch::forget(core, session);
     out.ok();
     Ok(())
 }
@@ -98,26 +105,33 @@ pub fn discard(session: &mut Session, out: &mut Out) -> Result<(), ProxyError> {
 /// An EXEC that is refused before it runs ends the transaction all the same.
 pub fn refuse_exec(core: &mut Core, session: &mut Session, why: &str, out: &mut Out) -> Flow {
     session.multi = None;
-    session.show();
+    watch::forget(core, session);
     let why = why.strip_prefix("ERR ").unwrap_or(why).to_owned();
     fail(core, session, ProxyError::ExecRefused(why).to_string().as_bytes(), out)
 }
 
 /// EXEC.
 pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Option<Ticket>, out: &mut Out) -> Flow {
-    let Some(queue) = session.multi.take() else {
+    let Some(mut queue) = session.multi.take() else {
         return fail(core, session, ProxyError::ExecWithoutMulti.to_string().as_bytes(), out);
     };
     if queue.spoiled {
-        session.show();
+        watch::forget(core, session);
         core.charge(command, 0, 0, 1, true);
         return fail(core, session, ProxyError::ExecAborted.to_string().as_bytes(), out);
+    }
+    let is_script = |(command, _): &(Command, OwnedArgs)| matches!(command.spec.body, Body::Script(_));
+    if !session.is_trusted && !core.shared.route.is_direct() && queue.requests.iter().any(is_script) {
+        // Nodes do not know users.
+        core.charge(command, 0, 0, 1, true);
+        return refuse_exec(core, session, &ProxyError::LimitedScript.to_string(), out);
     }
     // There may be more processes than when it was queued.
     if let Some((swap, _)) = queue.requests.iter().find(|(command, _)| waits_for_all(core, command.spec)) {
         core.charge(command, 0, 0, 1, true);
         return refuse_exec(core, session, &ProxyError::ConfirmedByAll(swap.spec.name).to_string(), out);
     }
+    check_again(session, &mut queue);
     let needs_memory = queue.requests.iter().any(|(command, _)| command.spec.flags.has(Flags::DENYOOM));
     if needs_memory
         && core.shared.route.is_direct()
@@ -130,7 +144,7 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         match remote_unit(core, session, command, &queue) {
             Route::Here => {}
             Route::Refused => {
-                session.show();
+                watch::forget(core, session);
                 core.charge(command, 0, 0, 1, true);
                 remote::refuse_crossing(core, command.spec, out);
                 return Flow::Done;
@@ -140,17 +154,31 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
                 let why = ProxyError::TransactionTooLong(REMOTE_REQUESTS_MAX).to_string();
                 return refuse_exec(core, session, &why, out);
             }
+            Route::Stale => return stale(core, session, command, out),
             Route::There(flow) => return flow,
         }
     }
     let mut answer = Out::new(session.proto);
-    match run_queue(core, session, &queue, ticket, &mut answer) {
-        Ok(sleep) => {
+    let watch = session.watch.take();
+    let ran = run_queue(core, session, &queue, watch.as_ref(), ticket, &mut answer);
+    if ran.is_err() {
+        session.watch = watch;
+    } else if let Some(Watch::Here(watching)) = watch {
+        core.handle.engine().unwatch(watching);
+    }
+    match ran {
+        Ok(None) => stale(core, session, command, out),
+        Ok(Some(sleep)) => {
             session.show();
             session.pays(core);
             core.charge(command, 0, 0, 1, false);
             if !sleep.is_zero() {
                 return Flow::Late(Late::Sleep(sleep, answer));
+            }
+            if std::mem::take(&mut session.is_telling)
+                && let Some(version) = pubsub::untold(core)
+            {
+                return Flow::Late(Late::Told(version, answer));
             }
             out.append(&mut answer);
             out.set_proto(session.proto);
@@ -164,6 +192,30 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
                 Outcome::Done { .. } | Outcome::Walk | Outcome::Deferred => Flow::Done,
             }
         }
+    }
+}
+
+/// A watched key has changed: nothing has run.
+fn stale(core: &mut Core, session: &mut Session, command: Command, out: &mut Out) -> Flow {
+    watch::forget(core, session);
+    core.charge(command, 0, 0, 1, false);
+    out.null_array();
+    Flow::Done
+}
+
+/// Looks again at what was permitted when it was queued: the client's user may have changed since.
+fn check_again(session: &Session, queue: &mut Queue) {
+    queue.denied.clear();
+    if session.is_trusted() {
+        return;
+    }
+    let mut db = session.db;
+    for (command, owned) in &queue.requests {
+        let denied = session.caller_in(db).admit(*command, owned.as_args()).err();
+        if command.spec.name == "select" && denied.is_none() {
+            db = owned.as_args().opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db);
+        }
+        queue.denied.push(denied);
     }
 }
 
@@ -181,19 +233,22 @@ enum Route {
     Refused,
     /// Nowhere: it has too many requests.
     TooLong,
+    /// Nowhere: what it watches has changed, as far as anybody knows.
+    Stale,
     There(Flow),
 }
 
 /// Sends what needs data to the node that has it; the proxy's own commands run when the answer is there.
-fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Queue) -> Route {
+fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: &Queue) -> Route {
     let flattened: Vec<Option<OwnedArgs>> =
         queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
     let mut hashes = Vec::new();
     let prepared = prepare(core, session, queue, &flattened, &mut hashes);
     let mut slots: Vec<_> = hashes.iter().map(|key| key.slot).collect();
+    slots.extend(session.watch.as_ref().and_then(Watch::slot));
     slots.sort_unstable();
     slots.dedup();
-    let is_whole = |request: &Prepared<'_>| request.runs_on_node() && !request.command.spec.body.is_for_keys();
+    let is_whole = |request: &Prepared<'_>| request.command.spec.body.is_for_all();
     let route = &core.shared.route;
     let is_strict = route.is_strict();
     let is_apart = is_strict || !route.is_direct() && route.map().nodes().len() > 1;
@@ -209,7 +264,13 @@ fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Que
             (request.db.number(), script.unwrap_or_else(|| request.args.to_owned(false)))
         })
         .collect();
-    if core.shared.route.is_direct() || requests.is_empty() {
+    let guard = match (&session.watch, core.shared.route.is_direct()) {
+        (None, _) => None,
+        (Some(Watch::Here(_)), true) => None,
+        (Some(Watch::There { number, .. }), false) => Some(*number),
+        (Some(_), _) => return Route::Stale,
+    };
+    if core.shared.route.is_direct() || requests.is_empty() && guard.is_none() {
         return Route::Here;
     }
     if requests.len() > REMOTE_REQUESTS_MAX {
@@ -220,7 +281,7 @@ fn remote_unit(core: &mut Core, session: &Session, command: Command, queue: &Que
     let finish = Box::new(move |core: &mut Core, session: &mut Session, answer, out: &mut Out| {
         finish_remote(core, session, command, &queue, answer, out)
     });
-    Route::There(remote::exec(core, slots.first().copied(), &requests, db, finish))
+    Route::There(remote::exec(core, slots.first().copied(), guard, &requests, db, finish))
 }
 
 /// Puts the node's replies and the proxy's own together.
@@ -233,6 +294,8 @@ fn finish_remote(
     out: &mut Out,
 ) -> Flow {
     session.multi = None;
+    let is_guarded = matches!(session.watch, Some(Watch::There { .. }));
+    watch::forget(core, session);
     let answer = match answer {
         Ok(JobAnswer::Shots(mut answers)) => answers.pop().unwrap_or_default(),
         other => {
@@ -242,6 +305,9 @@ fn finish_remote(
             return fail(core, session, error.to_string().as_bytes(), out);
         }
     };
+    if answer.is_stale {
+        return stale(core, session, command, out);
+    }
     if answer.is_full {
         core.charge(command, 0, 0, 1, true);
         return refuse_exec(core, session, &Fault::OutOfMemory.to_string(), out);
@@ -251,6 +317,9 @@ fn finish_remote(
     let mut hashes = Vec::new();
     let prepared = prepare(core, session, queue, &flattened, &mut hashes);
     let (mut replies, mut at_db, mut sleep) = (answer.replies(), session.db, Duration::ZERO);
+    if is_guarded {
+        replies.next();
+    }
     let mut whole = Out::new(session.proto);
     whole.array(prepared.len());
     for request in &prepared {
@@ -287,6 +356,11 @@ fn finish_remote(
     if !sleep.is_zero() {
         return Flow::Late(Late::Sleep(sleep, whole));
     }
+    if std::mem::take(&mut session.is_telling)
+        && let Some(version) = pubsub::untold(core)
+    {
+        return Flow::Late(Late::Told(version, whole));
+    }
     out.append(&mut whole);
     out.set_proto(session.proto);
     Flow::Done
@@ -300,23 +374,26 @@ struct Prepared<'q> {
     db: Db,
     /// Its hashes.
     keys: std::ops::Range<usize>,
+    /// It is not permitted any more.
+    denied: Option<&'q Denied>,
 }
 
 impl Prepared<'_> {
     fn runs_on_node(&self) -> bool {
-        !matches!(self.command.spec.body, Body::Session | Body::Container)
+        self.denied.is_none() && !matches!(self.command.spec.body, Body::Session | Body::Container)
     }
 }
 
-/// Runs all and writes the array of replies. Returns how long the client has to wait for it: DEBUG SLEEP inside a
-/// transaction holds up its answer, not those who want the same stripes.
+/// Runs all and writes the array of replies, unless what is watched has changed. Returns how long the client has to wait
+/// for it: DEBUG SLEEP inside a transaction holds up its answer, not those who want the same stripes.
 fn run_queue(
     core: &mut Core,
     session: &mut Session,
     queue: &Queue,
+    watch: Option<&Watch>,
     ticket: Option<Ticket>,
     out: &mut Out,
-) -> Result<Duration, Outcome> {
+) -> Result<Option<Duration>, Outcome> {
     let flattened: Vec<Option<OwnedArgs>> =
         queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
     let mut hashes = Vec::new();
@@ -330,7 +407,15 @@ fn run_queue(
         })
         .collect();
     let node = core.handle.node().clone();
-    let unit = core.handle.begin_unit(&node, &calls, ticket)?;
+    let watching = match watch {
+        None => None,
+        Some(Watch::Here(watching)) => Some((watching, core.now_ms)),
+        Some(Watch::There { .. } | Watch::Lost) => return Ok(None),
+    };
+    let unit = core.handle.begin_unit(&node, &calls, watching, ticket)?;
+    if unit.is_stale() {
+        return Ok(None);
+    }
     out.array(prepared.len());
     let mut calls = calls.iter();
     let mut sleep = Duration::ZERO;
@@ -341,7 +426,10 @@ fn run_queue(
         session.pays_in(core, request.db);
         if request.runs_on_node() {
             let Some(call) = calls.next() else { break };
+            let is_limited = matches!(request.command.spec.body, Body::Script(_)) && !session.is_trusted;
+            core.handle.set_script_user(is_limited.then(|| session.user.clone()));
             let (work, failed) = core.handle.run_in_unit(&unit, call, out);
+            core.handle.set_script_user(None);
             let bytes_out = out.data_bytes() - data_before;
             core.charge_on(prefix, request.command, bytes_in, bytes_out, work, failed);
             if failed {
@@ -356,12 +444,18 @@ fn run_queue(
             }
         }
     }
-    Ok(sleep)
+    core.handle.end_unit(unit);
+    Ok(Some(sleep))
 }
 
 /// Runs a command of the proxy inside a transaction: nothing but DEBUG SLEEP may be late there.
 fn run_inside(core: &mut Core, session: &mut Session, request: &Prepared<'_>, out: &mut Out) -> Flow {
     session.in_exec = true;
+    if let Some(denied) = request.denied {
+        note_denied(core, session, denied, request.args);
+        session.in_exec = false;
+        return fail(core, session, denied.in_exec().as_bytes(), out);
+    }
     let flow = run_session(core, session, request.command, request.args, None, out);
     session.in_exec = false;
     flow
@@ -379,9 +473,13 @@ fn prepare<'q>(
     for ((command, owned), flat) in queue.requests.iter().zip(flattened) {
         let args = flat.as_ref().unwrap_or(owned).as_args();
         let from = hashes.len();
-        command.spec.hash_keys(core.handle.engine(), args, hashes);
-        prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len() });
-        if command.spec.name == "select" {
+        // A channel is no key: a transaction may name any.
+        if !matches!(command.spec.body, Body::Free(_)) {
+            command.spec.hash_keys(core.handle.engine(), args, hashes);
+        }
+        let denied = queue.denied.get(prepared.len()).and_then(Option::as_ref);
+        prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len(), denied });
+        if command.spec.name == "select" && denied.is_none() {
             db = args.opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db);
         }
     }

@@ -259,6 +259,11 @@ impl Flights {
         self.epoch == epoch
     }
 
+    /// Whether the beginning of a long reply has been passed on, and the rest has not.
+    pub fn is_passing(&self) -> bool {
+        self.frames.iter().any(|frame| frame.partial.as_ref().is_some_and(|partial| partial.passing))
+    }
+
     /// Since when something refused has been waiting, if nothing else is under way: it may go again.
     pub fn stuck_since(&self) -> Option<Instant> {
         if self.under_way == 0 && self.refused > 0 { self.refused_since } else { None }

@@ -8,6 +8,9 @@ use swell_ring::{NodeId, Slot};
 
 use crate::upstream::encode::Piece;
 
+/// Bytes before the request in a frame of one that waits.
+const SINCE_BYTES: usize = 8;
+
 /// Where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -57,6 +60,8 @@ pub struct ShotAnswer {
     pub bytes: Vec<u8>,
     /// The node has no memory for this transaction: nothing of it ran.
     pub is_full: bool,
+    /// A key that was watched for this transaction has changed: nothing of it ran.
+    pub is_stale: bool,
 }
 
 impl Shot {
@@ -125,12 +130,21 @@ impl Shot {
                 self.state = ShotState::Done(ShotAnswer { is_full: true, ..ShotAnswer::default() });
                 return Ok(());
             }
+            Status::Stale => {
+                self.state = ShotState::Done(ShotAnswer { is_stale: true, ..ShotAnswer::default() });
+                return Ok(());
+            }
             Status::Paused => {
                 self.state = ShotState::Paused;
                 return Ok(());
             }
             Status::Moved | Status::Behind => {
                 self.state = ShotState::Waiting;
+                if let (Kind::Block, Payload::Bytes(bytes), false) = (self.kind, &mut self.payload, body.is_empty()) {
+                    // It has waited there, and says what to go on with; since when it does so stays.
+                    bytes.truncate(SINCE_BYTES);
+                    bytes.extend_from_slice(body);
+                }
                 return Ok(());
             }
         }
@@ -145,7 +159,7 @@ impl Shot {
         if sum != bytes.len() as u64 {
             return Err(BadFrame::TooShort);
         }
-        self.state = ShotState::Done(ShotAnswer { entries, bytes, is_full: false });
+        self.state = ShotState::Done(ShotAnswer { entries, bytes, ..ShotAnswer::default() });
         Ok(())
     }
 

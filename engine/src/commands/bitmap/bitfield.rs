@@ -10,6 +10,7 @@ use crate::entry::Value;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::key::Key;
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 
@@ -189,19 +190,30 @@ fn run(cx: &mut Exec<'_>, args: Args<'_>, operations: &[Operation], out: &mut Ou
     let key = cx.key(args, 0);
     let writes = operations.iter().filter(|operation| operation.action != Action::Get);
     let needed = writes.map(|operation| (operation.end() as usize).div_ceil(8)).max();
-    match needed {
-        None => drop(cx.read(key).map(|entry| entry.string()).transpose()?),
+    let grows = match needed {
+        None => {
+            cx.read(key).map(|entry| entry.string()).transpose()?;
+            false
+        }
         Some(needed) => {
             let old = cx.write_lookup(key).map(|entry| entry.string()).transpose()?.map(|value| value.len());
             grow(cx, key, old, needed);
+            old.is_none_or(|old| old < needed)
         }
-    }
+    };
+    let mut changed = false;
     out.array(operations.len());
     for operation in operations {
         match operation.run(cx, key) {
-            Some(number) => out.int(number),
+            Some((number, differs)) => {
+                changed |= operation.action != Action::Get && (grows || differs);
+                out.int(number);
+            }
             None => out.null(),
         }
+    }
+    if changed {
+        cx.notify(Class::STRING, "setbit", key);
     }
     cx.work((operations.len() as u64).saturating_sub(1));
     Ok(())
@@ -213,8 +225,8 @@ impl Operation {
         self.offset + u64::from(self.integer.bits())
     }
 
-    /// Does it; nothing where the result does not fit and that is to fail.
-    fn run(&self, cx: &mut Exec<'_>, key: Key<'_>) -> Option<i64> {
+    /// Does it and says whether that changed anything; nothing where the result does not fit and that is to fail.
+    fn run(&self, cx: &mut Exec<'_>, key: Key<'_>) -> Option<(i64, bool)> {
         let from = (self.offset / 8) as usize;
         let mut window = [0; WINDOW_BYTES];
         if let Some(Ok(value)) = cx.peek(key).map(|entry| entry.string()) {
@@ -223,7 +235,7 @@ impl Operation {
         let shift = (self.offset % 8) as u32;
         let old = self.integer.read(&window, shift);
         let (new, answer) = match self.action {
-            Action::Get => return Some(old as i64),
+            Action::Get => return Some((old as i64, false)),
             Action::Set(number) => (self.integer.fit(self.integer.of_argument(number), self.overflow)?, old),
             Action::Add(number) => {
                 let new = self.integer.fit(old + i128::from(number), self.overflow)?;
@@ -235,7 +247,7 @@ impl Operation {
             let bytes = (self.end() as usize).div_ceil(8) - from;
             cx.write_range(key, from, Arg::Slice(&window[..bytes]));
         }
-        Some(answer as i64)
+        Some((answer as i64, new != old))
     }
 }
 

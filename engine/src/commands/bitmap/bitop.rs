@@ -9,6 +9,7 @@ use crate::commands::options::is_word;
 use crate::entry::{NewValue, Value};
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::*;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,9 +76,10 @@ fn bitop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let len = sources.iter().map(|source| source.value().len()).max().unwrap_or(0);
     let target = cx.key(args, 0);
     if len == 0 {
-        cx.remove(target);
+        cx.remove_target(target);
     } else {
         cx.put_raw(target, combine(operation, &sources, len), Ttl::Clear, McField::Clear);
+        cx.notify(Class::STRING, "set", target);
     }
     cx.work((len.saturating_mul(sources.len()) / WORK_BYTES) as u64);
     out.int(len as i64);

@@ -7,6 +7,7 @@ use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 
@@ -50,6 +51,9 @@ fn setbit(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     grow(cx, key, len, at + 1);
     if new != byte {
         cx.write_range(key, at, Arg::Slice(&[new]));
+    }
+    if new != byte || len.is_none_or(|len| len <= at) {
+        cx.notify(Class::STRING, "setbit", key);
     }
     out.int((byte & bit_of(offset) != 0).into());
     Ok(())

@@ -8,6 +8,7 @@ use crate::entry::Content;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
 use crate::key::Db;
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::Collection;
@@ -64,6 +65,7 @@ fn copy(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     if copied {
         let visited = cx.read(from).map_or(0, |entry| elements(entry.content()));
         cx.copy(from, to);
+        cx.notify(Class::GENERIC, "copy_to", to);
         cx.work(visited.saturating_sub(1));
     }
     out.int(i64::from(copied));

@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use crate::commands::grammar::{key_arg, keys_at};
 use crate::exec::{Exec, Reply};
 use crate::key::Key;
+use crate::notify::Class;
 use crate::spec::*;
 
 pub static DEL: Spec = Spec {
@@ -61,7 +62,10 @@ fn remove_all(
     let mut removed = 0;
     for n in 0..keys {
         let key = cx.key(args, n);
-        removed += i64::from(remove(cx, key));
+        if remove(cx, key) {
+            removed += 1;
+            cx.notify(Class::GENERIC, "del", key);
+        }
     }
     cx.work(keys as u64 - 1);
     out.int(removed);

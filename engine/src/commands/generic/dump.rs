@@ -8,6 +8,7 @@ use crate::commands::options::is_word;
 use crate::entry::NewValue;
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::rdb::{self, BadPayload, Restored, WORK_BYTES};
 use crate::spec::*;
@@ -102,8 +103,7 @@ fn restore_size(_: &Exec<'_>, args: Args<'_>) -> usize {
 fn restore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let options = options(args)?;
     let key = cx.key(args, 0);
-    let is_there = cx.write_lookup(key).is_some();
-    if is_there && !options.replace {
+    if !options.replace && cx.write_lookup(key).is_some() {
         return Err(BUSY_KEY);
     }
     let ttl = parse_i64(args.slice(2)).ok_or(Fault::NotInteger)?;
@@ -121,17 +121,16 @@ fn restore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     };
     // An effect that is replayed has no time: then nothing has passed.
     if matches!(expiry, Ttl::At(at) if at < cx.now_ms()) {
-        cx.remove(key);
+        cx.remove_target(key);
         out.ok();
         return Ok(());
     }
-    if is_there {
-        cx.remove(key);
-    }
+    cx.remove_untold(key);
     match value {
         Restored::String(bytes) => cx.put(key, NewValue::Bytes(&bytes), expiry, McField::Clear),
         Restored::Collection(kept) => cx.put_kept(key, kept, expiry),
     }
+    cx.notify(Class::GENERIC, "restore", key);
     if let Some(clock) = clock(cx, &options) {
         cx.set_clock(key, clock);
     }

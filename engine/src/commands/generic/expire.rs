@@ -7,6 +7,7 @@ use crate::commands::grammar::{key_arg, keys_at, plain_arg, word_arg};
 use crate::commands::options::{TimeBase, TimeUnit, expire_at_signed, is_word};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 
 pub static EXPIRE: Spec = Spec {
@@ -167,9 +168,15 @@ fn set_expiry(
     let applies = current.is_some_and(|current_ms| condition.allows(current_ms, at_ms));
     if applies {
         match u64::try_from(at_ms) {
-            Ok(at_ms) if at_ms > cx.now_ms() => cx.set_expiry(key, Some(at_ms)),
-            _ => cx.remove_lazily(key),
-        };
+            Ok(at_ms) if at_ms > cx.now_ms() => {
+                cx.set_expiry(key, Some(at_ms));
+                cx.notify(Class::GENERIC, "expire", key);
+            }
+            _ => {
+                cx.remove_lazily(key);
+                cx.notify(Class::EXPIRED, "expired", key);
+            }
+        }
     }
     out.int(i64::from(applies));
     Ok(())

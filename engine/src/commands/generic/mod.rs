@@ -16,12 +16,14 @@ pub(crate) mod sort;
 mod touch;
 mod ttl;
 mod r#type;
+mod wait;
 
 use std::borrow::Cow;
 
 use crate::entry::Entry;
 use crate::exec::Exec;
 use crate::key::Key;
+use crate::notify::Class;
 use crate::spec::Spec;
 
 /// The family's rows, by name.
@@ -57,6 +59,8 @@ pub static SPECS: &[&Spec] = &[
     &ttl::TTL,
     &r#type::TYPE,
     &del::UNLINK,
+    &wait::WAIT,
+    &wait::WAITAOF,
 ];
 
 /// Keys that a walk visits under one lock, even where all keys lie in one slot.
@@ -64,6 +68,15 @@ const CHUNK_KEYS: usize = 256;
 
 /// What `look` sees of a key. Counted as a hit or miss, but no access: the clock stays as it was.
 fn inspect<T>(cx: &mut Exec<'_>, key: Key<'_>, look: impl FnOnce(Entry<'_>) -> T) -> Option<T> {
+    let seen = inspect_untold(cx, key, look);
+    if seen.is_none() {
+        cx.notify(Class::MISS, "keymiss", key);
+    }
+    seen
+}
+
+/// The same for OBJECT, whose misses nobody is told of.
+fn inspect_untold<T>(cx: &mut Exec<'_>, key: Key<'_>, look: impl FnOnce(Entry<'_>) -> T) -> Option<T> {
     let seen = cx.peek(key).map(look);
     cx.count_lookup(seen.is_some());
     seen

@@ -6,6 +6,7 @@ use super::copy::database;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 
 /// MOVE.
@@ -37,6 +38,8 @@ fn move_key(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let moves = cx.write_lookup(from).is_some() && cx.write_lookup(to).is_none();
     if moves {
         cx.rename(from, to);
+        cx.notify(Class::GENERIC, "move_from", from);
+        cx.notify(Class::GENERIC, "move_to", to);
     }
     out.int(i64::from(moves));
     Ok(())

@@ -2,7 +2,7 @@
 
 use swell_wire::{Args, Out};
 
-use super::inspect;
+use super::inspect_untold;
 use crate::commands::grammar::{key_arg, keys_at};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
@@ -149,7 +149,7 @@ pub static REFCOUNT: Spec = Spec {
 
 fn encoding(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let key = cx.key(args, 0);
-    match inspect(cx, key, |entry| entry.encoding()) {
+    match inspect_untold(cx, key, |entry| entry.encoding()) {
         Some(encoding) => out.bulk(encoding.as_bytes()),
         None => out.null(),
     }
@@ -159,7 +159,7 @@ fn encoding(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 /// A missing key is told before a wrong policy.
 fn freq(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let (key, now_ms, settings) = (cx.key(args, 0), cx.now_ms(), cx.engine.settings());
-    match inspect(cx, key, |entry| entry.lfu_counter(now_ms, settings.lfu_decay_minutes())) {
+    match inspect_untold(cx, key, |entry| entry.lfu_counter(now_ms, settings.lfu_decay_minutes())) {
         Some(_) if !settings.policy().is_lfu() => return Err(NO_LFU),
         Some(counter) => out.int(counter.into()),
         None => out.null(),
@@ -177,7 +177,7 @@ fn help(_: &mut Exec<'_>, _: Args<'_>, out: &mut Out) -> Reply {
 /// A missing key is told before a wrong policy.
 fn idletime(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let (key, now_ms, is_lfu) = (cx.key(args, 0), cx.now_ms(), cx.engine.settings().policy().is_lfu());
-    match inspect(cx, key, |entry| entry.idle_ms(now_ms)) {
+    match inspect_untold(cx, key, |entry| entry.idle_ms(now_ms)) {
         Some(_) if is_lfu => return Err(IS_LFU),
         Some(idle_ms) => out.int((idle_ms / 1000) as i64),
         None => out.null(),
@@ -187,7 +187,7 @@ fn idletime(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 
 fn refcount(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let key = cx.key(args, 0);
-    match inspect(cx, key, |_| REFERENCES) {
+    match inspect_untold(cx, key, |_| REFERENCES) {
         Some(references) => out.int(references),
         None => out.null(),
     }

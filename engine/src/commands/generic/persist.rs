@@ -4,6 +4,7 @@ use swell_wire::{Args, Out};
 
 use crate::commands::grammar::{key_arg, keys_at};
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 
 pub static PERSIST: Spec = Spec {
@@ -27,6 +28,10 @@ pub static PERSIST: Spec = Spec {
 fn persist(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let key = cx.key(args, 0);
     let expires = cx.write_lookup(key).is_some_and(|entry| entry.expire_at_ms().is_some());
-    out.int(i64::from(expires && cx.set_expiry(key, None)));
+    let persists = expires && cx.set_expiry(key, None);
+    if persists {
+        cx.notify(Class::GENERIC, "persist", key);
+    }
+    out.int(i64::from(persists));
     Ok(())
 }

@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use crate::commands::grammar::{key_arg, keys_at};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 
 pub static RENAME: Spec = Spec {
@@ -84,5 +85,7 @@ fn move_key(cx: &mut Exec<'_>, args: Args<'_>, only_if_free: bool) -> Result<Out
         return Ok(Outcome::Taken);
     }
     cx.rename(from, to);
+    cx.notify(Class::GENERIC, "rename_from", from);
+    cx.notify(Class::GENERIC, "rename_to", to);
     Ok(Outcome::Renamed)
 }

@@ -64,7 +64,9 @@ pub(super) fn run(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, command: Com
         None => write(&found, &options, out),
         Some(at) => {
             let result = if found.is_empty() { ZSet::empty() } else { collect(cx, &found, &options) };
-            store(cx, cx.key_of(args.slice(at)), result, out);
+            let is_search = matches!(command, Command::Search { .. });
+            let event = if is_search { "geosearchstore" } else { "georadiusstore" };
+            store(cx, cx.key_of(args.slice(at)), event, result, out);
         }
     }
     cx.work(visited.saturating_sub(1));

@@ -9,6 +9,7 @@ use super::shape::Shape;
 use super::{write_distance, write_point};
 use crate::exec::{Exec, Ttl};
 use crate::key::Key;
+use crate::notify::Class;
 use crate::value::element::Element;
 use crate::value::zset::{ScoreRange, ZSet, ZSetRef};
 
@@ -129,12 +130,13 @@ pub(super) fn collect(cx: &Exec<'_>, found: &[Found<'_>], options: &Options) -> 
 }
 
 /// Stores a result, which may be empty, and answers how many places it has.
-pub(super) fn store(cx: &mut Exec<'_>, to: Key<'_>, result: ZSet, out: &mut Out) {
+pub(super) fn store(cx: &mut Exec<'_>, to: Key<'_>, event: &str, result: ZSet, out: &mut Out) {
     let count = result.view().len();
     if count == 0 {
-        cx.remove(to);
+        cx.remove_target(to);
     } else {
         cx.put_collection(to, result, Ttl::Clear);
+        cx.notify(Class::SORTED_SET, event, to);
     }
     out.int(count as i64);
 }

@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::{NAMES, delete_effect};
 use crate::commands::grammar::{KEY, one_key};
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::hash::Hash;
 
@@ -40,6 +41,10 @@ fn hdel(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         Ok((removed.len(), change))
     })?;
     cx.work(fields.len() as u64 - 1);
-    out.int(removed.unwrap_or(0) as i64);
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        cx.notify_taken(Class::HASH, "hdel", key);
+    }
+    out.int(removed as i64);
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::commands::generic::expire::Condition;
 use crate::commands::grammar::{KEY, choice, one_key, plain_arg};
 use crate::commands::options::{TimeBase, TimeUnit};
 use crate::exec::{Change, Exec, Missing, Reply, Tools};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::hash::Hash;
 
@@ -152,11 +153,16 @@ fn set_expiries(
             false if at_ms <= tools.now_ms => tools.effect(|| delete_effect(key, &changed)),
             false => tools.effect(|| expiry_effect(key, Some(at_ms), &changed)),
         };
-        Ok(((), change))
+        Ok((!changed.is_empty(), change))
     })?;
-    if edited.is_none() {
-        out.array(fields.len());
-        fields.iter().for_each(|_| out.int(NO_FIELD));
+    match edited {
+        Some(true) if at_ms <= cx.now_ms() => cx.notify_taken(Class::HASH, "hexpired", key),
+        Some(true) => cx.notify(Class::HASH, "hexpire", key),
+        Some(false) => {}
+        None => {
+            out.array(fields.len());
+            fields.iter().for_each(|_| out.int(NO_FIELD));
+        }
     }
     cx.work(fields.len() as u64 - 1);
     Ok(())

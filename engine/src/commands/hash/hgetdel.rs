@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::{FIELDS, WRONG_NUMBER, delete_effect, plain_fields};
 use crate::commands::grammar::{KEY, one_key};
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::hash::Hash;
 
@@ -45,11 +46,15 @@ fn hgetdel(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             removed.push(field);
         }
         let change = if removed.is_empty() { Change::None } else { tools.effect(|| delete_effect(key, &removed)) };
-        Ok(((), change))
+        Ok((!removed.is_empty(), change))
     })?;
-    if edited.is_none() {
-        out.array(fields.len());
-        fields.iter().for_each(|_| out.null());
+    match edited {
+        Some(true) => cx.notify_taken(Class::HASH, "hdel", key),
+        Some(false) => {}
+        None => {
+            out.array(fields.len());
+            fields.iter().for_each(|_| out.null());
+        }
     }
     cx.work(fields.len() as u64 - 1);
     Ok(())

@@ -54,7 +54,7 @@ pub static HINCRBYFLOAT: Spec = Spec {
 
 fn hincrby(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let amount = parse_i64(args.slice(3)).ok_or(Fault::NotInteger)?;
-    let new = change(cx, args, |old| {
+    let new = change(cx, args, "hincrby", |old| {
         let old = old.map_or(Ok(0), |old| integer(old).ok_or(Fault::say("ERR hash value is not an integer")))?;
         let new = old.checked_add(amount).ok_or(Fault::Overflow)?;
         Ok((new, Element::Int(new).to_vec()))
@@ -69,7 +69,7 @@ fn hincrbyfloat(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     if amount.add(LongDouble::ZERO).is_none() {
         return Err(Fault::say("ERR value is NaN or Infinity"));
     }
-    let new = change(cx, args, |old| {
+    let new = change(cx, args, "hincrbyfloat", |old| {
         let old =
             old.map_or(Ok(LongDouble::ZERO), |old| number(old).ok_or(Fault::say("ERR hash value is not a float")))?;
         let new = old.add(amount).ok_or(Fault::NanOrInfinity)?.to_string();
@@ -83,10 +83,12 @@ fn hincrbyfloat(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 fn change<T>(
     cx: &mut Exec<'_>,
     args: Args<'_>,
+    event: &str,
     next: impl FnOnce(Option<Item<'_>>) -> Result<(T, Vec<u8>), Fault>,
 ) -> Result<Option<T>, Fault> {
     let (key, field): (Key<'_>, &[u8]) = (cx.key(args, 0), args.slice(2));
-    cx.edit::<Hash, _>(key, Missing::Create, |hash, tools| {
+    let is_told = cx.is_told();
+    let edited = cx.edit::<Hash, _>(key, Missing::Create, |hash, tools| {
         let (reply, value) = next(hash.view().get(field, &tools.hasher, tools.now_ms))?;
         let value = Arg::Slice(&value);
         let expire_at_ms = hash.view().expiry(field, &tools.hasher, tools.now_ms).flatten();
@@ -95,9 +97,14 @@ fn change<T>(
             true => tools.effect(|| set_effect(key, field, value, expire_at_ms)),
             false => Change::Verbatim,
         };
+        let revives = is_told && hash.view().has_expired(field, &tools.hasher, tools.now_ms);
         hash.set(field, value, expire_at_ms, tools);
-        Ok((reply, change))
-    })
+        Ok(((reply, revives), change))
+    })?;
+    Ok(edited.map(|(reply, revives)| {
+        super::tell_set(cx, key, event, revives);
+        reply
+    }))
 }
 
 fn integer(value: Item<'_>) -> Option<i64> {

@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::{FIELDS, WRONG_NUMBER, expiry_effect, plain_fields};
 use crate::commands::grammar::{KEY, one_key};
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::hash::Hash;
 
@@ -53,11 +54,15 @@ fn hpersist(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             true => Change::None,
             false => tools.effect(|| expiry_effect(key, None, &changed)),
         };
-        Ok(((), change))
+        Ok((!changed.is_empty(), change))
     })?;
-    if edited.is_none() {
-        out.array(fields.len());
-        fields.iter().for_each(|_| out.int(NO_FIELD));
+    match edited {
+        Some(true) => cx.notify(Class::HASH, "hpersist", key),
+        Some(false) => {}
+        None => {
+            out.array(fields.len());
+            fields.iter().for_each(|_| out.int(NO_FIELD));
+        }
     }
     cx.work(fields.len() as u64 - 1);
     Ok(())

@@ -65,14 +65,19 @@ fn set(cx: &mut Exec<'_>, args: Args<'_>, command: &'static str) -> Result<usize
         return Err(Fault::WrongArity(command));
     }
     let pairs = (args.len() - 2) / 2;
-    let added = cx.edit::<Hash, _>(cx.key(args, 0), Missing::Create, |hash, tools| {
+    let (key, is_told) = (cx.key(args, 0), cx.is_told());
+    let done = cx.edit::<Hash, _>(key, Missing::Create, |hash, tools| {
         if pairs > 1 {
             let longest = (2..args.len()).map(|at| args.get(at).len()).max();
             hash.make_room(pairs, longest.unwrap_or(0), tools);
         }
+        let has_expired = |pair: usize| hash.view().has_expired(args.slice(2 + 2 * pair), &tools.hasher, tools.now_ms);
+        let revives = is_told && (0..pairs).any(has_expired);
         let new = (0..pairs).filter(|pair| hash.set(args.slice(2 + 2 * pair), args.get(3 + 2 * pair), None, tools));
-        Ok((new.count(), Change::Verbatim))
+        Ok(((new.count(), revives), Change::Verbatim))
     })?;
     cx.work(pairs as u64 - 1);
-    Ok(added.unwrap_or(0))
+    let (added, revives) = done.unwrap_or((0, false));
+    super::tell_set(cx, key, "hset", revives);
+    Ok(added)
 }

@@ -7,6 +7,7 @@ use super::{PAIRS, WRONG_NUMBER, counted, delete_effect, find_fields};
 use crate::commands::grammar::{KEY, choice, one_key, plain_arg, token, word_arg};
 use crate::exec::{Change, Exec, Missing, Reply, Tools};
 use crate::key::Key;
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::hash::Hash;
 
@@ -69,17 +70,46 @@ fn hsetex(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let done = cx.edit::<Hash, _>(key, Missing::Create, |hash, tools| {
         let is_there = |pair: usize| hash.view().contains(pairs.slice(pair), &tools.hasher, tools.now_ms);
         if options.fields.is_some_and(|must| names(pairs).any(|pair| is_there(pair) != must)) {
-            return Ok((false, Change::None));
+            return Ok((None, Change::None));
         }
-        let change = match expire_at_ms {
-            Some(at_ms) if at_ms <= tools.now_ms => remove(hash, key, pairs, tools),
-            _ => set(hash, key, pairs, expire_at_ms, keep, tools),
-        };
-        Ok((true, change))
+        Ok(match expire_at_ms {
+            Some(at_ms) if at_ms <= tools.now_ms => (Some(Set::Gone), remove(hash, key, pairs, tools)),
+            _ => {
+                let (revives, change) = set(hash, key, pairs, expire_at_ms, keep, tools);
+                (Some(Set::There { revives }), change)
+            }
+        })
     })?;
     cx.work(pairs.len() as u64 / 2 - 1);
-    out.int(i64::from(done.unwrap_or(false)));
+    let done = done.flatten();
+    if let Some(done) = done {
+        tell(cx, key, done, exists, expire_at_ms.is_some());
+    }
+    out.int(i64::from(done.is_some()));
     Ok(())
+}
+
+/// What became of fields that were set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Set {
+    /// `revives`: one of them was still there and had expired.
+    There { revives: bool },
+    /// Their time has passed.
+    Gone,
+}
+
+/// Fields whose time has passed count as set and then expired, and a hash of such as made and then gone.
+fn tell(cx: &Exec<'_>, key: Key<'_>, done: Set, existed: bool, expires: bool) {
+    if !existed && done == Set::Gone {
+        cx.notify(Class::NEW, "new", key);
+    }
+    super::tell_set(cx, key, "hset", done == Set::There { revives: true });
+    if expires {
+        cx.notify(Class::HASH, "hexpire", key);
+    }
+    if done == Set::Gone {
+        cx.notify_taken(Class::HASH, "hexpired", key);
+    }
 }
 
 /// Places of the fields' names.
@@ -90,11 +120,25 @@ fn names(pairs: Args<'_>) -> impl Iterator<Item = usize> {
 /// Fields whose time has passed before they are set.
 fn remove(hash: &mut Hash, key: Key<'_>, pairs: Args<'_>, tools: &Tools) -> Change {
     let fields = names(pairs).map(|pair| pairs.slice(pair));
-    let removed: Vec<&[u8]> = fields.filter(|field| hash.remove(field, tools)).collect();
+    let mut remove = |field: &&[u8]| {
+        if hash.view().has_expired(field, &tools.hasher, tools.now_ms) {
+            // It would stay for upkeep; here it is set anew.
+            hash.set_expiry(field, None, tools);
+        }
+        hash.remove(field, tools)
+    };
+    let removed: Vec<&[u8]> = fields.filter(|field| remove(field)).collect();
     if removed.is_empty() { Change::None } else { tools.effect(|| delete_effect(key, &removed)) }
 }
 
-fn set(hash: &mut Hash, key: Key<'_>, pairs: Args<'_>, expire_at_ms: Option<u64>, keep: bool, tools: &Tools) -> Change {
+fn set(
+    hash: &mut Hash,
+    key: Key<'_>,
+    pairs: Args<'_>,
+    expire_at_ms: Option<u64>,
+    keep: bool,
+    tools: &Tools,
+) -> (bool, Change) {
     let longest = pairs.iter().map(<[u8]>::len).max();
     hash.make_room(pairs.len() / 2, longest.unwrap_or(0), tools);
     let mut revived = false;
@@ -109,9 +153,9 @@ fn set(hash: &mut Hash, key: Key<'_>, pairs: Args<'_>, expire_at_ms: Option<u64>
     }
     if keep && revived {
         // Where nothing expires, KEEPTTL would keep the expiry of a field that had expired.
-        return Change::Whole;
+        return (true, Change::Whole);
     }
-    tools.effect(|| effect(key, pairs, expire_at_ms, keep))
+    (revived, tools.effect(|| effect(key, pairs, expire_at_ms, keep)))
 }
 
 /// The same without conditions, at a time that does not depend on now.

@@ -29,18 +29,24 @@ pub static HSETNX: Spec = Spec {
 
 fn hsetnx(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let (key, field, value) = (cx.key(args, 0), args.slice(2), args.get(3));
-    let added = cx.edit::<Hash, _>(key, Missing::Create, |hash, tools| {
+    let is_told = cx.is_told();
+    let done = cx.edit::<Hash, _>(key, Missing::Create, |hash, tools| {
         if hash.view().contains(field, &tools.hasher, tools.now_ms) {
-            return Ok((false, Change::None));
+            return Ok(((false, false), Change::None));
         }
         // Where nothing expires the field may still be there.
         let change = match hash.view().is_volatile() {
             true => tools.effect(|| set_effect(key, field, value, None)),
             false => Change::Verbatim,
         };
+        let revives = is_told && hash.view().has_expired(field, &tools.hasher, tools.now_ms);
         hash.set(field, value, None, tools);
-        Ok((true, change))
+        Ok(((true, revives), change))
     })?;
-    out.int(i64::from(added.unwrap_or(false)));
+    let (added, revives) = done.unwrap_or((false, false));
+    if added {
+        super::tell_set(cx, key, "hset", revives);
+    }
+    out.int(i64::from(added));
     Ok(())
 }

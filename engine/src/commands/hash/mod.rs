@@ -27,6 +27,7 @@ use crate::commands::options::{TimeBase, TimeUnit, expire_at_signed, is_word};
 use crate::error::Fault;
 use crate::exec::Exec;
 use crate::key::Key;
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::{ArgDoc, ArgKind, Spec};
 use crate::value::hash::{Hash, HashRef};
@@ -120,6 +121,14 @@ fn expire_time(arg: &[u8], unit: TimeUnit, base: TimeBase, cx: &Exec<'_>, comman
     let amount = parse_i64(arg).ok_or(Fault::NotInteger)?;
     let at_ms = expire_at_signed(arg, unit, base, cx.now_ms(), command)?;
     u64::try_from(at_ms).ok().filter(|_| amount >= 0).ok_or(Fault::InvalidExpire(command))
+}
+
+/// Tells that fields were set; before that, if one of them had expired and nobody had come by to say so.
+fn tell_set(cx: &Exec<'_>, key: Key<'_>, event: &str, revives: bool) {
+    if revives {
+        cx.notify(Class::HASH, "hexpired", key);
+    }
+    cx.notify(Class::HASH, event, key);
 }
 
 /// `hdel key field…`: what becomes of fields whose time has come, or that were asked for with HGETDEL.

@@ -8,6 +8,7 @@ use crate::entry::NewValue;
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
 use crate::key::Key;
+use crate::notify::Class;
 use crate::spec::*;
 
 /// PFADD.
@@ -54,6 +55,9 @@ fn pfadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             true
         }
     };
+    if changed {
+        cx.notify(Class::STRING, "pfadd", key);
+    }
     out.int(changed.into());
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::registers::{Hll, REGISTERS, View};
 use crate::commands::grammar::{key_arg, keys_at, one_key};
 use crate::entry::NewValue;
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::*;
 
 /// PFMERGE.
@@ -52,7 +53,9 @@ fn pfmerge(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         }
     }
     merged.forget_count();
-    cx.put_raw(cx.key(args, 0), NewValue::Bytes(&merged.into_bytes()), Ttl::Keep, McField::Keep);
+    let key = cx.key(args, 0);
+    cx.put_raw(key, NewValue::Bytes(&merged.into_bytes()), Ttl::Keep, McField::Keep);
+    cx.notify(Class::STRING, "pfadd", key);
     out.ok();
     Ok(())
 }

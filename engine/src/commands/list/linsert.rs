@@ -7,6 +7,7 @@ use crate::commands::grammar::{KEY, one_key, plain_arg, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::item::{Item, Wanted};
 use crate::value::list::List;
@@ -44,8 +45,9 @@ fn linsert(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         word if is_word(word, "BEFORE") => false,
         _ => return Err(Fault::Syntax),
     };
+    let key = cx.key(args, 0);
     let (pivot, item) = (Wanted::from(args.get(3)), Item::from(args.get(4)));
-    let done = cx.edit::<List, _>(cx.key(args, 0), Missing::Skip, |list, tools| {
+    let done = cx.edit::<List, _>(key, Missing::Skip, |list, tools| {
         list.make_room(item.len(), 1, &tools.limits);
         let len = list.view().len();
         let Some(index) = list.view().items(0, false).position(|item| item.is(&pivot)) else {
@@ -56,6 +58,9 @@ fn linsert(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     })?;
     let (reply, visited) = done.unwrap_or((0, 0));
     cx.work(visited as u64);
+    if reply > 0 {
+        cx.notify(Class::LIST, "linsert", key);
+    }
     out.int(reply);
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::list::{End, List};
@@ -62,7 +63,8 @@ fn pop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, end: End, name: &'stati
         return Err(Fault::WrongArity(name));
     }
     let count = args.opt(2).map(count_of).transpose()?;
-    let popped = cx.edit::<List, _>(cx.key(args, 0), Missing::Skip, |list, tools| {
+    let key = cx.key(args, 0);
+    let popped = cx.edit::<List, _>(key, Missing::Skip, |list, tools| {
         let now = count.unwrap_or(1).min(list.view().len());
         if count.is_some() {
             out.array(now);
@@ -76,7 +78,11 @@ fn pop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, end: End, name: &'stati
         Ok((now, Change::Verbatim))
     })?;
     match popped {
-        Some(popped) => cx.work(popped.saturating_sub(1) as u64),
+        Some(0) => {}
+        Some(popped) => {
+            cx.work(popped as u64 - 1);
+            cx.notify_taken(Class::LIST, end.pop_event(), key);
+        }
         None if count.is_some() => out.null_array(),
         None => out.null(),
     }

@@ -4,6 +4,7 @@ use swell_wire::{Args, Out};
 
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::item::Item;
 use crate::value::list::{End, List};
@@ -102,12 +103,16 @@ fn rpushx(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 
 fn push(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, end: End, missing: Missing) -> Reply {
     let bytes = (2..args.len()).map(|at| args.get(at).len()).sum();
-    let len = cx.edit::<List, _>(cx.key(args, 0), missing, |list, tools| {
+    let key = cx.key(args, 0);
+    let len = cx.edit::<List, _>(key, missing, |list, tools| {
         list.make_room(bytes, args.len() - 2, &tools.limits);
         (2..args.len()).for_each(|at| list.push(end, Item::from(args.get(at)), &tools.limits));
         Ok((list.view().len(), Change::Verbatim))
     })?;
     cx.work(args.len() as u64 - 3);
+    if len.is_some() {
+        cx.notify(Class::LIST, end.push_event(), key);
+    }
     out.int(len.unwrap_or(0) as i64);
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::item::Wanted;
@@ -37,7 +38,8 @@ fn lrem(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     }
     let most = if count == 0 { usize::MAX } else { usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) };
     let wanted = Wanted::from(args.get(3));
-    let done = cx.edit::<List, _>(cx.key(args, 0), Missing::Skip, |list, tools| {
+    let key = cx.key(args, 0);
+    let done = cx.edit::<List, _>(key, Missing::Skip, |list, tools| {
         let len = list.view().len();
         let gone = list.remove_equal(&wanted, most, count < 0);
         if gone == 0 {
@@ -48,6 +50,9 @@ fn lrem(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     })?;
     let (gone, visited) = done.unwrap_or((0, 0));
     cx.work(visited as u64);
+    if gone > 0 {
+        cx.notify_taken(Class::LIST, "lrem", key);
+    }
     out.int(gone as i64);
     Ok(())
 }

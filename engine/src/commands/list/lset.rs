@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::item::Item;
@@ -31,7 +32,8 @@ pub static LSET: Spec = Spec {
 
 fn lset(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let item = Item::from(args.get(3));
-    let done = cx.edit::<List, _>(cx.key(args, 0), Missing::Skip, |list, tools| {
+    let key = cx.key(args, 0);
+    let done = cx.edit::<List, _>(key, Missing::Skip, |list, tools| {
         let index = parse_i64(args.slice(2)).ok_or(Fault::NotInteger)?;
         list.make_room(item.len(), 1, &tools.limits);
         let index = list.view().index(index).ok_or(Fault::IndexOutOfRange)?;
@@ -40,6 +42,7 @@ fn lset(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         Ok(((), Change::Verbatim))
     })?;
     done.ok_or(Fault::NoSuchKey)?;
+    cx.notify(Class::LIST, "lset", key);
     out.ok();
     Ok(())
 }

@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::list::List;
@@ -51,6 +52,7 @@ fn ltrim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             Ok(((), if gone > 0 { Change::Verbatim } else { Change::None }))
         })?;
     }
+    cx.notify_taken(Class::LIST, "ltrim", key);
     cx.work(gone.saturating_sub(1) as u64);
     out.ok();
     Ok(())

@@ -7,6 +7,7 @@ use super::item::{self, Line};
 use super::stat::McStat;
 use crate::entry::{NewValue, Value};
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::*;
 
 pub(super) static APPEND: Spec = Spec {
@@ -56,6 +57,7 @@ fn append(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         return not_stored(out);
     }
     cx.append(key, data);
+    cx.notify(Class::STRING, "append", key);
     out.raw(b"STORED\r\n");
     Ok(())
 }
@@ -78,6 +80,8 @@ fn prepend(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         let joined = join(data, value);
         cx.put(key, NewValue::Segments(joined), Ttl::Keep, McField::Keep);
     }
+    // No command of Redis does this but one that sets the whole.
+    cx.notify(Class::STRING, "set", key);
     out.raw(b"STORED\r\n");
     Ok(())
 }

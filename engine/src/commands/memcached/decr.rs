@@ -10,6 +10,7 @@ use super::item;
 use super::stat::McStat;
 use crate::entry::{NewValue, Value};
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::*;
 
 pub(super) static DECR: Spec = Spec {
@@ -85,6 +86,7 @@ fn change(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, step: &Step) -> Repl
     } else {
         cx.put(key, NewValue::Bytes(digits), Ttl::Keep, McField::Keep);
     }
+    cx.notify(Class::STRING, "incrby", key);
     cx.count(step.hits);
     out.raw(digits);
     out.raw(b"\r\n");

@@ -6,6 +6,7 @@ use super::doc::{DELETED_KEY, ONE_KEY};
 use super::fault::{BAD_DELETE, at_most};
 use super::stat::McStat;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 
 pub(super) static DELETE: Spec = Spec {
@@ -34,6 +35,7 @@ fn delete(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     }
     let key = cx.key(args, 0);
     if cx.remove_lazily(key) {
+        cx.notify(Class::GENERIC, "del", key);
         cx.count(McStat::DeleteHits);
         out.raw(b"DELETED\r\n");
     } else {

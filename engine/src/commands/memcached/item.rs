@@ -9,6 +9,7 @@ use crate::entry::{Entry, NewValue, Value};
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Ttl};
 use crate::key::Key;
+use crate::notify::Class;
 
 /// Exptimes up to this many seconds (30 days) count from now, later ones are unix times.
 const RELATIVE_SECONDS_MAX: i64 = 30 * 24 * 60 * 60;
@@ -44,13 +45,25 @@ impl Expiry {
         Some(if at_ms > now_ms { Expiry::At(at_ms) } else { Expiry::Past })
     }
 
-    /// Gives a key that is there this expiry.
+    /// Gives a key that is there this expiry, which is told as PERSIST and EXPIRE tell it.
     pub(super) fn apply(self, cx: &mut Exec<'_>, key: Key<'_>) {
         match self {
-            Expiry::Never => cx.set_expiry(key, None),
-            Expiry::At(at_ms) => cx.set_expiry(key, Some(at_ms)),
-            Expiry::Past => cx.remove_lazily(key),
-        };
+            Expiry::Never => {
+                let expires = cx.is_told() && cx.peek(key).is_some_and(|entry| entry.expire_at_ms().is_some());
+                cx.set_expiry(key, None);
+                if expires {
+                    cx.notify(Class::GENERIC, "persist", key);
+                }
+            }
+            Expiry::At(at_ms) => {
+                cx.set_expiry(key, Some(at_ms));
+                cx.notify(Class::GENERIC, "expire", key);
+            }
+            Expiry::Past => {
+                cx.remove_lazily(key);
+                cx.notify(Class::EXPIRED, "expired", key);
+            }
+        }
     }
 }
 
@@ -65,17 +78,27 @@ impl Line {
         Ok(Line { flags, expiry })
     }
 
-    /// Stores a data block under a key, over whatever is there.
+    /// Stores a data block under a key, over whatever is there; told as SET tells it.
     pub(super) fn store(self, cx: &mut Exec<'_>, key: Key<'_>, data: Arg<'_>) {
         let ttl = match self.expiry {
             Expiry::Never => Ttl::Clear,
             Expiry::At(at_ms) => Ttl::At(at_ms),
             Expiry::Past => {
-                cx.remove_lazily(key);
+                if cx.remove_lazily(key) {
+                    cx.notify(Class::EXPIRED, "expired", key);
+                }
                 return;
             }
         };
-        cx.put(key, NewValue::from(data), ttl, McField::Flags(self.flags));
+        let (value, flags) = (NewValue::from(data), McField::Flags(self.flags));
+        if !cx.is_told() {
+            return cx.put_untold(key, value, ttl, flags);
+        }
+        cx.put(key, value, ttl, flags);
+        cx.notify(Class::STRING, "set", key);
+        if ttl != Ttl::Clear {
+            cx.notify(Class::GENERIC, "expire", key);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::commands::grammar::{KEY, key_arg, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Exec, Ttl};
 use crate::key::Key;
+use crate::notify::Class;
 use crate::spec::{ArgDoc, ArgKind, Spec};
 use crate::value::Collection;
 use crate::value::element::Element;
@@ -86,12 +87,13 @@ fn write_all(members: &[Element<'_>], out: &mut Out) {
 }
 
 /// Stores a result at the command's first key, or deletes the key where there is none; answers its size.
-fn store(cx: &mut Exec<'_>, args: Args<'_>, result: Set, out: &mut Out) {
+fn store(cx: &mut Exec<'_>, args: Args<'_>, event: &str, result: Set, out: &mut Out) {
     let (key, len) = (cx.key(args, 0), result.view().len());
     if result.is_empty() {
-        cx.remove(key);
+        cx.remove_target(key);
     } else {
         cx.put_collection(key, result, Ttl::Clear);
+        cx.notify(Class::SET, event, key);
     }
     out.int(len as i64);
 }

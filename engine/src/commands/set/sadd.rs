@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::NAMES;
 use crate::commands::grammar::{KEY, one_key};
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::set::Set;
 
@@ -28,13 +29,17 @@ pub static SADD: Spec = Spec {
 };
 
 fn sadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let members = args.from(2);
-    let added = cx.edit::<Set, _>(cx.key(args, 0), Missing::Create, |set, tools| {
+    let (key, members) = (cx.key(args, 0), args.from(2));
+    let added = cx.edit::<Set, _>(key, Missing::Create, |set, tools| {
         set.make_room(members.slice(0), members.len(), tools);
         let added = members.iter().filter(|member| set.add(member, tools)).count();
         Ok((added, if added == 0 { Change::None } else { Change::Verbatim }))
     })?;
     cx.work(members.len() as u64 - 1);
-    out.int(added.unwrap_or(0) as i64);
+    let added = added.unwrap_or(0);
+    if added > 0 {
+        cx.notify(Class::SET, "sadd", key);
+    }
+    out.int(added as i64);
     Ok(())
 }

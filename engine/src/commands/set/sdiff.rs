@@ -66,7 +66,7 @@ fn sdiffstore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let mut difference = Set::empty();
     let work = subtract(&sets, &tools.hasher, |member| difference.add_new(member, &tools));
     cx.work(work);
-    store(cx, args, difference, out);
+    store(cx, args, "sdiffstore", difference, out);
     Ok(())
 }
 

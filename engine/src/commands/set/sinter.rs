@@ -98,7 +98,7 @@ fn sinterstore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let mut common = Set::empty();
     let looks = intersect(&sets, &tools.hasher, usize::MAX, |member| common.add_new(member, &tools));
     cx.work(looks.saturating_sub(1) as u64);
-    store(cx, args, common, out);
+    store(cx, args, "sinterstore", common, out);
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::effect;
 use crate::commands::grammar::{key_arg, keys_at, one_key, plain_arg};
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::set::Set;
 
@@ -48,10 +49,14 @@ fn smove(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         set.remove(member, tools);
         Ok(((), tools.effect(|| effect(b"srem", source, &moved))))
     })?;
-    cx.edit::<Set, _>(target, Missing::Create, |set, tools| {
+    cx.notify_taken(Class::SET, "srem", source);
+    let is_new = cx.edit::<Set, _>(target, Missing::Create, |set, tools| {
         set.make_room(member, 1, tools);
         let is_new = set.add(member, tools);
-        Ok(((), if is_new { tools.effect(|| effect(b"sadd", target, &moved)) } else { Change::None }))
+        Ok((is_new, if is_new { tools.effect(|| effect(b"sadd", target, &moved)) } else { Change::None }))
     })?;
+    if is_new.unwrap_or(false) {
+        cx.notify(Class::SET, "sadd", target);
+    }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::random::Random;
@@ -57,6 +58,7 @@ fn spop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     cx.work(count.unwrap_or(1).min(len).saturating_sub(1) as u64);
     if count.is_some_and(|count| count >= len) {
         cx.remove_lazily(key);
+        cx.notify_taken(Class::SET, "spop", key);
         return Ok(());
     }
     if let Some(count) = count {
@@ -73,6 +75,9 @@ fn spop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         let change = if popped.is_empty() { Change::None } else { tools.effect(|| effect(b"srem", key, &popped)) };
         Ok(((), change))
     })?;
+    if count != Some(0) {
+        cx.notify_taken(Class::SET, "spop", key);
+    }
     Ok(())
 }
 

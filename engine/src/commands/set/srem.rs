@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::NAMES;
 use crate::commands::grammar::{KEY, one_key};
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::set::Set;
 
@@ -28,12 +29,16 @@ pub static SREM: Spec = Spec {
 };
 
 fn srem(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let members = args.from(2);
-    let removed = cx.edit::<Set, _>(cx.key(args, 0), Missing::Skip, |set, tools| {
+    let (key, members) = (cx.key(args, 0), args.from(2));
+    let removed = cx.edit::<Set, _>(key, Missing::Skip, |set, tools| {
         let removed = members.iter().filter(|member| set.remove(member, tools)).count();
         Ok((removed, if removed == 0 { Change::None } else { Change::Verbatim }))
     })?;
     cx.work(members.len() as u64 - 1);
-    out.int(removed.unwrap_or(0) as i64);
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        cx.notify_taken(Class::SET, "srem", key);
+    }
+    out.int(removed as i64);
     Ok(())
 }

@@ -71,7 +71,7 @@ fn sunionstore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let visited = total(&sets);
     let union = Union::of(&sets, &tools.hasher).map_or_else(Set::empty, |union| union.stored(&tools));
     cx.work(visited.saturating_sub(1) as u64);
-    store(cx, args, union, out);
+    store(cx, args, "sunionstore", union, out);
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply, Ttl};
 use crate::key::Hasher;
+use crate::notify::Class;
 use crate::number::{parse_f64, parse_i64};
 use crate::value::element::Element;
 use crate::value::zset::ZSet;
@@ -154,9 +155,10 @@ pub(super) fn store(
     let zset = ZSet::from_sorted(sorted, &tools.limits, &tools.hasher);
     let to = cx.key(args, 0);
     if count == 0 {
-        cx.remove(to);
+        cx.remove_target(to);
     } else {
         cx.put_collection(to, zset, Ttl::Clear);
+        cx.notify(Class::SORTED_SET, name, to);
     }
     out.int(count as i64);
     cx.work(work);

@@ -7,6 +7,7 @@ use crate::commands::grammar::{KEY, one_key, plain_arg, token, word_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply, Tools};
+use crate::notify::Class;
 use crate::number::parse_f64;
 use crate::spec::*;
 use crate::value::Collection;
@@ -166,7 +167,8 @@ pub(in crate::commands) fn add_members(
     members: &[(f64, usize)],
 ) -> Result<(i64, i64, Option<f64>), Fault> {
     let missing = if options.xx { Missing::Skip } else { Missing::Create };
-    let done = cx.edit::<ZSet, _>(cx.key(args, 0), missing, |zset, tools| {
+    let key = cx.key(args, 0);
+    let done = cx.edit::<ZSet, _>(key, missing, |zset, tools| {
         let (mut added, mut updated, mut last) = (0, 0, None);
         zset.expect(members.iter().map(|&(_, member)| args.slice(member)), &tools.limits, &tools.hasher);
         for &(score, member) in members {
@@ -187,20 +189,29 @@ pub(in crate::commands) fn add_members(
         Ok(((added, updated, last), change))
     })?;
     cx.work(members.len() as u64 - 1);
-    Ok(done.unwrap_or((0, 0, None)))
+    let (added, updated, last) = done.unwrap_or((0, 0, None));
+    if added + updated > 0 {
+        cx.notify(Class::SORTED_SET, if options.increment { "zincr" } else { "zadd" }, key);
+    }
+    Ok((added, updated, last))
 }
 
 fn zincrby(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let amount = parse_f64(args.slice(2)).ok_or(Fault::NotFloat)?;
     let options = Options { increment: true, ..Options::default() };
-    let score = cx.edit::<ZSet, _>(cx.key(args, 0), Missing::Create, |zset, tools| {
+    let key = cx.key(args, 0);
+    let done = cx.edit::<ZSet, _>(key, Missing::Create, |zset, tools| {
         match add(zset, args.slice(3), amount, options, tools)? {
-            Outcome::Added(score) | Outcome::Updated(score) => Ok((score, Change::Verbatim)),
-            Outcome::Same(score) => Ok((score, Change::None)),
-            Outcome::Held => Ok((amount, Change::None)),
+            Outcome::Added(score) | Outcome::Updated(score) => Ok(((score, true), Change::Verbatim)),
+            Outcome::Same(score) => Ok(((score, false), Change::None)),
+            Outcome::Held => Ok(((amount, false), Change::None)),
         }
     })?;
-    write_score(out, score.unwrap_or(amount));
+    let (score, changed) = done.unwrap_or((amount, false));
+    if changed {
+        cx.notify(Class::SORTED_SET, "zincr", key);
+    }
+    write_score(out, score);
     Ok(())
 }
 

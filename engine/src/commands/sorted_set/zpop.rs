@@ -7,6 +7,7 @@ use crate::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply, Tools};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::zset::ZSet;
@@ -62,7 +63,8 @@ fn pop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, max: bool) -> Reply {
         return Err(Fault::Syntax);
     }
     let count = args.opt(2).map(count_of).transpose()?;
-    let popped = cx.edit::<ZSet, _>(cx.key(args, 0), Missing::Skip, |zset, tools| {
+    let key = cx.key(args, 0);
+    let popped = cx.edit::<ZSet, _>(key, Missing::Skip, |zset, tools| {
         let now = count.unwrap_or(1).min(zset.view().len());
         if now == 0 {
             out.array(0);
@@ -83,10 +85,19 @@ fn pop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, max: bool) -> Reply {
         Ok((now, Change::Verbatim))
     })?;
     match popped {
-        Some(popped) => cx.work(popped.saturating_sub(1) as u64),
+        Some(0) => {}
+        Some(popped) => {
+            cx.work(popped as u64 - 1);
+            cx.notify_taken(Class::SORTED_SET, event_of(max), key);
+        }
         None => out.array(0),
     }
     Ok(())
+}
+
+/// What a pop is called, as a command, as an effect and as an event.
+pub(super) fn event_of(max: bool) -> &'static str {
+    if max { "zpopmax" } else { "zpopmin" }
 }
 
 /// Answers and takes out `count` members, which are there.

@@ -9,6 +9,7 @@ use crate::commands::grammar::{KEY, key_arg, one_key, plain_arg, token, word_arg
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply, Ttl};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::slices;
 use crate::spec::*;
@@ -301,9 +302,10 @@ fn zrangestore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     };
     let count = found.view().len();
     if found.is_empty() {
-        cx.remove(to);
+        cx.remove_target(to);
     } else {
         cx.put_collection(to, found, Ttl::Clear);
+        cx.notify(Class::SORTED_SET, "zrangestore", to);
     }
     out.int(count as i64);
     cx.work(count.saturating_sub(1) as u64);

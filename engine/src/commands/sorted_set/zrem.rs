@@ -4,6 +4,7 @@ use swell_wire::{Args, Out};
 
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::zset::ZSet;
 
@@ -27,12 +28,16 @@ pub static ZREM: Spec = Spec {
 };
 
 fn zrem(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let members = args.from(2);
-    let removed = cx.edit::<ZSet, _>(cx.key(args, 0), Missing::Skip, |zset, tools| {
+    let (key, members) = (cx.key(args, 0), args.from(2));
+    let removed = cx.edit::<ZSet, _>(key, Missing::Skip, |zset, tools| {
         let removed = members.iter().filter(|member| zset.remove(member, &tools.hasher)).count();
         Ok((removed, if removed > 0 { Change::Verbatim } else { Change::None }))
     })?;
-    out.int(removed.unwrap_or(0) as i64);
+    let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        cx.notify_taken(Class::SORTED_SET, "zrem", key);
+    }
+    out.int(removed as i64);
     cx.work(members.len() as u64 - 1);
     Ok(())
 }

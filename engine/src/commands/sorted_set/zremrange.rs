@@ -10,6 +10,7 @@ use crate::bulk::ELEMENTS_AT_ONCE;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Change, Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::zset::{ZSet, ZSetRef};
@@ -73,18 +74,18 @@ pub static ZREMRANGEBYSCORE: Spec = Spec {
 
 fn zremrangebylex(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let range = lex_range(args.slice(2), args.slice(3))?;
-    remove(cx, args, out, Told::AsRanks, |zset| zset.lex_range(&range, false))
+    remove(cx, args, out, "zremrangebylex", Told::AsRanks, |zset| zset.lex_range(&range, false))
 }
 
 fn zremrangebyrank(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let start = parse_i64(args.slice(2)).ok_or(Fault::NotInteger)?;
     let end = parse_i64(args.slice(3)).ok_or(Fault::NotInteger)?;
-    remove(cx, args, out, Told::AsItIs, |zset| rank_range(start, end, zset.len()))
+    remove(cx, args, out, "zremrangebyrank", Told::AsItIs, |zset| rank_range(start, end, zset.len()))
 }
 
 fn zremrangebyscore(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let range = score_range(args.slice(2), args.slice(3))?;
-    remove(cx, args, out, Told::AsItIs, |zset| zset.score_range(&range))
+    remove(cx, args, out, "zremrangebyscore", Told::AsItIs, |zset| zset.score_range(&range))
 }
 
 fn size_by_lex(cx: &Exec<'_>, args: Args<'_>) -> usize {
@@ -123,6 +124,7 @@ fn remove(
     cx: &mut Exec<'_>,
     args: Args<'_>,
     out: &mut Out,
+    event: &str,
     told: Told,
     range: impl FnOnce(ZSetRef<'_>) -> Range<usize>,
 ) -> Reply {
@@ -144,6 +146,9 @@ fn remove(
         Ok((count, change))
     })?;
     let removed = removed.unwrap_or(0);
+    if removed > 0 {
+        cx.notify_taken(Class::SORTED_SET, event, key);
+    }
     out.int(removed as i64);
     cx.work(removed.saturating_sub(1) as u64);
     Ok(())

@@ -33,7 +33,9 @@ pub static XACK: Spec = Spec {
 
 /// A missing key or group is told before a malformed ID.
 fn xack(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let acknowledged = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, _| {
+    let key = cx.key(args, 0);
+    cx.notify_missing(key);
+    let acknowledged = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, _| {
         if stream.group(args.slice(2)).is_none() {
             return Ok((0, Change::None));
         }

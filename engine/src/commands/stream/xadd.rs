@@ -7,6 +7,7 @@ use super::{Change, Missing, bulk_id, node_limits};
 use crate::commands::grammar::{KEY, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::stream::{AskedId, ENTRY_BYTES_MAX, Stream, StreamId, Until};
 
@@ -91,7 +92,8 @@ fn xadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         return Err(Fault::say("ERR The ID specified in XADD must be greater than 0-0"));
     }
     let missing = if options.no_mkstream { Missing::Skip } else { Missing::Create };
-    let added = cx.edit(cx.key(args, 0), missing, |stream: &mut Box<Stream>, tools| {
+    let key = cx.key(args, 0);
+    let added = cx.edit(key, missing, |stream: &mut Box<Stream>, tools| {
         let id = stream.log().new_id(asked, tools.now_ms)?;
         if fields.payload_bytes() > ENTRY_BYTES_MAX {
             return Err(Fault::say("ERR Elements are too large to be stored"));
@@ -112,6 +114,10 @@ fn xadd(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     match added {
         Some(Added { id, trimmed }) => {
             cx.work(trimmed + fields.len() as u64 / 2 - 1);
+            cx.notify(Class::STREAM, "xadd", key);
+            if trimmed > 0 {
+                cx.notify(Class::STREAM, "xtrim", key);
+            }
             bulk_id(out, id);
         }
         None => out.null(),

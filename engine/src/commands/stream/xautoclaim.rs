@@ -8,6 +8,7 @@ use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::stream::{Claim, Group as ConsumerGroup, Log, Stream, StreamId, Sweep};
@@ -54,20 +55,25 @@ struct Asked {
 
 /// The arguments are read before the key is looked up.
 fn xautoclaim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let asked = Asked::parse(args)?;
     let (key, now_ms) = (cx.key(args, 0), cx.now_ms());
+    cx.notify_missing(key);
+    let asked = Asked::parse(args)?;
     let no_group = || no_group(args.slice(1), args.slice(2), "");
-    let visited = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, tools| {
+    let done = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, tools| {
         let done = stream.edit_group(args.slice(2), |log, group| {
-            let (consumer, _) = group.find_or_add(args.slice(3), now_ms);
+            let (consumer, is_new) = group.find_or_add(args.slice(3), now_ms);
             group.saw(consumer, now_ms);
             let claim = asked.claim(consumer, now_ms);
             let (sweep, touched) = sweep(log, group, &asked, &claim, out);
-            (sweep.visited, told(tools, || effect::of_claim(args, group, &claim, &touched)))
+            ((sweep.visited, is_new), told(tools, || effect::of_claim(args, group, &claim, &touched)))
         });
         done.ok_or_else(no_group)
     })?;
-    cx.work(visited.ok_or_else(no_group)?.saturating_sub(1));
+    let (visited, is_new) = done.ok_or_else(no_group)?;
+    if is_new {
+        cx.notify(Class::STREAM, "xgroup-createconsumer", key);
+    }
+    cx.work(visited.saturating_sub(1));
     Ok(())
 }
 

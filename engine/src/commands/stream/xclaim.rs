@@ -8,6 +8,7 @@ use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::stream::{Claim, Claimed, Group as ConsumerGroup, Log, Stream, StreamId};
@@ -67,7 +68,8 @@ struct Replayed {
 fn xclaim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let (key, now_ms) = (cx.key(args, 0), cx.now_ms());
     let no_group = || no_group(args.slice(1), args.slice(2), "");
-    let visited = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, tools| {
+    cx.notify_missing(key);
+    let done = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, tools| {
         if stream.group(args.slice(2)).is_none() {
             return Err(no_group());
         }
@@ -75,15 +77,20 @@ fn xclaim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         let min_idle = min_idle.ok_or(Fault::say("ERR Invalid min-idle-time argument for XCLAIM"))?;
         let ids: Vec<StreamId> = args.from(5).iter().map_while(|arg| StreamId::parse(arg, 0).ok()).collect();
         let options = Options::parse(args, 5 + ids.len(), now_ms)?;
-        let effect = stream.edit_group(args.slice(2), |log, group| {
-            let claim = options.begin(group, args.slice(3), min_idle, now_ms);
+        let done = stream.edit_group(args.slice(2), |log, group| {
+            let (claim, is_new) = options.begin(group, args.slice(3), min_idle, now_ms);
             let touched = claim_all(log, group, &ids, &claim, out);
             options.replayed.finish(group, &claim);
-            told(tools, || effect::of_claim(args, group, &claim, &touched))
+            (is_new, told(tools, || effect::of_claim(args, group, &claim, &touched)))
         });
-        Ok((ids.len(), effect.ok_or_else(no_group)?))
+        let (is_new, effect) = done.ok_or_else(no_group)?;
+        Ok(((ids.len(), is_new), effect))
     })?;
-    cx.work(visited.ok_or_else(no_group)?.saturating_sub(1) as u64);
+    let (visited, is_new) = done.ok_or_else(no_group)?;
+    if is_new {
+        cx.notify(Class::STREAM, "xgroup-createconsumer", key);
+    }
+    cx.work(visited.saturating_sub(1) as u64);
     Ok(())
 }
 
@@ -127,17 +134,17 @@ impl Options {
         Ok(true)
     }
 
-    /// Brings the group up to date and says how to claim.
-    fn begin(&self, group: &mut ConsumerGroup, consumer: &[u8], min_idle: i64, now_ms: u64) -> Claim {
+    /// Brings the group up to date and says how to claim, and whether the consumer is a new one.
+    fn begin(&self, group: &mut ConsumerGroup, consumer: &[u8], min_idle: i64, now_ms: u64) -> (Claim, bool) {
         let now_ms = self.replayed.seen_ms.unwrap_or(now_ms);
         if let Some(last_id) = self.last_id.filter(|id| *id > group.last_id) {
             group.last_id = last_id;
         }
-        let (consumer, _) = group.find_or_add(consumer, now_ms);
+        let (consumer, is_new) = group.find_or_add(consumer, now_ms);
         group.saw(consumer, now_ms);
         // What would be in the future, or before all time, is now.
         let delivered_ms = self.delivered_ms.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms <= now_ms);
-        Claim {
+        let claim = Claim {
             consumer,
             min_idle_ms: min_idle.max(0) as u64,
             delivered_ms: delivered_ms.unwrap_or(now_ms),
@@ -145,7 +152,8 @@ impl Options {
             ids_only: self.ids_only,
             force: self.force,
             now_ms,
-        }
+        };
+        (claim, is_new)
     }
 }
 

@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::{Change, Missing, ids};
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::stream::Stream;
 
@@ -29,12 +30,17 @@ pub static XDEL: Spec = Spec {
 
 /// A missing key is told before a malformed ID.
 fn xdel(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let deleted = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, _| {
+    let key = cx.key(args, 0);
+    let deleted = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, _| {
         let ids = ids(args, 2)?;
         let deleted = ids.iter().filter(|id| stream.log_mut().delete(**id)).count();
         Ok((deleted, if deleted > 0 { Change::Verbatim } else { Change::None }))
     })?;
     cx.work(args.len() as u64 - 3);
-    out.int(deleted.unwrap_or(0) as i64);
+    let deleted = deleted.unwrap_or(0);
+    if deleted > 0 {
+        cx.notify(Class::STREAM, "xdel", key);
+    }
+    out.int(deleted as i64);
     Ok(())
 }

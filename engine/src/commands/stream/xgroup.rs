@@ -7,6 +7,7 @@ use crate::commands::grammar::{KEY, keys_at, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::stream::{Group as ConsumerGroup, Stream, StreamId};
@@ -226,6 +227,7 @@ fn create(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         push_entries_read(&mut effect, options.entries_read);
         Ok(((), Change::Effect(effect)))
     })?;
+    cx.notify(Class::STREAM, "xgroup-create", key);
     out.ok();
     Ok(())
 }
@@ -242,6 +244,7 @@ fn setid(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         push_entries_read(&mut effect, options.entries_read);
         Ok(((), Change::Effect(effect)))
     })?;
+    cx.notify(Class::STREAM, "xgroup-setid", cx.key(args, 0));
     out.ok();
     Ok(())
 }
@@ -255,6 +258,9 @@ fn destroy(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     })?;
     let (was_there, pending) = destroyed.ok_or(NO_KEY)?;
     cx.work(pending as u64);
+    if was_there {
+        cx.notify(Class::STREAM, "xgroup-destroy", cx.key(args, 0));
+    }
     out.int(was_there.into());
     Ok(())
 }
@@ -269,15 +275,22 @@ fn createconsumer(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         let (is_new, effect) = added.ok_or_else(|| no_group(args))?;
         Ok((is_new, if is_new { Change::Effect(effect) } else { Change::None }))
     })?;
+    if is_new {
+        cx.notify(Class::STREAM, "xgroup-createconsumer", cx.key(args, 0));
+    }
     out.int(is_new.into());
     Ok(())
 }
 
 fn delconsumer(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let pending = edit(cx, args, |stream| {
+    let removed = edit(cx, args, |stream| {
         let removed = stream.edit_group(args.slice(3), |_, group| group.remove(args.slice(4))).flatten();
-        Ok((removed.unwrap_or(0), if removed.is_some() { Change::Verbatim } else { Change::None }))
+        Ok((removed, if removed.is_some() { Change::Verbatim } else { Change::None }))
     })?;
+    if removed.is_some() {
+        cx.notify(Class::STREAM, "xgroup-delconsumer", cx.key(args, 0));
+    }
+    let pending = removed.unwrap_or(0);
     cx.work(pending as u64);
     out.int(pending as i64);
     Ok(())

@@ -3,11 +3,12 @@
 use swell_wire::{Args, Out};
 
 use super::effect::{self, Read, Touched};
-use super::xread::{OPTIONS, Options, Streams};
+use super::xread::{OPTIONS, Options, Streams, wait};
 use super::{Change, Missing, heads, no_group, told};
 use crate::commands::grammar::{KEY, plain_arg};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply, Tools};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::stream::{Group as ConsumerGroup, Log, Stream, StreamId};
 
@@ -62,10 +63,9 @@ enum From {
     Pending(StreamId),
 }
 
-/// Everything is checked for all streams before the first one is changed. Waiting for entries is to come: until then a
-/// BLOCK answers as if its time were up.
+/// Everything is checked for all streams before the first one is changed.
 fn xreadgroup(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let options = Options::parse(args, true)?;
+    let options = Options::parse(args, true, cx.now_ms())?;
     let Some((group, consumer)) = options.group else { return Err(Fault::Syntax) };
     options.check_keys(cx, args)?;
     let mut from = Vec::with_capacity(options.keys);
@@ -83,7 +83,16 @@ fn xreadgroup(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             });
             done.ok_or_else(|| no_group(key.bytes, group, ""))
         })?;
-        read += edited.unwrap_or(0);
+        let (here, is_new) = edited.unwrap_or((0, false));
+        if is_new {
+            cx.notify(Class::STREAM, "xgroup-createconsumer", key);
+        }
+        read += here;
+    }
+    if let Some(timeout) = options.block.filter(|_| streams.is_empty())
+        && wait(cx, &options, None, timeout)
+    {
+        return Ok(());
     }
     streams.end(out);
     cx.work(read.saturating_sub(1));
@@ -99,6 +108,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Answers how many entries were read, and whether the consumer is a new one.
     fn read(
         &self,
         log: &Log,
@@ -106,8 +116,8 @@ impl Reader<'_> {
         from: From,
         streams: &mut Streams,
         out: &mut Out,
-    ) -> (u64, Change) {
-        let (consumer, _) = group.find_or_add(self.consumer, self.tools.now_ms);
+    ) -> ((u64, bool), Change) {
+        let (consumer, is_new) = group.find_or_add(self.consumer, self.tools.now_ms);
         group.saw(consumer, self.tools.now_ms);
         let mut touched = Touched::default();
         let (read, kind) = match from {
@@ -119,7 +129,7 @@ impl Reader<'_> {
         let name = self.options.group.map_or(&b""[..], |(group, _)| group);
         let now_ms = self.tools.now_ms;
         let change = told(self.tools, || effect::of_read(self.key, name, group, consumer, kind, now_ms, &touched));
-        (read as u64, change)
+        ((read as u64, is_new), change)
     }
 
     fn deliver(

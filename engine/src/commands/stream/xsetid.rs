@@ -7,6 +7,7 @@ use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::stream::{Stream, StreamId};
@@ -67,11 +68,13 @@ fn xsetid(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         }
         at += 2;
     }
-    let set = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, _| {
+    let key = cx.key(args, 0);
+    let set = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, _| {
         stream.log_mut().set_id(last, added, max_deleted)?;
         Ok(((), Change::Verbatim))
     })?;
     set.ok_or(Fault::NoSuchKey)?;
+    cx.notify(Class::STREAM, "xsetid", key);
     out.ok();
     Ok(())
 }

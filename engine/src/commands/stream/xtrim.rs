@@ -7,6 +7,7 @@ use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 use crate::value::stream::{AskedId, NodeLimits, Stream, StreamId, Trim, Until};
@@ -73,7 +74,8 @@ const ENTRIES_PER_TRIM_MAX: u64 = 1_000_000;
 
 fn xtrim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let options = Options::parse(args, false)?;
-    let trimmed = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, tools| {
+    let key = cx.key(args, 0);
+    let trimmed = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, tools| {
         let Some(trim) = options.trim_within(node_limits(tools)) else { return Ok((0, Change::None)) };
         let gone = stream.log_mut().trim(trim);
         let change = match gone {
@@ -91,6 +93,9 @@ fn xtrim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     })?;
     let gone = trimmed.unwrap_or(0);
     cx.work(gone.saturating_sub(1));
+    if gone > 0 {
+        cx.notify(Class::STREAM, "xtrim", key);
+    }
     out.int(gone as i64);
     Ok(())
 }

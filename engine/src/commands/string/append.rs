@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::check_length;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
 /// APPEND.
@@ -39,6 +40,7 @@ fn append(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             tail.len()
         }
     };
+    cx.notify(Class::STRING, "append", key);
     out.int(len as i64);
     Ok(())
 }

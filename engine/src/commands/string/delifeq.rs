@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::is_equal;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
 /// DELIFEQ.
@@ -34,6 +35,7 @@ fn delifeq(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     };
     if is_same {
         cx.remove(key);
+        cx.notify(Class::GENERIC, "del", key);
     }
     out.int(i64::from(is_same));
     Ok(())

@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::bulk;
 use crate::commands::grammar::{KEY, one_key};
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::spec::{Access, Acl, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
 /// GETDEL.
@@ -36,5 +37,6 @@ fn getdel(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         }
     }
     cx.remove(key);
+    cx.notify(Class::GENERIC, "del", key);
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::bulk;
 use super::set_options::{OptionsOf, SetOptions};
 use crate::commands::grammar::{KEY, choice, one_key, token};
 use crate::exec::{Exec, Reply};
+use crate::notify::Class;
 use crate::spec::{
     Access, Acl, ArgDoc, ArgKind, Body, Cost, Flags, Group, KeySpec, Long, Pricing, Spec, Spread, WorkUnit,
 };
@@ -58,12 +59,15 @@ fn getex(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     match expire_at_ms {
         Some(at_ms) if at_ms <= cx.now_ms() => {
             cx.remove(key);
+            cx.notify(Class::EXPIRED, "expired", key);
         }
         Some(at_ms) => {
             cx.set_expiry(key, Some(at_ms));
+            cx.notify(Class::GENERIC, "expire", key);
         }
         None if options.persists() && expires => {
             cx.set_expiry(key, None);
+            cx.notify(Class::GENERIC, "persist", key);
         }
         None => {}
     }

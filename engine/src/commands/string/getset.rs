@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use super::bulk;
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
 /// GETSET.
@@ -33,5 +34,6 @@ fn getset(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         None => out.null(),
     }
     cx.put(key, args.get(2).into(), Ttl::Clear, McField::Clear);
+    cx.notify(Class::STRING, "set", key);
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::entry::{NewValue, Value};
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
@@ -115,6 +116,7 @@ fn add(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, amount: i64) -> Reply {
     let new = old.checked_add(amount).ok_or(Fault::Overflow)?;
     let mut digits = [0; 20];
     cx.put(key, NewValue::Bytes(format_i64(new, &mut digits)), Ttl::Keep, McField::Keep);
+    cx.notify(Class::STRING, "incrby", key);
     out.int(new);
     Ok(())
 }

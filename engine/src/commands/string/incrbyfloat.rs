@@ -7,6 +7,7 @@ use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::entry::{NewValue, Value};
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
 /// INCRBYFLOAT.
@@ -38,6 +39,7 @@ fn incrbyfloat(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let amount = LongDouble::parse(args.slice(2)).ok_or(Fault::NotFloat)?;
     let new = old.unwrap_or(LongDouble::ZERO).add(amount).ok_or(Fault::NanOrInfinity)?.to_string();
     cx.put(key, NewValue::Bytes(new.as_bytes()), Ttl::Keep, McField::Keep);
+    cx.notify(Class::STRING, "incrbyfloat", key);
     out.bulk(new.as_bytes());
     Ok(())
 }

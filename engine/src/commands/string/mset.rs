@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use crate::commands::grammar::{KEYS_AND_VALUES, keys_every};
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::{Access, Acl, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
 /// MSET.
@@ -72,7 +73,9 @@ fn check_pairs(args: Args<'_>, command: &'static str) -> Result<(), Fault> {
 fn put_all(cx: &mut Exec<'_>, args: Args<'_>) {
     let count = cx.keys_len();
     for n in 0..count {
-        cx.put(cx.key(args, n), args.get(2 * n + 2).into(), Ttl::Clear, McField::Clear);
+        let key = cx.key(args, n);
+        cx.put(key, args.get(2 * n + 2).into(), Ttl::Clear, McField::Clear);
+        cx.notify(Class::STRING, "set", key);
     }
     cx.work(count as u64 - 1);
 }

@@ -6,6 +6,7 @@ use super::set_options::{OptionsOf, SetOptions};
 use crate::commands::grammar::{KEYS_AND_VALUES, choice, one_key, plain_arg, token};
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
 
@@ -67,11 +68,10 @@ fn msetex(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     }
     for n in 0..count {
         let key = cx.key(args, n);
-        match expire_at_ms {
-            Some(at_ms) if at_ms <= cx.now_ms() => {
-                cx.remove(key);
-            }
-            _ => cx.put(key, args.get(2 * n + 3).into(), options.ttl(expire_at_ms), McField::Clear),
+        cx.put(key, args.get(2 * n + 3).into(), options.ttl(expire_at_ms), McField::Clear);
+        cx.notify(Class::STRING, "set", key);
+        if expire_at_ms.is_some() {
+            cx.notify(Class::GENERIC, "expire", key);
         }
     }
     out.int(1);

@@ -6,6 +6,7 @@ use super::set_options::{OptionsOf, SetOptions};
 use super::{bulk, is_equal};
 use crate::commands::grammar::{KEY, choice, one_key, plain_arg, token};
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::{
     Access, Acl, ArgDoc, ArgKind, Body, Cost, Flags, Group, KeySpec, Long, Pricing, Spec, Spread, WorkUnit,
 };
@@ -53,10 +54,11 @@ const EXPIRATION: &[ArgDoc] = &[
 
 #[inline]
 fn set(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    if args.len() > 3 {
+    // One branch for both: what is told of need not be as quick.
+    if (args.len() > 3) | cx.is_told() {
         return set_with_options(cx, args, out);
     }
-    cx.put(cx.key(args, 0), args.get(2).into(), Ttl::Clear, McField::Clear);
+    cx.put_untold(cx.key(args, 0), args.get(2).into(), Ttl::Clear, McField::Clear);
     out.ok();
     Ok(())
 }
@@ -87,9 +89,17 @@ fn set_with_options(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     }
     match expire_at_ms {
         Some(at_ms) if at_ms <= cx.now_ms() => {
-            cx.remove(key);
+            if cx.remove(key) {
+                cx.notify(Class::EXPIRED, "expired", key);
+            }
         }
-        _ => cx.put(key, args.get(2).into(), options.ttl(expire_at_ms), McField::Clear),
+        _ => {
+            cx.put(key, args.get(2).into(), options.ttl(expire_at_ms), McField::Clear);
+            cx.notify(Class::STRING, "set", key);
+            if expire_at_ms.is_some() {
+                cx.notify(Class::GENERIC, "expire", key);
+            }
+        }
     }
     if !options.get {
         out.ok();

@@ -5,6 +5,7 @@ use swell_wire::{Args, Out};
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::commands::options::{TimeBase, TimeUnit, expire_at};
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
 /// PSETEX.
@@ -56,7 +57,10 @@ fn psetex(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 }
 
 fn put_until(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, at_ms: u64) -> Reply {
-    cx.put(cx.key(args, 0), args.get(3).into(), Ttl::At(at_ms), McField::Clear);
+    let key = cx.key(args, 0);
+    cx.put(key, args.get(3).into(), Ttl::At(at_ms), McField::Clear);
+    cx.notify(Class::STRING, "set", key);
+    cx.notify(Class::GENERIC, "expire", key);
     out.ok();
     Ok(())
 }

@@ -4,6 +4,7 @@ use swell_wire::{Args, Out};
 
 use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
 /// SETNX.
@@ -30,6 +31,7 @@ fn setnx(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     let found = cx.write_lookup(key).is_some();
     if !found {
         cx.put(key, args.get(2).into(), Ttl::Clear, McField::Clear);
+        cx.notify(Class::STRING, "set", key);
     }
     out.int(i64::from(!found));
     Ok(())

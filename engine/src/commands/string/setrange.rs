@@ -8,6 +8,7 @@ use crate::commands::grammar::{KEY, one_key, plain_arg};
 use crate::entry::NewValue;
 use crate::error::Fault;
 use crate::exec::{Exec, McField, Reply, Ttl};
+use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::{Access, Acl, ArgKind, Body, Cost, Flags, Group, Long, Pricing, Spec, Spread, WorkUnit};
 
@@ -50,6 +51,7 @@ fn setrange(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
         cx.put(key, NewValue::Bytes(b""), Ttl::Clear, McField::Clear);
     }
     let len = cx.write_range(key, offset, patch);
+    cx.notify(Class::STRING, "setrange", key);
     out.int(len as i64);
     Ok(())
 }

@@ -2,13 +2,14 @@
 //! A session is a FIFO: its first frame runs, the later ones stand behind it.
 
 use swell_engine::stripe::Ticket;
+use swell_engine::waiters::GaveUp;
 use swell_wire::Out;
 
 use super::{Cx, Sessions, reply_head, slow_mut};
 use crate::link::body::{self, Job, Ran};
 use crate::link::frame::{
     self, BadFrame, CHUNK_BYTES, CREDIT_BYTES, ChunkHead, CreditHead, Flags, Frame, Kind, ReplyHead, RequestHead,
-    Status,
+    Status, UnblockHead,
 };
 use crate::link::session::{GATE_WAIT_MS, Incoming, PARKED_BYTES_MAX, SESSIONS_MAX, Slow, UNSENT_BYTES_MAX, Wait};
 
@@ -32,7 +33,13 @@ impl Sessions {
     #[cold]
     pub(super) fn accept(&mut self, cx: &mut Cx<'_>, frame: Frame<'_>) -> Result<(), BadFrame> {
         match frame.kind {
-            Kind::Request | Kind::Exec | Kind::Walk | Kind::Stats => self.accept_request(cx, frame.kind, frame.rest),
+            Kind::Request | Kind::Exec | Kind::Walk | Kind::Stats | Kind::Block => {
+                self.accept_request(cx, frame.kind, frame.rest)
+            }
+            Kind::Unblock => {
+                self.unblock(cx, UnblockHead::read(frame.rest)?);
+                Ok(())
+            }
             Kind::Chunk => self.accept_chunk(cx, frame.rest),
             Kind::Credit => {
                 let credit = CreditHead::read(frame.rest)?;
@@ -46,7 +53,8 @@ impl Sessions {
                 self.close(frame::closed(frame.rest)?);
                 Ok(())
             }
-            Kind::Hello | Kind::Control | Kind::Reply | Kind::Stream => {
+            Kind::Subscribe => self.subscribe(frame.rest),
+            Kind::Hello | Kind::Control | Kind::Reply | Kind::Stream | Kind::Subscribed | Kind::Push => {
                 Err(BadFrame::OutOfPlace("a kind of frame that proxies do not send"))
             }
         }
@@ -88,6 +96,14 @@ impl Sessions {
         Ok(())
     }
 
+    /// A session's request waits no longer, if it still does: the frame may have crossed its answer.
+    fn unblock(&mut self, cx: &mut Cx<'_>, head: UnblockHead) {
+        let slow = self.sessions.get_mut(head.session as usize).and_then(Option::as_mut);
+        let Some(job) = slow.and_then(|slow| slow.jobs.iter_mut().find(|job| job.head.id == head.id)) else { return };
+        job.give_up(if head.error { GaveUp::Error } else { GaveUp::Timeout });
+        self.drive(cx, head.session);
+    }
+
     fn accept_chunk(&mut self, cx: &mut Cx<'_>, rest: &[u8]) -> Result<(), BadFrame> {
         let (head, piece) = ChunkHead::read(rest)?;
         let Some(slow) = self.sessions.get_mut(head.session as usize).and_then(Option::as_mut) else {
@@ -124,6 +140,7 @@ impl Sessions {
         };
         // What it waits for is registered before it is tried again, lest a change in between be missed.
         let (mut gate, mut view, mut elsewhere) = (None, false, false);
+        let mut watch = slow.watch.take();
         while let Some(job) = slow.jobs.front_mut() {
             let done_before = job.entries.len();
             let (epoch, state) = (self.view.epoch(), self.view.state());
@@ -134,9 +151,10 @@ impl Sessions {
             } else if self.outbox.streaming_bytes(session) > UNSENT_BYTES_MAX {
                 Stop::Room
             } else {
-                match job.run(cx.handle, &mut ticket, cx.now_ms, &mut self.counts) {
+                match job.run(cx.handle, &mut ticket, &mut watch, cx.now_ms, &mut self.counts) {
                     Ran::Done => Stop::Answer(Status::Done),
                     Ran::Full => Stop::Answer(Status::Full),
+                    Ran::Stale => Stop::Answer(Status::Stale),
                     Ran::Arriving => Stop::Arriving,
                     Ran::Busy(stripe) => Stop::Busy(stripe),
                     Ran::Closed(stripe) => Stop::Closed(stripe),
@@ -196,6 +214,7 @@ impl Sessions {
             }
             break;
         }
+        slow.watch = watch;
         if let Some(place) = self.sessions.get_mut(session as usize) {
             *place = Some(slow);
         }
@@ -237,6 +256,7 @@ impl Sessions {
 
     /// Refuses the first frame of a session, and the later ones until one goes on with what was refused.
     fn refuse(&mut self, slow: &mut Slow, status: Status, epoch: u64, state: u64) {
+        slow.jobs.iter_mut().take(1).for_each(Job::hand_back);
         self.answer(slow, status, epoch, state);
         slow.refused = true;
         while let Some(job) = slow.jobs.front() {

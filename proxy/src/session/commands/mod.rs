@@ -1,7 +1,8 @@
 //! Bodies of the commands that the proxy answers, found by the command's number.
 
+mod acl;
 pub(crate) mod auth;
-mod client;
+pub(crate) mod client;
 mod cluster;
 mod command;
 mod config;
@@ -22,7 +23,9 @@ mod readonly;
 mod reset;
 mod script;
 mod select;
+mod subscribe;
 mod time;
+mod wait;
 
 use std::sync::LazyLock;
 
@@ -31,16 +34,31 @@ use swell_engine::spec::CommandId;
 use swell_wire::{Args, Out};
 
 use crate::error::ProxyError;
-use crate::session::{Flow, SessionCx};
+use crate::session::{Flow, SessionCx, watch};
 
 /// Writes a reply, or says that it will be late. Never waits for a stripe: it may run inside a transaction.
 pub type SessionBody = fn(&mut SessionCx<'_>, Args<'_>, &mut Out) -> Flow;
 
 /// One row per command, sorted by name; memcached verbs stand as "memcached:verb".
 static ROWS: &[(&str, SessionBody)] = &[
+    ("acl|cat", acl::cat),
+    ("acl|deluser", acl::del_user),
+    ("acl|dryrun", acl::dry_run),
+    ("acl|genpass", acl::gen_pass),
+    ("acl|getuser", acl::get_user),
+    ("acl|help", acl::show_help),
+    ("acl|list", acl::list),
+    ("acl|load", acl::load),
+    ("acl|log", acl::log),
+    ("acl|save", acl::save),
+    ("acl|setuser", acl::set_user),
+    ("acl|users", acl::users),
+    ("acl|whoami", acl::who_am_i),
     ("asking", readonly::accept),
     ("auth", auth::auth),
+    ("client|caching", client::caching),
     ("client|getname", client::get_name),
+    ("client|getredir", client::get_redir),
     ("client|help", client::show_help),
     ("client|id", client::id),
     ("client|info", client::info),
@@ -51,6 +69,9 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("client|reply", client::reply),
     ("client|setinfo", client::set_info),
     ("client|setname", client::set_name),
+    ("client|tracking", client::tracking),
+    ("client|trackinginfo", client::tracking_info),
+    ("client|unblock", client::unblock),
     ("cluster|help", cluster::show_help),
     ("cluster|info", cluster::info),
     ("cluster|keyslot", cluster::key_slot),
@@ -94,6 +115,8 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("memcached:version", mc_version::version),
     ("multi", multi::multi),
     ("ping", ping::ping),
+    ("psubscribe", subscribe::psubscribe),
+    ("punsubscribe", subscribe::punsubscribe),
     ("quit", quit::quit),
     ("readonly", readonly::accept),
     ("readwrite", readonly::accept),
@@ -106,7 +129,15 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("script|load", script::load),
     ("script|show", script::show),
     ("select", select::select),
+    ("ssubscribe", subscribe::ssubscribe),
+    ("subscribe", subscribe::subscribe),
+    ("sunsubscribe", subscribe::sunsubscribe),
     ("time", time::time),
+    ("unsubscribe", subscribe::unsubscribe),
+    ("unwatch", watch::unwatch),
+    ("watch", watch::watch),
+    ("wait", wait::wait),
+    ("waitaof", wait::wait_aof),
 ];
 
 static BODIES: LazyLock<Vec<Option<SessionBody>>> = LazyLock::new(|| {

@@ -14,5 +14,5 @@ pub fn exec(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
 }
 
 pub fn discard(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
-    done(multi::discard(cx.session, out), out)
+    done(multi::discard(cx.core, cx.session, out), out)
 }

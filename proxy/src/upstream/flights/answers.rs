@@ -224,7 +224,7 @@ impl Flights {
             shot.answer(&head, body)?;
         }
         let frame = self.frames.remove(at);
-        if !matches!(head.status, Status::Done | Status::Full) {
+        if !matches!(head.status, Status::Done | Status::Full | Status::Stale) {
             frame.link.stop_upload(self.session, id);
             self.note_refusal(&frame.link, &head);
         }

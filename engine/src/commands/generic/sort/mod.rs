@@ -19,6 +19,7 @@ use crate::entry::{Content, Value};
 use crate::error::Fault;
 use crate::exec::{Exec, Reply, Ttl};
 use crate::key::Key;
+use crate::notify::Class;
 use crate::slices;
 use crate::spec::*;
 use crate::value::item::Item;
@@ -226,10 +227,11 @@ impl<'k> Results<'k> {
     fn finish(self, cx: &mut Exec<'_>, out: &mut Out) {
         let Results::Store { key, mut list, count, limits } = self else { return };
         if count == 0 {
-            cx.remove(key);
+            cx.remove_target(key);
         } else {
             list.settle(&limits);
             cx.put_collection(key, list, Ttl::Clear);
+            cx.notify(Class::LIST, "sortstore", key);
         }
         out.int(count as i64);
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use swell_engine::evict::{Policy, SAMPLES};
 use swell_engine::key::DATABASES;
+use swell_engine::notify::Class;
 use swell_engine::value::limits::LIMITS;
 use swell_wire::limits::BULK_BYTES_MAX;
 
@@ -11,6 +12,7 @@ use super::value;
 use crate::core::Core;
 use crate::error::ConfigRefusal;
 use crate::files;
+use crate::push::limits::{self, OutputLimit};
 
 /// Least size of the two buffer limits, in bytes (Redis's).
 const BUFFER_BYTES_MIN: i64 = 1024 * 1024;
@@ -48,7 +50,13 @@ enum Kind {
     /// How many clients: as many as the system lets.
     Clients,
     Policy,
+    /// Classes of keyspace notifications.
+    Notified,
     Password,
+    /// A hard and a soft limit for each class of clients.
+    OutputLimits,
+    /// What new users begin with.
+    Channels,
     /// A threshold between compact and large values.
     Limit,
 }
@@ -57,16 +65,31 @@ enum Value {
     Same,
     Number(fn(&mut Core, u64), u64),
     Policy(Policy),
+    Notified(Class),
     Password(String),
+    OutputLimits(Vec<(limits::Class, OutputLimit)>),
+    Channels(bool),
     /// One of [`LIMITS`] by its place.
     Limit(usize, i64),
 }
 
 /// By name.
 pub static OPTIONS: &[ConfigOption] = &[
+    ConfigOption { name: "acl-pubsub-default", kind: Kind::Channels },
+    fixed("aclfile", |core| core.shared.access.path().map_or_else(String::new, |path| path.display().to_string())),
+    ConfigOption {
+        name: "acllog-max-len",
+        kind: Kind::Integer {
+            min: 0,
+            max: i64::MAX,
+            get: |core| core.shared.access.log.len_max(),
+            set: |core, len| core.shared.access.log.set_len_max(len),
+        },
+    },
     constant("appendonly", "no"),
     fixed("bind", |core| core.shared.resp_bind.get().map_or_else(String::new, ToString::to_string)),
     script_limit("busy-reply-threshold"),
+    ConfigOption { name: "client-output-buffer-limit", kind: Kind::OutputLimits },
     ConfigOption {
         name: "client-query-buffer-limit",
         kind: Kind::Memory {
@@ -120,7 +143,7 @@ pub static OPTIONS: &[ConfigOption] = &[
     },
     ConfigOption { name: "maxmemory-policy", kind: Kind::Policy },
     fixed("maxmemory-samples", |_| SAMPLES.to_string()),
-    constant("notify-keyspace-events", ""),
+    ConfigOption { name: "notify-keyspace-events", kind: Kind::Notified },
     fixed("port", |core| core.shared.resp_port.load(Relaxed).to_string()),
     constant("protected-mode", "yes"),
     ConfigOption {
@@ -173,8 +196,13 @@ impl ConfigOption {
             Kind::Integer { get, .. } | Kind::Memory { get, .. } => get(core).to_string(),
             Kind::Clients => core.shared.settings.maxclients.load(Relaxed).to_string(),
             Kind::Policy => core.handle.engine().settings().policy().name().to_owned(),
+            Kind::Notified => core.handle.engine().settings().notified().to_string(),
             Kind::Limit => core.handle.engine().settings().live_limits().get(limit_of(self.name)).to_string(),
-            Kind::Password => core.shared.settings.password().map_or_else(String::new, |password| (*password).clone()),
+            Kind::OutputLimits => core.shared.settings.output_limits.show(),
+            Kind::Password => core.shared.access.requirepass().clone(),
+            Kind::Channels => {
+                if core.shared.access.all_channels() { "allchannels" } else { "resetchannels" }.to_owned()
+            }
         }
     }
 
@@ -210,6 +238,16 @@ impl ConfigOption {
                     let name = std::str::from_utf8(text).ok();
                     Value::Policy(name.and_then(|name| name.parse().ok()).ok_or(ConfigRefusal::UnknownPolicy)?)
                 }
+                Kind::OutputLimits => {
+                    let text = std::str::from_utf8(text).map_err(|_| ConfigRefusal::OutputLimitClass)?;
+                    Value::OutputLimits(limits::parse(text, value::memory)?)
+                }
+                Kind::Notified => Value::Notified(Class::parse(text).ok_or(ConfigRefusal::UnknownClass)?),
+                Kind::Channels => Value::Channels(match text.to_ascii_lowercase().as_slice() {
+                    b"allchannels" => true,
+                    b"resetchannels" => false,
+                    _ => return Err(ConfigRefusal::UnknownChannels),
+                }),
                 Kind::Password => {
                     Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
                 }
@@ -219,8 +257,15 @@ impl ConfigOption {
 }
 
 /// Options that the nodes have to know, too: they are part of the cache state.
-const OF_THE_CACHE: [&str; 6] =
-    ["busy-reply-threshold", "lfu-decay-time", "lfu-log-factor", "maxmemory", "maxmemory-policy", "proto-max-bulk-len"];
+const OF_THE_CACHE: [&str; 7] = [
+    "busy-reply-threshold",
+    "lfu-decay-time",
+    "lfu-log-factor",
+    "maxmemory",
+    "maxmemory-policy",
+    "notify-keyspace-events",
+    "proto-max-bulk-len",
+];
 
 impl Change {
     /// The change as an entry of the cache state, if the nodes have to know it.
@@ -233,12 +278,21 @@ impl Change {
             }
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
-            Value::Same | Value::Password(_) => return None,
+            Value::Notified(classes) => classes.in_full(),
+            Value::Same | Value::Password(_) | Value::Channels(_) | Value::OutputLimits(_) => return None,
         };
         OF_THE_CACHE.contains(&self.0).then(|| (self.0.to_owned(), value))
     }
 
-    /// Gives the option its value. A policy that is new makes every worker forget its candidates by itself.
+    /// The default user's new password, if that is what it is about.
+    pub fn password(&self) -> Option<&str> {
+        match &self.1 {
+            Value::Password(password) => Some(password),
+            _ => None,
+        }
+    }
+
+    /// Gives the option its value, but for what the users have of it. A policy that is new makes every worker forget its candidates by itself.
     pub fn apply(self, core: &mut Core) {
         match self.1 {
             Value::Same => {}
@@ -248,7 +302,12 @@ impl Change {
                 core.handle.engine().settings().set_policy(policy);
                 core.handle.engine().settings().set_spares_only_resp(false);
             }
-            Value::Password(password) => core.shared.settings.set_password(&password),
+            Value::OutputLimits(changes) => {
+                changes.into_iter().for_each(|(class, limit)| core.shared.settings.output_limits.set(class, limit));
+            }
+            Value::Notified(classes) => core.handle.engine().settings().set_notified(classes),
+            Value::Password(password) => *core.shared.access.requirepass() = password,
+            Value::Channels(all) => core.shared.access.set_all_channels(all),
         }
     }
 }
