@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use swell_wire::Args;
 
 use super::{
-    bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, pubsub, scripting, server, set, sorted_set,
-    stream, string, transactions,
+    bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, pubsub, scripting, server, set,
+    sorted_set, stream, string, transactions,
 };
 use crate::spec::{Body, CommandId, Spec};
 

@@ -370,6 +370,12 @@ impl<'r> Running<'r> {
             "ping" if words.len() == 1 => self.out.simple("PONG"),
             "ping" if words.len() == 2 => self.out.bulk(words.slice(1)),
             "echo" => self.out.bulk(words.slice(1)),
+            "time" => {
+                let now_us = self.engine.scripts().now_us();
+                self.out.array(2);
+                self.out.bulk((now_us / 1_000_000).to_string().as_bytes());
+                self.out.bulk((now_us % 1_000_000).to_string().as_bytes());
+            }
             name => {
                 let caller = Caller { db: self.context.db, proto: self.context.proto };
                 let Some(outside) = self.engine.scripts().outside() else {
