@@ -16,7 +16,7 @@ use crate::exec::{Call, Context, Exec, write_fault};
 use crate::key::KeyHash;
 use crate::number::parse_i64;
 use crate::run::{Held, LockSet, Outcome, run};
-use crate::script::execute::Ready as ReadyScript;
+use crate::script::execute::Prepared;
 use crate::slices::{Room, Slices};
 use crate::spec::{Bulk, KeysBody, Spec};
 use crate::value::{Kept, KeptRef};
@@ -75,7 +75,7 @@ pub struct Lent {
 /// What runs elsewhere.
 pub(crate) enum Work {
     Body(KeysBody),
-    Script(Box<ReadyScript>),
+    Script(Box<Prepared>),
 }
 
 /// The end of a call that runs elsewhere, as the one sees it who waits for its reply.

@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use swell_ring::SLOTS;
 
+use crate::acl::User;
 use crate::bulk::Helpers;
 use crate::channels::Channels;
 use crate::commands::memcached::stat::McStat;
@@ -235,12 +236,12 @@ pub struct Engine {
     next_observer: AtomicU64,
     leftovers: Arc<Leftovers>,
     helpers: OnceLock<Helpers>,
+    scripts: Scripts,
     abandoned: Arc<Abandoned>,
     tracking: Arc<Tracking>,
     channels: OnceLock<Arc<dyn Channels>>,
     pub(crate) notifier: OnceLock<Notifier>,
     pub(crate) waiters: Arc<Waiters>,
-    scripts: Scripts,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -251,16 +252,18 @@ pub struct Local {
     pub(crate) garbage: Garbage,
     /// The rest of the reply of the command that has just run.
     pub(crate) deferred: Option<Box<Deferred>>,
+    /// The Lua state of this worker's scripts, once there was one.
+    pub(crate) machine: Option<Box<ScriptMachine>>,
+    /// A unit runs: nothing may be evicted.
+    pub(crate) in_unit: bool,
+    /// Whose scripts run here, if that user may not do everything.
+    pub(crate) script_user: Option<Arc<User>>,
     /// Keys that somebody waits for and that the command has made ready.
     pub(crate) ready: VecDeque<Ready>,
     /// Whom to wake once no lock is held.
     pub(crate) wakers: Vec<Waker>,
     /// The next request that waits has done so elsewhere, since then (unix milliseconds); 0: it has not.
     pub(crate) waits_since_ms: u64,
-    /// The Lua state of this worker's scripts, once there was one.
-    pub(crate) machine: Option<Box<ScriptMachine>>,
-    /// A unit runs: nothing may be evicted.
-    pub(crate) in_unit: bool,
     /// A compact value on its way through a command.
     scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
@@ -319,12 +322,12 @@ impl Engine {
             next_observer: AtomicU64::new(0),
             leftovers: Arc::default(),
             helpers: OnceLock::new(),
+            scripts: Scripts::default(),
             abandoned: Arc::default(),
             tracking: Arc::new(Tracking::new()),
             channels: OnceLock::new(),
             notifier: OnceLock::new(),
             waiters: Arc::default(),
-            scripts: Scripts::default(),
         }
     }
 
@@ -336,11 +339,12 @@ impl Engine {
             pool: Pool::default(),
             garbage: Garbage::default(),
             deferred: None,
+            machine: None,
+            in_unit: false,
+            script_user: None,
             ready: VecDeque::new(),
             wakers: Vec::new(),
             waits_since_ms: 0,
-            machine: None,
-            in_unit: false,
             scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
@@ -619,6 +623,11 @@ impl Local {
     /// 0: it has not.
     pub fn waits_since(&mut self, since_ms: u64) {
         self.waits_since_ms = since_ms;
+    }
+
+    /// Scripts that run from now on may do what this user may; nobody: everything.
+    pub fn set_script_user(&mut self, user: Option<Arc<User>>) {
+        self.script_user = user;
     }
 
     /// The counts since the last call.

@@ -498,9 +498,10 @@ impl Unit<'_> {
     pub fn end(self, local: &mut Local) {
         let engine = self.held.engine;
         if !local.ready.is_empty() {
-            engine.mark_unit(self.held.set, false);
-            engine.serve_held(local, self.held.set);
-            engine.mark_unit(self.held.set, true);
+            let set = self.held.set.and(self.extra.get());
+            engine.mark_unit(set, false);
+            engine.serve_held(local, set);
+            engine.mark_unit(set, true);
         }
         drop(self);
         engine.serve_rest(local);

@@ -219,6 +219,8 @@ pub enum ProxyError {
     AclNotSaved,
     #[error("ERR {0}")]
     AclNotLoaded(String),
+    #[error("NOPERM scripts of users who may not do everything do not run while there are several nodes")]
+    LimitedScript,
     #[error("ERR internal error; nothing more is known here, see the log")]
     Internal,
 }

@@ -28,9 +28,10 @@ impl Outside for Through {
         let (Some(shared), Some(body)) = (self.shared.upgrade(), commands::body_of(command.id)) else {
             return out.error(&ProxyError::Internal.to_string());
         };
-        let user = shared.access.users().default_user().clone();
-        let mut session = Session::new(Arc::new(ClientInfo::of_script(user)), &shared.access);
         let mut core = Core::new(shared, 0);
+        // What the user may do was checked where the command was called.
+        let user = core.shared.access.users().default_user().clone();
+        let mut session = Session::new(Arc::new(ClientInfo::of_script(user)), &core.shared.access);
         (session.db, session.proto, session.in_exec) = (caller.db, caller.proto, true);
         out.set_proto(caller.proto);
         let at = out.mark();

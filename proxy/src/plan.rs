@@ -3,7 +3,7 @@
 
 use swell_engine::commands::table::Found;
 use swell_engine::number::parse_u64;
-use swell_engine::spec::{Long, Spec};
+use swell_engine::spec::{Body, Long, Spec};
 use swell_wire::Args;
 use swell_wire::requests::{Kind, Requests};
 
@@ -71,6 +71,10 @@ pub fn plan(core: &mut Core, session: &Session, source: &impl Source, index: usi
     if !command.spec.body.is_for_keys() || session.cuts() || args.has_long() || core.observer.is_pausing {
         return false;
     }
+    // Who runs a script is told where it runs alone.
+    if matches!(command.spec.body, Body::Script(_)) && !session.is_trusted() {
+        return false;
+    }
     if matches!(source.kind(index), Kind::TooLarge(_)) || session.caller().admit(command, args).is_err() {
         return false;
     }
@@ -100,7 +104,7 @@ pub fn value_bytes(spec: &Spec, args: Args<'_>) -> u64 {
 mod tests {
     use swell_engine::admit::Admitted;
     use swell_engine::exec::Exec;
-    use swell_engine::spec::{Access, Acl, Begin, Body, Cost, Find, Flags, Group, KeySpec, Pricing, Spread, WorkUnit};
+    use swell_engine::spec::{Access, Acl, Begin, Cost, Find, Flags, Group, KeySpec, Pricing, Spread, WorkUnit};
     use swell_engine::{Context, Engine, Fault, Outcome};
     use swell_wire::{Out, OwnedArgs, Proto};
 

@@ -1,5 +1,5 @@
 //! Lua's own functions where scripts need others: `pcall` and its like let nothing catch a script's end, `loadstring`
-//! takes no compiled code, `math.random` begins anew for every script, patterns are bounded.
+//! takes no compiled code, `math.random` is Valkey's, patterns are bounded.
 
 use std::ffi::c_int;
 use std::sync::OnceLock;

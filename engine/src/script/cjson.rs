@@ -108,7 +108,7 @@ fn set_depth(lua: Lua, field: fn(&mut Settings) -> &mut usize) -> Result<c_int, 
 
 fn set_precision(lua: Lua) -> Result<c_int, Throw> {
     if !lua.is_nil(1) {
-        settings(lua).precision = integer(lua, 1, 1.0, 17.0)? as usize;
+        settings(lua).precision = integer(lua, 1, 1.0, 14.0)? as usize;
     }
     lua.push_number(settings(lua).precision as f64);
     Ok(1)
@@ -253,7 +253,7 @@ impl Encoder<'_> {
 
     fn table(&mut self, depth: usize) -> Result<(), Throw> {
         if depth > self.settings.encode_depth_max || !self.lua.reserve(8) {
-            return Err(Throw::Here(format!("Cannot serialise, excessive depth ({depth})")));
+            return Err(Throw::Here(format!("Cannot serialise, excessive nesting ({depth})")));
         }
         match self.array_len()? {
             Some(len) => self.array(len, depth),

@@ -254,7 +254,8 @@ impl<'b> Reader<'b> {
             0xc2 | 0xc3 => lua.push_bool(mark == 0xc3),
             0xca => lua.push_number(f64::from(f32::from_bits(self.unsigned(4)? as u32))),
             0xcb => lua.push_number(f64::from_bits(self.unsigned(8)?)),
-            0xcc..=0xcf => lua.push_number(self.unsigned(1 << (mark - 0xcc))? as f64),
+            // The largest ones read as negative.
+            0xcc..=0xcf => lua.push_number(self.unsigned(1 << (mark - 0xcc))? as i64 as f64),
             0xd0..=0xd3 => lua.push_number(self.signed(1 << (mark - 0xd0))? as f64),
             0xa0..=0xbf => self.string(usize::from(mark & 0x1f))?,
             0xd9..=0xdb => {

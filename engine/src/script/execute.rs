@@ -12,6 +12,7 @@ use super::run::{End, Finished, Rules, Running};
 use super::store::Flags as ScriptFlags;
 use super::watch::Watch;
 use super::{How, Target};
+use crate::acl::User;
 use crate::bulk::{Errand, Lent, Work};
 use crate::engine::{Engine, Fullness, Local};
 use crate::error::Fault;
@@ -33,10 +34,12 @@ const SHOWN_BYTES: usize = 128;
 
 /// A script that is about to run: its keys are counted and it may run at all.
 #[derive(Clone, Debug)]
-pub struct Ready {
+pub struct Prepared {
     target: Target,
     keys: usize,
     rules: Rules,
+    /// Who runs it, if not everything is permitted.
+    user: Option<Arc<User>>,
 }
 
 impl Engine {
@@ -50,7 +53,7 @@ impl Engine {
         ticket: Option<Ticket>,
         out: &mut Out,
     ) -> Outcome {
-        let mut machine = local.machine.take().unwrap_or_else(|| self.scripts().take_machine());
+        let mut machine = self.machine(local);
         let outcome = match self.ready(&mut machine, local, call, how) {
             Ok(ready) => self.execute_ready(&mut machine, local, call, ready, ticket, out),
             Err(fault) => {
@@ -60,6 +63,13 @@ impl Engine {
         };
         local.machine = Some(machine);
         outcome
+    }
+
+    fn machine(&self, local: &mut Local) -> Box<Machine> {
+        match local.machine.take() {
+            Some(machine) => machine,
+            None => self.scripts().take_machine(local.random()),
+        }
     }
 
     /// Runs a script as part of a unit, whose locks are held. Returns its work, whether it failed, and the stripes that
@@ -72,7 +82,7 @@ impl Engine {
         held: LockSet,
         out: &mut Out,
     ) -> (u64, bool, LockSet) {
-        let mut machine = local.machine.take().unwrap_or_else(|| self.scripts().take_machine());
+        let mut machine = self.machine(local);
         let done = match self.ready(&mut machine, local, call, how) {
             Ok(ready) => {
                 let (finished, failed) = self.run_here(&mut machine, local, call, &ready, held, None, true, out);
@@ -90,7 +100,7 @@ impl Engine {
     }
 
     /// Finds what is to run, and whether it may.
-    fn ready(&self, machine: &mut Machine, local: &mut Local, call: &Call<'_>, how: How) -> Result<Ready, Fault> {
+    fn ready(&self, machine: &mut Machine, local: &mut Local, call: &Call<'_>, how: How) -> Result<Prepared, Fault> {
         let name = call.args.slice(1);
         let (target, keys) = match how {
             How::Eval => {
@@ -120,7 +130,7 @@ impl Engine {
         }
         let strict = self.scripts().is_strict().then(|| call.keys.first().map(|key| key.slot));
         let rules = Rules { flags: flags.unwrap_or_default(), readonly, is_full, strict };
-        Ok(Ready { target, keys, rules })
+        Ok(Prepared { target, keys, rules, user: local.script_user.clone() })
     }
 
     fn execute_ready(
@@ -128,7 +138,7 @@ impl Engine {
         machine: &mut Box<Machine>,
         local: &mut Local,
         call: &Call<'_>,
-        ready: Ready,
+        ready: Prepared,
         ticket: Option<Ticket>,
         out: &mut Out,
     ) -> Outcome {
@@ -172,19 +182,24 @@ impl Engine {
         }
     }
 
-    /// Ends a unit of a script, serves who waits for what it has changed, and gives back what it had.
+    /// Ends a unit of a script, serves who waits for what it has made ready, and gives back what it had.
     fn release(&self, local: &mut Local, held: Held<'_>, extra: LockSet) {
         let set = held.set.and(extra);
         self.mark_unit(set, false);
-        self.serve_held(local, set);
-        drop(held);
-        extra.unlock(self);
-        self.serve_rest(local);
+        std::mem::forget(held);
+        self.settle(local, Held { engine: self, set });
     }
 
     /// Has a helper thread run it, which takes the locks over.
-    fn lend_script(&self, local: &mut Local, call: &Call<'_>, ready: Ready, held: Held<'_>, set: LockSet) -> Outcome {
-        let ready = Ready { target: ready.target.elsewhere(), ..ready };
+    fn lend_script(
+        &self,
+        local: &mut Local,
+        call: &Call<'_>,
+        ready: Prepared,
+        held: Held<'_>,
+        set: LockSet,
+    ) -> Outcome {
+        let ready = Prepared { target: ready.target.elsewhere(), ..ready };
         let (lent, awaited) = Lent::new(self, call, Work::Script(Box::new(ready)), set, local.random());
         std::mem::forget(held);
         match self.helpers() {
@@ -204,11 +219,11 @@ impl Engine {
         &'e self,
         local: &mut Local,
         call: &Call<'_>,
-        ready: &Ready,
+        ready: &Prepared,
         held: Held<'e>,
         out: &mut Out,
     ) -> (u64, bool) {
-        let mut machine = local.machine.take().unwrap_or_else(|| self.scripts().take_machine());
+        let mut machine = self.machine(local);
         let watch = Arc::new(Watch::new(
             matches!(ready.target, Target::Function(..)),
             ready.target.name(),
@@ -228,7 +243,7 @@ impl Engine {
         machine: &mut Machine,
         local: &mut Local,
         call: &Call<'_>,
-        ready: &Ready,
+        ready: &Prepared,
         mut held: Held<'e>,
         watch: &Arc<Watch>,
         out: &mut Out,
@@ -291,14 +306,14 @@ impl Engine {
         machine: &mut Machine,
         local: &mut Local,
         call: &Call<'_>,
-        ready: &Ready,
+        ready: &Prepared,
         held: LockSet,
         watch: Option<Arc<Watch>>,
         in_unit: bool,
         out: &mut Out,
     ) -> (Finished, bool) {
         let scratch = std::mem::take(&mut machine.scratch);
-        let mut running = Running::new(self, local, held, call.context, ready.rules, scratch);
+        let mut running = Running::new(self, local, held, call.context, ready.rules, scratch).by(ready.user.clone());
         running = match watch {
             Some(watch) => running.with_watch(watch),
             None if in_unit => running.in_unit(),

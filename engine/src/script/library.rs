@@ -117,7 +117,7 @@ impl Library {
     /// What is wrong with it.
     pub fn load(engine: &Engine, code: &[u8]) -> Result<Arc<Library>, Fault> {
         let (name, code_from) = read_name(code)?;
-        let mut machine = engine.scripts().take_machine();
+        let mut machine = engine.scripts().take_machine(0);
         let registered = machine.register(code, code_from);
         // What it has registered there is registered again when it is first called.
         if let Ok(registered) = &registered {

@@ -67,8 +67,8 @@ pub unsafe fn enter(state: *mut lua_State, native: Native) -> c_int {
     unsafe {
         (*meter).native = false;
         match argument {
-            0 => ffi::lua_error(state),
-            number => ffi::luaL_argerror(state, number, ffi::lua_tostring(state, -1)),
+            None => ffi::lua_error(state),
+            Some(number) => ffi::luaL_argerror(state, number, ffi::lua_tostring(state, -1)),
         }
     }
 }
@@ -93,22 +93,22 @@ impl Lua {
         meter.cast()
     }
 
-    fn push_thrown(self, thrown: Throw) -> c_int {
+    fn push_thrown(self, thrown: Throw) -> Option<c_int> {
         match thrown {
-            Throw::Value => 0,
+            Throw::Value => None,
             Throw::Text(text) => {
                 self.push_bytes(&text);
-                0
+                None
             }
             Throw::Here(text) => {
                 let mut whole = self.place();
                 whole.push_str(&text);
                 self.push_bytes(whole.as_bytes());
-                0
+                None
             }
             Throw::Argument(number, text) => {
                 self.push_bytes(text.as_bytes());
-                number
+                Some(number)
             }
         }
     }

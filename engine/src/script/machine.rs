@@ -49,9 +49,10 @@ struct Compiled {
 unsafe impl Send for Machine {}
 
 impl Machine {
-    /// A new state.
-    pub fn new() -> Box<Machine> {
+    /// A new state. `random`: where its `math.random` begins.
+    pub fn new(random: u64) -> Box<Machine> {
         let mut meter = Box::new(Meter::new());
+        meter.random = seed(random as i64);
         // SAFETY: the meter stays where it is, and lives as long as the state.
         let state: *mut lua_State = unsafe { ffi::lua_newstate(allocate, ptr::from_mut(&mut *meter).cast()) };
         assert!(!state.is_null(), "a state was made without memory being refused");
@@ -229,7 +230,7 @@ impl Machine {
 
     /// Calls the function on the stack; its result or error is on top then.
     fn call(&mut self, given: c_int) -> c_int {
-        (self.meter.ticks, self.meter.stop, self.meter.random) = (0, None, seed(0));
+        (self.meter.ticks, self.meter.stop) = (0, None);
         self.meter.json = Default::default();
         count_instructions(self.lua);
         self.meter.native = false;

@@ -127,9 +127,9 @@ impl Scripts {
     }
 
     /// A state that nobody uses, or a new one.
-    pub(crate) fn take_machine(&self) -> Box<Machine> {
+    pub(crate) fn take_machine(&self, random: u64) -> Box<Machine> {
         let idle = lock(&self.idle).pop();
-        idle.unwrap_or_else(Machine::new)
+        idle.unwrap_or_else(|| Machine::new(random))
     }
 
     /// A state is not used any longer.
@@ -146,7 +146,7 @@ impl Scripts {
     /// What is wrong with it.
     pub fn load(&self, body: &[u8]) -> Result<Arc<Script>, crate::Fault> {
         let script = Arc::new(Script::read(api::hex(body), body)?);
-        let mut machine = self.take_machine();
+        let mut machine = self.take_machine(0);
         let compiled = machine.compile(&script);
         self.give_machine(machine);
         compiled?;

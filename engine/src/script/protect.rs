@@ -22,8 +22,6 @@ struct Originals {
     raw_set: lua_CFunction,
     set_metatable: lua_CFunction,
     insert: lua_CFunction,
-    remove: lua_CFunction,
-    sort: lua_CFunction,
 }
 
 /// Replaces the table on top by a protected one in front of it.
@@ -57,8 +55,6 @@ pub fn install(lua: Lua) {
         raw_set: original(b"", b"rawset"),
         set_metatable: original(b"", b"setmetatable"),
         insert: original(b"table", b"insert"),
-        remove: original(b"table", b"remove"),
-        sort: original(b"table", b"sort"),
     });
     let globals: [(&[u8], lua_CFunction); 6] = [
         (b"next", next),
@@ -73,11 +69,9 @@ pub fn install(lua: Lua) {
         lua.set_field(-2, name);
     }
     lua.get_field(-1, b"table");
-    let functions: [(&[u8], lua_CFunction); 3] = [(b"insert", insert), (b"remove", remove), (b"sort", sort)];
-    for (name, function) in functions {
-        lua.push_function(function);
-        lua.set_field(-2, name);
-    }
+    // What else changes tables looks at their elements first, and finds none.
+    lua.push_function(insert);
+    lua.set_field(-2, b"insert");
     lua.pop(1);
 }
 
@@ -202,7 +196,7 @@ macro_rules! guarded {
         }
     )* };
 }
-guarded! { raw_set set_metatable insert remove sort }
+guarded! { raw_set set_metatable insert }
 
 unsafe extern "C-unwind" fn next(state: *mut lua_State) -> c_int {
     // SAFETY: as above.

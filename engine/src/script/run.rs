@@ -5,14 +5,16 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use swell_ring::Slot;
-use swell_wire::{Out, OwnedArgs, Proto, SEGMENT_BYTES};
+use swell_wire::{Args, Out, OwnedArgs, Proto, SEGMENT_BYTES};
 
 use super::outside::Caller;
 use super::store::Flags as ScriptFlags;
 use super::watch::Watch;
+use crate::acl::{self, User};
+use crate::admit::Denied;
 use crate::commands::table::{Command, Found, tables};
 use crate::engine::{Engine, Local};
-use crate::exec::{Call, Context};
+use crate::exec::{Blocks, Call, Context};
 use crate::gate::Refusal;
 use crate::key::{Db, KeyHash};
 use crate::number::parse_i64;
@@ -75,6 +77,8 @@ pub struct Running<'r> {
     budget: u32,
     /// Where others see it run, if they do.
     watch: Option<Arc<Watch>>,
+    /// Who runs it, if not everything is permitted.
+    user: Option<Arc<User>>,
 }
 
 impl<'r> Running<'r> {
@@ -97,7 +101,7 @@ impl<'r> Running<'r> {
             out,
             held,
             extra: LockSet::default(),
-            context: Context { proto: Proto::Resp2, ..context },
+            context: Context { proto: Proto::Resp2, blocks: Blocks::Never, ..context },
             rules,
             work: 0,
             ticks: 0,
@@ -106,6 +110,7 @@ impl<'r> Running<'r> {
             end: None,
             budget: u32::MAX,
             watch: None,
+            user: None,
         }
     }
 
@@ -118,6 +123,12 @@ impl<'r> Running<'r> {
     /// Others see it run.
     pub fn with_watch(mut self, watch: Arc<Watch>) -> Self {
         self.watch = Some(watch);
+        self
+    }
+
+    /// It may do what this user may.
+    pub fn by(mut self, user: Option<Arc<User>>) -> Self {
+        self.user = user;
         self
     }
 
@@ -187,7 +198,7 @@ impl<'r> Running<'r> {
     /// Whether the user may run what stands in `args`; nothing if there is no such command.
     pub fn may_call(&self) -> Option<bool> {
         match tables().resp.find(self.args.as_args()) {
-            Found::Command(_) => Some(true),
+            Found::Command(command) => Some(self.permit(command, self.args.as_args()).is_ok()),
             _ => None,
         }
     }
@@ -222,6 +233,11 @@ impl<'r> Running<'r> {
             return Err("ERR Wrong number of args calling command from script".into());
         }
         self.check(spec)?;
+        self.permit(command, words).map_err(|denied| {
+            let denied = denied.to_string();
+            let words = denied.split_once(' ').map_or(&denied[..], |(_, words)| words);
+            format!("ERR ACL failure in script: {words}")
+        })?;
         if matches!(spec.body, Body::Session | Body::Container) {
             return self.call_outside(command, args);
         }
@@ -240,6 +256,13 @@ impl<'r> Running<'r> {
         }
         self.keys = keys;
         ready.map(|_| ()).map_err(Cow::Borrowed)
+    }
+
+    #[inline]
+    fn permit(&self, command: Command, args: Args<'_>) -> Result<(), Denied> {
+        let Some(user) = &self.user else { return Ok(()) };
+        acl::check(user, self.context.db, command, args)?;
+        acl::check_sort(user, self.context.db, command, args)
     }
 
     fn check(&self, spec: &Spec) -> Result<(), &'static str> {
@@ -347,6 +370,12 @@ impl<'r> Running<'r> {
             "ping" if words.len() == 1 => self.out.simple("PONG"),
             "ping" if words.len() == 2 => self.out.bulk(words.slice(1)),
             "echo" => self.out.bulk(words.slice(1)),
+            "time" => {
+                let now_us = self.engine.scripts().now_us();
+                self.out.array(2);
+                self.out.bulk((now_us / 1_000_000).to_string().as_bytes());
+                self.out.bulk((now_us % 1_000_000).to_string().as_bytes());
+            }
             name => {
                 let caller = Caller { db: self.context.db, proto: self.context.proto };
                 let Some(outside) = self.engine.scripts().outside() else {

@@ -1,9 +1,11 @@
 //! Scripts by the SHA-1 of their body, what they say of themselves in their first line, and what is known of how they
 //! run. One store for each engine, also where that holds no data: a proxy finds bodies here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rapidhash::v3::rapidhash_v3;
 
 use super::api::hex;
 use super::limits::{EVALS_BYTES_MAX, EVALS_MAX, SHORT_RUNS};
@@ -161,6 +163,8 @@ pub struct Store {
     /// Changes when scripts are forgotten: states then forget what they have compiled.
     flushes: AtomicU64,
     clock: AtomicU64,
+    /// Hashes of bodies that have passed by not long ago.
+    noted: Mutex<HashSet<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -215,6 +219,21 @@ impl Store {
         Ok(script)
     }
 
+    /// Keeps a body that passes by, on its way to a node; one that makes no sense is the node's to refuse.
+    pub fn note(&self, body: &[u8]) {
+        let hash = rapidhash_v3(body);
+        {
+            let mut noted = lock(&self.noted);
+            if noted.len() > EVALS_MAX {
+                noted.clear();
+            }
+            if !noted.insert(hash) {
+                return;
+            }
+        }
+        let _ = self.keep(body, false);
+    }
+
     /// Forgets a body that does not compile.
     pub fn drop_bad(&self, script: &Script) {
         if !script.is_loaded.load(Relaxed) {
@@ -225,6 +244,7 @@ impl Store {
     /// Forgets all.
     pub fn flush(&self) {
         *lock(&self.scripts) = Scripts::default();
+        lock(&self.noted).clear();
         self.flushes.fetch_add(1, Relaxed);
     }
 

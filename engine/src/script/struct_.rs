@@ -58,7 +58,7 @@ impl<'f> Layout<'f> {
         Ok(match option {
             b'B' | b'b' => 1,
             b'H' | b'h' => 2,
-            b'L' | b'l' | b'T' | b'd' | b'n' => 8,
+            b'L' | b'l' | b'T' | b'd' => 8,
             b'f' => 4,
             b'x' => 1,
             b'c' => self.number(1)?,
@@ -94,7 +94,7 @@ impl<'f> Layout<'f> {
             b'!' => {
                 let align = self.number(8)?;
                 if align == 0 || !align.is_power_of_two() {
-                    return Err(Throw::Here("alignment is not a power of 2".to_owned()));
+                    return Err(Throw::Here(format!("alignment {align} is not a power of 2")));
                 }
                 self.align = align;
             }
@@ -107,6 +107,8 @@ impl<'f> Layout<'f> {
 fn pack(lua: Lua) -> Result<c_int, Throw> {
     let mut layout = Layout::new(check_string(lua, 1)?);
     let (mut packed, mut at) = (Vec::new(), 2);
+    // An argument that is missing is called nil.
+    lua.push_nil();
     while let Some(option) = layout.option() {
         let bytes = layout.bytes(option)?;
         let padding = layout.padding(bytes, option, packed.len());
@@ -120,7 +122,7 @@ fn pack(lua: Lua) -> Result<c_int, Throw> {
                 at += 1;
             }
             b'x' => packed.push(0),
-            b'f' | b'd' | b'n' => {
+            b'f' | b'd' => {
                 let number = check_number(lua, at)?;
                 let big =
                     if option == b'f' { (number as f32).to_be_bytes().to_vec() } else { number.to_be_bytes().to_vec() };
@@ -132,7 +134,7 @@ fn pack(lua: Lua) -> Result<c_int, Throw> {
                 at += 1;
                 let bytes = if bytes == 0 { text.len() } else { bytes };
                 if text.len() < bytes {
-                    return Err(Throw::Argument(at - 1, "string too short".to_owned()));
+                    return Err(Throw::Argument(at, "string too short".to_owned()));
                 }
                 if packed.len() + bytes > PACKED_BYTES_MAX {
                     return Err(Throw::Text(b"not enough memory".to_vec()));
@@ -194,7 +196,7 @@ fn unpack(lua: Lua) -> Result<c_int, Throw> {
                 results += 1;
             }
             b'x' => {}
-            b'f' | b'd' | b'n' => {
+            b'f' | b'd' => {
                 let bits = piece.iter().map(|byte| u64::from(*byte));
                 let join = |bits: u64, byte: u64| bits << 8 | byte;
                 let bits = if layout.big_endian { bits.fold(0, join) } else { bits.rev().fold(0, join) };
@@ -246,8 +248,8 @@ fn size(lua: Lua) -> Result<c_int, Throw> {
         let bytes = layout.bytes(option)?;
         total += layout.padding(bytes, option, total);
         match option {
-            b's' => return Err(argument("variable-size format in 'size'")),
-            b'c' if bytes == 0 => return Err(argument("variable-length format in 'size'")),
+            b's' => return Err(argument("option 's' has no fixed size")),
+            b'c' if bytes == 0 => return Err(argument("option 'c0' has no fixed size")),
             _ if !option.is_ascii_alphanumeric() => layout.control(option)?,
             _ => {}
         }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use swell_wire::Out;
+
 use super::Scripts;
 use super::store::lock;
 use crate::engine::Engine;
@@ -40,6 +42,20 @@ pub enum Kill {
     NotBusy,
     /// What runs has written.
     Unkillable,
+}
+
+impl Kill {
+    /// The reply.
+    pub fn write(self, out: &mut Out) {
+        match self {
+            Kill::Done => out.ok(),
+            Kill::NotBusy => out.error("NOTBUSY No scripts in execution right now."),
+            Kill::Unkillable => out.error(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
+                 the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+            ),
+        }
+    }
 }
 
 impl Watch {

@@ -106,9 +106,12 @@ impl Client {
         if !is_one && (core.shared.route.is_strict() || lines.links().len() > 1) && !remote::is_split(command.spec) {
             return false;
         }
-        let verbatim = source.verbatim(index);
+        // One that is not known here is refused where it runs alone.
+        let Ok(script) = remote::script_request(core, command.spec, args) else { return false };
+        let verbatim = source.verbatim(index).filter(|_| script.is_none());
         // What is longer than a chunk goes alone, in chunks; a split into many parts goes alone, some at a time.
-        let bytes = verbatim.map_or_else(|| frame_bytes(args), <[u8]>::len);
+        let sent = script.as_ref().map_or(args, swell_wire::OwnedArgs::as_args);
+        let bytes = verbatim.map_or_else(|| frame_bytes(sent), <[u8]>::len);
         if bytes > CHUNK_BYTES || !is_one && keys.len() > FRAME_REQUESTS_MAX {
             return false;
         }
@@ -120,7 +123,7 @@ impl Client {
         if is_one || !remote::is_split(command.spec) {
             flights.submit(lines, &framing, command, bill, noreply, first.slot, |out| match verbatim {
                 Some(bytes) => out.extend_from_slice(bytes),
-                None => encode::args(args, out),
+                None => encode::args(sent, out),
             });
             return true;
         }

@@ -707,15 +707,22 @@ pub fn run_engine(
     if remote::changes_state(command.spec) && !core.shared.route.is_alone() {
         return remote::swap_databases(core, command, args, out);
     }
+    let is_limited = matches!(command.spec.body, Body::Script(_)) && !session.is_trusted;
+    if is_limited && !core.shared.route.is_direct() {
+        // Nodes do not know users.
+        return fail(core, session, ProxyError::LimitedScript.to_string().as_bytes(), out);
+    }
     if !core.shared.route.is_direct() {
         session.is_publishing = session.subscriptions.is_some() && matches!(command.spec.body, Body::Free(_));
-        return remote::run(core, session, command, args, &keys);
+        return remote::run(core, session, command, args, &keys, out);
     }
     let (data_before, at, mark) = (out.data_bytes(), out.len(), out.mark());
     if let Some(wait) = session.wait {
         core.handle.waits_since(wait.since_ms);
     }
+    core.handle.set_script_user(is_limited.then(|| session.user.clone()));
     let outcome = core.handle.execute(&call, ticket, out);
+    core.handle.set_script_user(None);
     core.handle.waits_since(0);
     match outcome {
         Outcome::Done { work, failed } => {

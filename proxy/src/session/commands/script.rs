@@ -2,12 +2,16 @@
 
 use swell_engine::Fault;
 use swell_engine::script::state;
-use swell_engine::script::watch::Kill;
+use swell_node::link::frame::Kind;
 use swell_wire::{Args, Out};
 
 use super::{done, help};
 use crate::error::ProxyError;
+use crate::session::remote::Remote;
 use crate::session::{Flow, SessionCx, remote};
+use crate::upstream::encode;
+use crate::upstream::job::{Job, JobAnswer};
+use crate::upstream::shot::{Payload, Shot, ShotAnswer, Target};
 
 const HELP_LINES: &[&str] = &[
     "SCRIPT <subcommand> [<arg> ...]. Subcommands are:",
@@ -90,17 +94,34 @@ pub fn flush(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     )
 }
 
-/// SCRIPT KILL and FUNCTION KILL.
+/// SCRIPT KILL and FUNCTION KILL: on every node. One that has ended something outdoes those that have not.
 pub fn kill_running(cx: &mut SessionCx<'_>, functions: bool, out: &mut Out) -> Flow {
-    match cx.core.handle.engine().scripts().kill(functions) {
-        Kill::Done => out.ok(),
-        Kill::NotBusy => out.error("NOTBUSY No scripts in execution right now."),
-        Kill::Unkillable => out.error(
-            "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the \
-             script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
-        ),
+    if cx.core.shared.route.is_direct() || cx.session.in_exec {
+        cx.core.handle.engine().scripts().kill(functions).write(out);
+        return Flow::Done;
     }
-    Flow::Done
+    let container = if functions { &b"function"[..] } else { b"script" };
+    let map = cx.core.shared.route.map();
+    let shots = map.nodes().iter().map(|member| {
+        let mut bytes = Vec::new();
+        encode::request([container, b"kill"].into_iter(), &mut bytes);
+        Shot::new(Kind::Exec, Target::Node(member.id), 1, true, Payload::Bytes(bytes))
+    });
+    Remote::late(
+        Job::Shots(shots.collect()),
+        Box::new(|_, _, answer, out| {
+            let answers = match answer {
+                Ok(JobAnswer::Shots(answers)) => answers,
+                other => return done(Err(other.err().unwrap_or(ProxyError::Internal)), out),
+            };
+            let replies: Vec<_> = answers.iter().flat_map(ShotAnswer::replies).map(|(_, reply)| reply).collect();
+            let best = [&b"+"[..], b"-UNKILLABLE", b"-"]
+                .iter()
+                .find_map(|begin| replies.iter().find(|reply| reply.starts_with(begin)));
+            out.raw(best.copied().unwrap_or(b"-NOTBUSY No scripts in execution right now.\r\n"));
+            Flow::Done
+        }),
+    )
 }
 
 pub fn kill(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
