@@ -291,14 +291,14 @@ impl Shared {
         self.ledger.observe_stored(self.figures().used_bytes, now_ms);
     }
 
-    /// Ends connections that have been idle for longer than the timeout, if there is one.
+    /// Ends connections that have been idle for longer than the timeout, if there is one. Who waits is not idle.
     pub(crate) fn close_idle_clients(&self, now_ms: u64) {
         let timeout_ms = self.settings.timeout_seconds.load(Relaxed) * 1000;
         if timeout_ms == 0 {
             return;
         }
         for client in self.clients.list() {
-            if now_ms.saturating_sub(client.last_active_ms.load(Relaxed)) > timeout_ms {
+            if now_ms.saturating_sub(client.last_active_ms.load(Relaxed)) > timeout_ms && !client.is_blocked() {
                 self.clients.kill(client.id);
             }
         }

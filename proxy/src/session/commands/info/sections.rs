@@ -74,7 +74,6 @@ pub fn clients(figures: &Figures<'_>, text: &mut Text) {
         (most(|client| client.query_buffer_bytes.load(Relaxed)), most(|client| client.output_bytes.load(Relaxed)));
     text.field("client_recent_max_input_buffer", input.unwrap_or(0));
     text.field("client_recent_max_output_buffer", output.unwrap_or(0));
-    let waiters = figures.core.handle.engine().waiters();
     let count = |is: fn(&ClientInfo) -> bool| clients.iter().filter(|client| is(client)).count();
     text.field("blocked_clients", count(ClientInfo::is_blocked));
     text.field("tracking_clients", count(|client| client.redirect.load(Relaxed) >= 0));
@@ -82,8 +81,8 @@ pub fn clients(figures: &Figures<'_>, text: &mut Text) {
     text.field("watching_clients", count(|client| client.watch.load(Relaxed) > 0));
     text.field("clients_in_timeout_table", 0);
     text.field("total_watched_keys", clients.iter().map(|client| client.watch.load(Relaxed) as u64).sum::<u64>());
-    text.field("total_blocking_keys", waiters.keys());
-    text.field("total_blocking_keys_on_nokey", waiters.keys_on_missing());
+    text.field("total_blocking_keys", figures.node.waited_keys);
+    text.field("total_blocking_keys_on_nokey", figures.node.waited_keys_on_missing);
     let paused = shared.pause.holding(figures.now_ms);
     let actions = match paused {
         None => "none",
