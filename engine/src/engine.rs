@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use swell_ring::SLOTS;
 
 use crate::bulk::Helpers;
+use crate::channels::Channels;
 use crate::commands::memcached::stat::McStat;
 use crate::effect::{Observer, ObserverId};
 use crate::evict::{Policy, Pool};
@@ -204,9 +205,10 @@ pub struct Engine {
     next_observer: AtomicU64,
     leftovers: Arc<Leftovers>,
     helpers: OnceLock<Helpers>,
-    pub(crate) notifier: OnceLock<Notifier>,
     abandoned: Arc<Abandoned>,
     tracking: Arc<Tracking>,
+    channels: OnceLock<Arc<dyn Channels>>,
+    pub(crate) notifier: OnceLock<Notifier>,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -275,9 +277,10 @@ impl Engine {
             next_observer: AtomicU64::new(0),
             leftovers: Arc::default(),
             helpers: OnceLock::new(),
-            notifier: OnceLock::new(),
             abandoned: Arc::default(),
             tracking: Arc::new(Tracking::new()),
+            channels: OnceLock::new(),
+            notifier: OnceLock::new(),
         }
     }
 
@@ -300,6 +303,16 @@ impl Engine {
     /// From now on what is much runs on these helpers' threads; before that, on the caller's. Only the first call counts.
     pub fn use_helpers(&self, helpers: Helpers) {
         let _ = self.helpers.set(helpers);
+    }
+
+    /// From now on messages go there; before that, to nobody. Only the first call counts.
+    pub fn use_channels(&self, channels: Arc<dyn Channels>) {
+        let _ = self.channels.set(channels);
+    }
+
+    /// Where messages go.
+    pub fn channels(&self) -> Option<&dyn Channels> {
+        self.channels.get().map(|channels| &**channels)
     }
 
     pub(crate) fn helpers(&self) -> Option<&Helpers> {

@@ -1,7 +1,9 @@
 //! The data: key space, values, commands and their table, expiry, eviction. No sockets, no clock, no owner of slots.
 
+pub mod acl;
 pub mod admit;
 pub mod bulk;
+pub mod channels;
 pub mod clock;
 pub mod commands;
 pub mod double;

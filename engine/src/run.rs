@@ -201,6 +201,7 @@ impl Engine {
             Body::Keys(body) => body,
             Body::Bulk(bulk) => return self.execute_bulk(local, call, bulk, ticket, out),
             Body::Whole(body) => return self.execute_locked(local, call, LockSet::ALL, body, ticket, out),
+            Body::Free(body) => return run(self, local, call, body, out),
             Body::Walk(_) => return Outcome::Walk,
             Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
         };
@@ -318,6 +319,7 @@ impl Engine {
         for call in calls {
             match call.spec.body {
                 Body::Keys(_) | Body::Bulk(_) => set = set.and(LockSet::of(call)),
+                Body::Free(_) => {}
                 _ => set = LockSet::ALL,
             }
         }
@@ -325,7 +327,7 @@ impl Engine {
         let is_full = needs_memory.is_some_and(|call| self.make_room(local, call.context.now_ms).is_err());
         set.lock(self, ticket).map_err(Outcome::Busy)?;
         let held = Held { engine: self, set };
-        for call in calls {
+        for call in calls.iter().filter(|call| !matches!(call.spec.body, Body::Free(_))) {
             self.check_gates(call).map_err(|(refusal, stripe)| Outcome::NotExecuted(refusal, stripe))?;
         }
         let is_stale = watching.is_some_and(|(watching, now_ms)| self.is_stale(watching, now_ms));
@@ -404,7 +406,7 @@ impl Unit<'_> {
         }
         match &call.spec.body {
             // What is much runs here too: a transaction is one piece of work.
-            Body::Keys(body) | Body::Bulk(Bulk { body, .. }) | Body::Whole(body) => {
+            Body::Keys(body) | Body::Bulk(Bulk { body, .. }) | Body::Whole(body) | Body::Free(body) => {
                 match (run(engine, local, call, *body, out), local.take_deferred()) {
                     (Outcome::Done { work, failed }, _) => (work, failed),
                     (Outcome::Deferred, Some(mut deferred)) => {

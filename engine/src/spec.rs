@@ -57,6 +57,7 @@ pub enum Group {
     HyperLogLog,
     List,
     Memcached,
+    PubSub,
     Server,
     Set,
     SortedSet,
@@ -149,6 +150,8 @@ impl Acl {
     pub const HYPERLOGLOG: Acl = Acl(1 << 16);
     pub const GEO: Acl = Acl(1 << 17);
     pub const STREAM: Acl = Acl(1 << 18);
+    pub const PUBSUB: Acl = Acl(1 << 19);
+    pub const SCRIPTING: Acl = Acl(1 << 20);
 
     /// Names as `COMMAND` and `ACL CAT` print them, in Valkey's order.
     pub const NAMES: &[(Acl, &str)] = &[
@@ -164,6 +167,7 @@ impl Acl {
         (Acl::HYPERLOGLOG, "hyperloglog"),
         (Acl::GEO, "geo"),
         (Acl::STREAM, "stream"),
+        (Acl::PUBSUB, "pubsub"),
         (Acl::ADMIN, "admin"),
         (Acl::FAST, "fast"),
         (Acl::SLOW, "slow"),
@@ -171,6 +175,7 @@ impl Acl {
         (Acl::DANGEROUS, "dangerous"),
         (Acl::CONNECTION, "connection"),
         (Acl::TRANSACTION, "transaction"),
+        (Acl::SCRIPTING, "scripting"),
     ];
 
     /// Both sets together.
@@ -205,6 +210,8 @@ pub enum Access {
     Read,
     Write,
     Delete,
+    /// It is no key but a channel, and only lies where a key of that name would (`not_key`).
+    Channel,
 }
 
 /// Where a group of keys begins.
@@ -330,6 +337,8 @@ pub enum Body {
     Bulk(Bulk),
     /// Runs with every stripe locked: short looks at the whole key space (DBSIZE, RANDOMKEY, SWAPDB).
     Whole(fn(&mut Exec<'_>, Args<'_>, &mut Out) -> Result<(), Fault>),
+    /// Touches no key, and needs no lock: any node can run it.
+    Free(KeysBody),
     /// Runs over the whole key space, a slot at a time.
     Walk(WalkBody),
     /// The proxy answers; its body is registered there.
@@ -353,6 +362,18 @@ impl Body {
         }
     }
 
+    /// Whether it takes every lock when it runs in one piece.
+    #[inline]
+    pub fn is_for_all(&self) -> bool {
+        matches!(self, Body::Whole(_) | Body::Walk(_))
+    }
+
+    /// Whether it runs on a node in one go.
+    #[inline]
+    pub fn runs_in_one_go(&self) -> bool {
+        matches!(self, Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_))
+    }
+
     /// Whether it runs under the locks of its keys, wherever.
     #[inline]
     pub fn is_for_keys(&self) -> bool {
@@ -366,6 +387,7 @@ impl std::fmt::Debug for Body {
             Body::Keys(_) => "Keys",
             Body::Bulk(_) => "Bulk",
             Body::Whole(_) => "Whole",
+            Body::Free(_) => "Free",
             Body::Walk(_) => "Walk",
             Body::Session => "Session",
             Body::Container => "Container",
@@ -435,6 +457,7 @@ impl Group {
             Group::HyperLogLog => "hyperloglog",
             Group::List => "list",
             Group::Memcached => "memcached",
+            Group::PubSub => "pubsub",
             Group::Server => "server",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",

@@ -149,7 +149,13 @@ fn is_key_based(spec: &Spec) -> bool {
 fn is_of_a_type(spec: &Spec) -> bool {
     !matches!(
         spec.group,
-        Group::Generic | Group::Connection | Group::Cluster | Group::Server | Group::Transactions | Group::Memcached
+        Group::Generic
+            | Group::Connection
+            | Group::Cluster
+            | Group::PubSub
+            | Group::Server
+            | Group::Transactions
+            | Group::Memcached
     )
 }
 

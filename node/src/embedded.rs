@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use swell_engine::bulk::Lent;
+use swell_engine::channels::{ChannelKind, Channels};
 use swell_engine::commands::memcached::stat::McStat;
 use swell_engine::key::KeyHash;
 use swell_engine::run::Unit;
@@ -14,12 +15,14 @@ use swell_engine::{Call, Db, Deferred, Engine, Fault, Local, Outcome, Stats};
 use swell_wire::Out;
 use tokio::sync::Notify;
 
+use crate::broker::Broker;
 use crate::helpers;
 use crate::link::stats::{Counts, Totals};
 
 /// A node of this process: the engine of each cache it hosts (one, `default`, for now) and what its workers reported.
 pub struct Node {
     engine: Engine,
+    broker: Arc<Broker>,
     stats: Mutex<Stats>,
     totals: Totals,
     /// Its figures are not what they were.
@@ -46,18 +49,31 @@ impl Node {
     pub fn new(seed: u64) -> Arc<Node> {
         let node = Arc::new(Node {
             engine: Engine::new(seed),
+            broker: Arc::default(),
             stats: Mutex::default(),
             totals: Totals::default(),
             changed: Notify::new(),
             moved_at_ms: AtomicU64::new(0),
         });
         helpers::attach(&node);
+        node.engine.use_channels(node.broker.clone());
         node
     }
 
     /// The engine, for settings and figures.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Who has subscribed to what.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Sends a message to all who have subscribed to a channel or to a pattern that it matches; says how many
+    /// subscriptions that were. From any thread.
+    pub fn publish(&self, channel: &[u8], message: &[u8]) -> u64 {
+        self.broker.publish(ChannelKind::Plain, channel, message)
     }
 
     /// What its workers have counted.

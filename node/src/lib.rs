@@ -1,6 +1,7 @@
 //! Hosts an engine: the embedded handle that a proxy's worker calls as a function, the link server that does the same
 //! for other processes, the stream of slots and their hand-over, upkeep, statistics.
 
+pub mod broker;
 pub mod control;
 pub mod embedded;
 pub mod handover;

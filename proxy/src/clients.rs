@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use swell_engine::acl::User;
+
 /// Which port a client came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -25,6 +27,8 @@ pub struct ClientInfo {
     pub worker: AtomicUsize,
     /// Bytes that other threads have sent it and its worker has not taken.
     pub mail_bytes: AtomicU64,
+    /// Channels, patterns and shard channels that it has subscribed to.
+    pub subscriptions: [AtomicU64; 3],
     pub last_active_ms: AtomicU64,
     pub db: AtomicU8,
     pub resp: AtomicU8,
@@ -32,6 +36,12 @@ pub struct ClientInfo {
     pub last_command: AtomicU16,
     /// Requests queued by MULTI; -1 outside.
     pub multi: AtomicI64,
+    /// Whom invalidations go to (CLIENT TRACKING): -1: it keeps no copies; 0: itself.
+    pub redirect: AtomicI64,
+    /// It keeps copies of all keys with its prefixes.
+    pub tracks_prefixes: AtomicBool,
+    /// Whom they were to go to is gone.
+    pub tracking_broken: AtomicBool,
     /// Keys watched.
     pub watch: AtomicU64,
     pub query_buffer_bytes: AtomicU64,
@@ -43,6 +53,8 @@ pub struct ClientInfo {
     pub bytes_out: AtomicU64,
     pub commands: AtomicU64,
     names: Mutex<Names>,
+    /// Who it is, as of its last request.
+    user: Mutex<Arc<User>>,
 }
 
 /// The names a client gave itself.
@@ -61,15 +73,38 @@ pub struct Registry {
 }
 
 impl ClientInfo {
+    /// Whether it has subscribed to anything.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscriptions.iter().any(|count| count.load(Relaxed) > 0)
+    }
+
     /// The names it gave itself.
     pub fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who it is.
+    pub fn user(&self) -> Arc<User> {
+        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It is somebody else now, or may do something else.
+    pub fn set_user(&self, user: Arc<User>) {
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = user;
     }
 }
 
 impl Registry {
     /// Adds a client and gives it an id; ids only grow.
-    pub fn add(&self, door: Door, addr: SocketAddr, laddr: SocketAddr, fd: i32, now_ms: u64) -> Arc<ClientInfo> {
+    pub fn add(
+        &self,
+        door: Door,
+        user: Arc<User>,
+        addr: SocketAddr,
+        laddr: SocketAddr,
+        fd: i32,
+        now_ms: u64,
+    ) -> Arc<ClientInfo> {
         let info = Arc::new(ClientInfo {
             id: self.next_id.fetch_add(1, Relaxed) + 1,
             door,
@@ -79,11 +114,15 @@ impl Registry {
             fd,
             worker: AtomicUsize::new(0),
             mail_bytes: AtomicU64::new(0),
+            subscriptions: Default::default(),
             last_active_ms: AtomicU64::new(now_ms),
             db: AtomicU8::new(0),
             resp: AtomicU8::new(2),
             last_command: AtomicU16::new(u16::MAX),
             multi: AtomicI64::new(-1),
+            redirect: AtomicI64::new(-1),
+            tracks_prefixes: AtomicBool::new(false),
+            tracking_broken: AtomicBool::new(false),
             watch: AtomicU64::new(0),
             query_buffer_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
@@ -94,6 +133,7 @@ impl Registry {
             bytes_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             names: Mutex::default(),
+            user: Mutex::new(user),
         });
         self.lock().insert(info.id, info.clone());
         info

@@ -14,6 +14,7 @@ use swell_wire::requests::Requests;
 use swell_wire::{Args, Out, Proto};
 
 use crate::clients::ClientInfo;
+use crate::pubsub::Desk;
 use crate::push::{Inboxes, Message};
 use crate::shared::{Shared, random_u64};
 use crate::stats::Counts;
@@ -55,6 +56,8 @@ pub struct Core {
     pub index: usize,
     /// Of those clients of this worker that may get what they have not asked for.
     pub inboxes: Inboxes,
+    /// Who of them has subscribed to what.
+    pub desk: Desk,
 }
 
 impl Core {
@@ -76,6 +79,7 @@ impl Core {
             active: false,
             index,
             inboxes: Inboxes::default(),
+            desk: Desk::new(),
             shared,
         };
         core.follow_settings();

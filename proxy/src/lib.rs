@@ -1,5 +1,6 @@
 //! Clients: listen, admit, route, answer, meter. Holds no data.
 
+pub mod access;
 pub mod catalog;
 pub mod charges;
 pub mod client;
@@ -14,6 +15,7 @@ pub mod membership;
 pub mod memcached;
 pub mod metrics;
 pub mod plan;
+pub mod pubsub;
 pub mod push;
 pub mod rates;
 pub mod replies;
@@ -22,6 +24,7 @@ pub mod server;
 pub mod session;
 pub mod shared;
 pub mod stats;
+pub mod tracking;
 pub mod upstream;
 pub mod worker;
 

@@ -70,7 +70,7 @@ pub fn plan(core: &mut Core, session: &Session, source: &impl Source, index: usi
     if !command.spec.body.is_for_keys() || session.cuts() || args.has_long() {
         return false;
     }
-    if matches!(source.kind(index), Kind::TooLarge(_)) || session.caller().admit(command.spec, args).is_err() {
+    if matches!(source.kind(index), Kind::TooLarge(_)) || session.caller().admit(command, args).is_err() {
         return false;
     }
     let keys_from = core.keys.len() as u32;

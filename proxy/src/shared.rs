@@ -16,6 +16,7 @@ use swell_node::metrics::Figures;
 use swell_node::view::View;
 use swell_ring::NodeId;
 
+use crate::access::Access;
 use crate::clients::{ClientInfo, Registry};
 use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
@@ -24,6 +25,7 @@ use crate::push::{MAIL_BYTES_MAX, Message};
 use crate::rates::Rates;
 use crate::route::Route;
 use crate::stats::Totals;
+use crate::tracking::Tracking;
 
 /// How long a reader of figures waits for the workers to report.
 const REPORT_WAIT: Duration = Duration::from_millis(200);
@@ -32,6 +34,10 @@ const REPORT_WAIT: Duration = Duration::from_millis(200);
 pub struct Shared {
     pub node: Arc<Node>,
     pub settings: Settings,
+    /// The users.
+    pub access: Access,
+    /// Whether changes of the cache state go to a scaler.
+    pub has_scaler: bool,
     pub clients: Registry,
     pub totals: Totals,
     pub ledger: Arc<Ledger>,
@@ -70,6 +76,8 @@ pub struct Shared {
     pub cluster_secret: String,
     /// Questions to the scaler.
     pub asking: Asking,
+    /// Clients that keep copies of what they read.
+    pub tracking: Tracking,
     /// What the nodes said of themselves last, where they are not in this process.
     reports: Mutex<Vec<(NodeId, NodeReport)>>,
     /// What INFO's key statistics of these nodes start from.
@@ -120,9 +128,11 @@ pub enum Mail {
 impl Shared {
     /// For a proxy in front of this node.
     pub fn new(config: &ProxyConfig, node: Arc<Node>, ledger: Arc<Ledger>) -> Arc<Shared> {
-        Arc::new(Shared {
+        let shared = Arc::new(Shared {
             node,
             settings: Settings::new(config),
+            access: Access::new(config),
+            has_scaler: config.control.is_some(),
             clients: Registry::default(),
             totals: Totals::default(),
             ledger,
@@ -147,9 +157,17 @@ impl Shared {
             view: config.view.clone(),
             cluster_secret: config.control.as_ref().map_or_else(String::new, |control| control.secret.clone()),
             asking: Asking::default(),
+            tracking: Tracking::default(),
             reports: Mutex::default(),
             keys_before_reset: Mutex::default(),
-        })
+        });
+        let weak = Arc::downgrade(&shared);
+        shared.node.engine().tell_stale(Box::new(move |stale| {
+            if let Some(shared) = weak.upgrade() {
+                shared.tracking.tell(&shared, stale);
+            }
+        }));
+        shared
     }
 
     /// Waits (briefly) until every worker has reported what it counted. Never call this on a worker.

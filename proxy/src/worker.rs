@@ -18,6 +18,7 @@ use crate::errands;
 use crate::listen;
 use crate::membership::{self, Control};
 use crate::memcached::Flushing;
+use crate::pubsub;
 use crate::shared::{Mail, Shared};
 use crate::upstream::{Lines, Upstreams, run};
 
@@ -71,6 +72,7 @@ impl Worker {
                 empty: Notify::new(),
                 shared,
             });
+            tokio::task::spawn_local(pubsub::serve(worker.clone()));
             if let Some(control) = control {
                 tokio::task::spawn_local(membership::keep(worker.clone(), control));
                 tokio::task::spawn_local(errands::watch_nodes(worker.clone()));
@@ -191,6 +193,7 @@ impl Worker {
         }
         let is_flushing = is_direct && flushing.step(&mut core, now_ms);
         self.shared.observe_stored(now_ms);
+        self.shared.tracking.settle(core.handle.engine());
         self.shared.close_idle_clients(now_ms);
         if upkeep.tick(&mut core.handle, now_ms) || is_flushing || is_freeing {
             return BUSY_TICK;

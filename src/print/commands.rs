@@ -29,7 +29,7 @@ const HEAD: &str = "\
 ";
 
 /// The families of the page in their order, with their headings.
-const FAMILIES: [(Group, &str); 15] = [
+const FAMILIES: [(Group, &str); 16] = [
     (Group::String, "Strings"),
     (Group::Bitmap, "Bitmaps"),
     (Group::HyperLogLog, "HyperLogLogs"),
@@ -40,6 +40,7 @@ const FAMILIES: [(Group, &str); 15] = [
     (Group::Geo, "Geo"),
     (Group::Stream, "Streams"),
     (Group::Generic, "Keys of any type"),
+    (Group::PubSub, "Pub/sub"),
     (Group::Transactions, "Transactions"),
     (Group::Connection, "Connection"),
     (Group::Server, "Server"),
@@ -112,6 +113,7 @@ fn keys(spec: &Spec) -> String {
 
 fn key_group(keys: &KeySpec) -> String {
     let access = match keys.access {
+        Access::Channel => "channel",
         Access::Read => "read",
         Access::Write => "write",
         Access::Delete => "delete",

@@ -12,6 +12,7 @@ pub mod hyperloglog;
 pub mod list;
 pub mod memcached;
 pub mod options;
+pub mod pubsub;
 pub mod server;
 pub mod set;
 pub mod sorted_set;

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use swell_wire::Args;
 
 use super::{
-    bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, server, set, sorted_set, stream,
-    string, transactions,
+    bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, pubsub, server, set, sorted_set,
+    stream, string, transactions,
 };
 use crate::spec::{Body, CommandId, Spec};
 
@@ -59,6 +59,7 @@ static FAMILIES: &[&[&Spec]] = &[
     hash::SPECS,
     hyperloglog::SPECS,
     list::SPECS,
+    pubsub::SPECS,
     server::SPECS,
     set::SPECS,
     sorted_set::SPECS,

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use swell_ring::Slot;
 use swell_wire::{Args, Out, Proto};
 
+use crate::channels::Channels;
 use crate::clock;
 use crate::commands::generic::sort;
 use crate::commands::memcached::stat::McStat;
@@ -218,6 +219,11 @@ impl<'e> Exec<'e> {
     #[inline]
     pub fn work_done(&self) -> u64 {
         self.work
+    }
+
+    /// Where messages go.
+    pub fn channels(&self) -> Option<&'e dyn Channels> {
+        self.engine.channels()
     }
 
     /// Counts a memcached statistic.

@@ -288,7 +288,7 @@ impl Job {
         let runs = match self.kind {
             Kind::Walk => over_slots(spec).is_some(),
             Kind::Exec => !matches!(spec.body, Body::Session | Body::Container) || is_for_units(spec),
-            _ => spec.body.is_for_keys() || matches!(spec.body, Body::Whole(_)),
+            _ => spec.body.runs_in_one_go(),
         };
         if !runs {
             return Err(BadFrame::OutOfPlace("a command that nodes do not run in such a frame"));

@@ -3,7 +3,7 @@
 
 use swell_engine::Db;
 use swell_engine::key::KeyHash;
-use swell_engine::spec::{Body, Spec};
+use swell_engine::spec::Spec;
 use swell_wire::{Limits, Requests};
 
 use crate::embedded::Handle;
@@ -73,7 +73,7 @@ impl Group {
     ) -> Result<(), BadFrame> {
         let Some(args) = self.requests.get(item, body) else { return Ok(()) };
         let spec = body::command(flags, args)?;
-        if !spec.body.is_for_keys() && !matches!(spec.body, Body::Whole(_)) {
+        if !spec.body.runs_in_one_go() {
             return Err(BadFrame::OutOfPlace("a command that nodes do not run in such a frame"));
         }
         let keys_from = self.keys.len();

@@ -6,6 +6,7 @@ use swell_engine::stripe::Ticket;
 use super::{Client, Progress, Stop};
 use crate::core::{Core, GROUP, first_key};
 use crate::plan::{Source, plan, value_bytes};
+use crate::pubsub;
 use crate::session::{self, Flow, Late};
 
 impl Client {
@@ -24,6 +25,10 @@ impl Client {
         let mut index = from;
         while index < source.count() && !self.session.closing {
             self.session.pays(core);
+            if self.session.closing {
+                // Its user is gone.
+                break;
+            }
             core.planned.clear();
             core.keys.clear();
             let mut end = index;
@@ -120,7 +125,11 @@ impl Client {
         if source.noreply(index) && matches!(flow, Flow::Done) {
             out.truncate(mark);
         }
-        if matches!(flow, Flow::Done) && !self.session.closing {
+        if matches!(flow, Flow::Done) && self.session.inbox.is_some() && !self.session.closing {
+            // What the request has sent to its own client comes right behind its reply.
+            if self.session.subscriptions.is_some() {
+                pubsub::receive(core);
+            }
             self.session.take_pushes(&mut out);
         }
         core.out = out;

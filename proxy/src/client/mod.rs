@@ -26,6 +26,7 @@ use self::send::Unsent;
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
 use crate::plan::{InPlace, Source};
+use crate::pubsub;
 use crate::push::limits::Excess;
 use crate::replies::Replies;
 use crate::session::{Late, Session};
@@ -361,6 +362,9 @@ impl Drop for Client {
         if let Some(flights) = self.flights.take() {
             self.worker.upstreams.leave_seat(&flights);
         }
+        if self.session.tracked().is_some() {
+            self.worker.shared.tracking.end(self.session.info.id);
+        }
         // Before the stream is closed: see `Registry::kill`.
         self.worker.shared.clients.remove(self.session.info.id);
         // Nobody is dropped while a batch runs.
@@ -368,6 +372,7 @@ impl Drop for Client {
             && let Ok(mut core) = self.worker.core.try_borrow_mut()
         {
             core.inboxes.close(self.session.info.id);
+            pubsub::unsubscribe_all(&mut core, &mut self.session);
         }
         self.worker.connection_closed();
     }

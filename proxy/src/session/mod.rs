@@ -1,6 +1,7 @@
 //! One client's state, and the requests that cut a batch: those the proxy answers, transactions, refusals, and whatever
 //! cannot run beside its neighbours.
 
+pub mod caching;
 pub mod commands;
 pub mod multi;
 pub mod remote;
@@ -12,29 +13,33 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use swell_engine::acl::User;
 use swell_engine::admit::{Caller, Denied};
 use swell_engine::commands::table::{Command, Found, Table};
 use swell_engine::key::KeyHash;
 use swell_engine::run::Outcome;
-use swell_engine::spec::{Body, Flags, Group};
+use swell_engine::spec::{Body, Flags, Group, Spec};
 use swell_engine::stripe::Ticket;
 use swell_engine::track::Tracker;
 use swell_engine::walk::Step;
 use swell_engine::{Call, Context, Db};
 use swell_meter::parts::clean_name;
 use swell_meter::{Payer, Prefix, Who};
+use swell_node::broker::Topic;
 use swell_wire::error::Reject;
 use swell_wire::out::Mark;
 use swell_wire::requests::Kind;
 use swell_wire::{Args, Out, OwnedArgs, Proto};
 
+use crate::access::Access;
+use crate::access::log::Refused;
 use crate::catalog;
 use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
+use crate::pubsub::Subscriptions;
 use crate::push::Inbox;
-use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::walk::Walk;
 
 /// Which replies a client wants (CLIENT REPLY).
@@ -55,11 +60,21 @@ pub struct Session {
     pub info: Arc<ClientInfo>,
     pub db: Db,
     pub proto: Proto,
+    /// Whether it may speak: it has authenticated, or the default user needs no password.
     pub authenticated: bool,
+    /// Who it is; until it has said so, the default user.
+    user: Arc<User>,
+    /// Whether it has authenticated, or was let in without.
+    is_known: bool,
+    /// Nothing is forbidden.
+    is_trusted: bool,
+    /// When it looked its user up last.
+    users_generation: u64,
     pub reply: ReplyMode,
     pub no_touch: bool,
     /// What the node has to know of its client-side caching.
-    pub tracker: Tracker,
+    tracker: Tracker,
+    copies: caching::Copies,
     /// EXEC is running: no answer may be late.
     pub in_exec: bool,
     /// The nodes' figures were just asked for.
@@ -76,6 +91,8 @@ pub struct Session {
     payer: Payer,
     /// What it is sent without having asked; most clients never are.
     pub inbox: Option<Rc<Inbox>>,
+    /// What it has subscribed to, if anything.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// What the request at hand has written is no reply, but goes out whatever CLIENT REPLY says.
     pub is_pushing: bool,
 }
@@ -106,18 +123,26 @@ pub enum Late {
 
 impl Session {
     /// A new client's.
-    pub fn new(info: Arc<ClientInfo>, authenticated: bool) -> Session {
+    pub fn new(info: Arc<ClientInfo>, access: &Access) -> Session {
         let db = Db::default();
         let payer = Payer::new(who(&info), db.number());
+        let users_generation = access.generation();
+        let user = access.users().default_user().clone();
+        let is_open = user.is_open();
         Session {
             info,
             payer,
             db,
             proto: Proto::Resp2,
-            authenticated,
+            authenticated: is_open,
+            is_trusted: is_open && user.is_unrestricted(),
+            user,
+            is_known: is_open,
+            users_generation,
             reply: ReplyMode::On,
             no_touch: false,
             tracker: Tracker::default(),
+            copies: caching::Copies::default(),
             in_exec: false,
             is_informed: false,
             closing: false,
@@ -125,6 +150,7 @@ impl Session {
             watch: None,
             watches: 0,
             inbox: None,
+            subscriptions: None,
             is_pushing: false,
         }
     }
@@ -140,14 +166,92 @@ impl Session {
 
     /// Who it is, as far as permission goes.
     #[inline]
-    pub fn caller(&self) -> Caller {
-        Caller { authenticated: self.authenticated }
+    pub fn caller(&self) -> Caller<'_> {
+        self.caller_in(self.db)
+    }
+
+    /// The same in another database than the session's.
+    #[inline]
+    pub fn caller_in(&self, db: Db) -> Caller<'_> {
+        match self.is_trusted {
+            true => Caller::trusted(),
+            false => Caller::new(&self.user, self.authenticated, db),
+        }
+    }
+
+    /// Who it is.
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    /// It has authenticated as this user.
+    pub fn log_in(&mut self, user: Arc<User>) {
+        (self.user, self.is_known, self.authenticated) = (user, true, true);
+        self.is_trusted = self.user.is_unrestricted();
+        self.info.set_user(self.user.clone());
+        self.renamed();
+    }
+
+    /// Takes over what has changed about its user. For each group of requests.
+    #[inline]
+    pub fn follow_users(&mut self, access: &Access) {
+        if self.users_generation != access.generation() {
+            self.look_up_user(access);
+        }
+    }
+
+    /// A client whose user is gone ends.
+    #[cold]
+    #[inline(never)]
+    fn look_up_user(&mut self, access: &Access) {
+        self.users_generation = access.generation();
+        let users = access.users();
+        let is_open = users.default_user().is_open();
+        let user = match users.get(self.user.name()) {
+            Some(user) if self.is_known => user,
+            None if self.is_known => {
+                self.is_known = false;
+                self.closing = true;
+                users.default_user()
+            }
+            _ => users.default_user(),
+        };
+        self.user = user.clone();
+        self.authenticated = (self.is_known || is_open) && !self.closing;
+        self.is_trusted = self.authenticated && self.user.is_unrestricted();
+        self.info.set_user(self.user.clone());
     }
 
     /// Whether every request of it cuts the batch.
     #[inline]
     pub fn cuts(&self) -> bool {
-        self.multi.is_some() || self.reply != ReplyMode::On || self.closing
+        self.multi.is_some()
+            || self.reply != ReplyMode::On
+            || self.closing
+            || self.subscriptions.is_some()
+            || self.copies.is_pending()
+    }
+
+    /// Names that it has subscribed to.
+    pub fn subscriptions_len(&self) -> usize {
+        let all = self.subscriptions.as_ref();
+        all.map_or(0, |all| all.count(Topic::Channel) + all.count(Topic::Shard))
+    }
+
+    /// Whether it may not call this now: over RESP2 a subscriber could not tell replies from messages.
+    fn is_only_subscriber(&self, spec: &Spec) -> bool {
+        const ALLOWED: [&str; 9] = [
+            "ping",
+            "psubscribe",
+            "punsubscribe",
+            "quit",
+            "reset",
+            "ssubscribe",
+            "subscribe",
+            "sunsubscribe",
+            "unsubscribe",
+        ];
+        self.subscriptions.is_some() && self.proto == Proto::Resp2 && !ALLOWED.contains(&spec.name)
     }
 
     /// A call of this client, if it may make it.
@@ -176,14 +280,18 @@ impl Session {
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
         let context = Context { db, proto: self.proto, no_touch: self.no_touch, tracker: self.tracker, now_ms };
-        Ok(self.caller().admit(command.spec, args)?.call(keys, context))
+        Ok(self.caller_in(db).admit(command, args)?.call(keys, context))
     }
 
     /// Back to what a new connection is (RESET); its id stays, and what its library is called.
-    pub fn reset(&mut self, authenticated: bool) {
+    pub fn reset(&mut self, access: &Access) {
         self.db = Db::default();
         self.proto = Proto::Resp2;
-        self.authenticated = authenticated;
+        let user = access.users().default_user().clone();
+        (self.is_known, self.authenticated) = (user.is_open(), user.is_open());
+        self.is_trusted = self.authenticated && user.is_unrestricted();
+        self.info.set_user(user.clone());
+        self.user = user;
         self.reply = ReplyMode::On;
         self.no_touch = false;
         self.multi = None;
@@ -198,6 +306,7 @@ impl Session {
     /// every request that may have changed either.
     #[inline]
     pub fn pays(&mut self, core: &mut Core) {
+        self.follow_users(&core.shared.access);
         self.pays_in(core, self.db);
     }
 
@@ -273,11 +382,11 @@ impl Session {
     }
 }
 
-/// There is one user so far. A client that gives itself no name is called by its address, without the port.
+/// A client that gives itself no name is called by its address, without the port.
 fn who(info: &ClientInfo) -> Who {
     let name = info.names().name.clone();
     let client = if name.is_empty() { info.addr.ip().to_canonical().to_string() } else { clean_name(name.as_bytes()) };
-    Who { user: DEFAULT_USER.to_owned(), client }
+    Who { user: clean_name(info.user().name()), client }
 }
 
 /// What a session command's body works with.
@@ -355,8 +464,12 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             return fail(core, session, &catalog::unknown_subcommand(container, args), out);
         }
     };
-    if let Err(denied) = session.caller().admit(command.spec, args) {
+    if let Err(denied) = session.caller().admit(command, args) {
+        note_denied(core, session, &denied, args);
         return match denied {
+            denied if denied.reason().is_some() && session.info.door == Door::Memcached => {
+                crate::memcached::deny(core, &denied, out)
+            }
             Denied::Arity(_) if command.spec.group == Group::Memcached => {
                 crate::memcached::refuse(core, b"ERROR\r\n", out)
             }
@@ -367,10 +480,17 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             denied => fail(core, session, denied.to_string().as_bytes(), out),
         };
     }
+    if session.is_only_subscriber(command.spec) {
+        let text = ProxyError::OnlySubscriber(command.spec.name).to_string();
+        return match command.spec.name {
+            "exec" => multi::refuse_exec(core, session, &text, out),
+            _ => fail(core, session, text.as_bytes(), out),
+        };
+    }
     if session.multi.is_some() && multi::queues(command.spec) {
         return multi::queue(core, session, command, args, out);
     }
-    match command.spec.body {
+    let flow = match command.spec.body {
         Body::Session => run_session(core, session, command, args, ticket, out),
         // COMMAND may stand alone.
         Body::Container if command.spec.arity_fits(1) => run_session(core, session, command, args, ticket, out),
@@ -379,10 +499,29 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             let denied = Denied::Arity(command.spec.name);
             fail(core, session, denied.to_string().as_bytes(), out)
         }
-        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Walk(_) => {
+        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
             run_engine(core, session, command, args, ticket, out)
         }
+    };
+    // What has to be tried again has not run.
+    if !matches!(flow, Flow::Late(Late::Stripe(_) | Late::Gate(_))) {
+        session.after_command(command.spec);
     }
+    flow
+}
+
+/// Notes for ACL LOG what a client was not permitted.
+pub fn note_denied(core: &Core, session: &Session, denied: &Denied, args: Args<'_>) {
+    if let Some(reason) = denied.reason() {
+        note_refused(core, session, reason, denied.object(args).into_owned(), session.user.name().to_vec());
+    }
+}
+
+/// The same for any reason and user.
+pub fn note_refused(core: &Core, session: &Session, reason: &'static str, object: Vec<u8>, user: Vec<u8>) {
+    let context = if session.multi.is_some() || session.in_exec { "multi" } else { "toplevel" };
+    let client = commands::client::line(&session.info, core.now_ms);
+    core.shared.access.log.add(Refused { reason, context, object, user }, client, core.now_ms);
 }
 
 /// An error reply for a request that did not reach a body; it also spoils a transaction.

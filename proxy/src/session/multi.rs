@@ -214,7 +214,7 @@ fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: 
     slots.extend(session.watch.as_ref().and_then(Watch::slot));
     slots.sort_unstable();
     slots.dedup();
-    let is_whole = |request: &Prepared<'_>| request.runs_on_node() && !request.command.spec.body.is_for_keys();
+    let is_whole = |request: &Prepared<'_>| request.command.spec.body.is_for_all();
     let route = &core.shared.route;
     let is_strict = route.is_strict();
     let is_apart = is_strict || !route.is_direct() && route.map().nodes().len() > 1;
@@ -419,7 +419,10 @@ fn prepare<'q>(
     for ((command, owned), flat) in queue.requests.iter().zip(flattened) {
         let args = flat.as_ref().unwrap_or(owned).as_args();
         let from = hashes.len();
-        command.spec.hash_keys(core.handle.engine(), args, hashes);
+        // A channel is no key: a transaction may name any.
+        if !matches!(command.spec.body, Body::Free(_)) {
+            command.spec.hash_keys(core.handle.engine(), args, hashes);
+        }
         prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len() });
         if command.spec.name == "select" {
             db = args.opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db);

@@ -168,6 +168,7 @@ mod tests {
                 output_buffer_bytes_max: 1 << 20,
                 timeout_seconds: 0,
                 requirepass: None,
+                acl_file: None,
                 metering: true,
                 prefix_separator: None,
                 tariff: Tariff::new(Profile::Elasticache),
@@ -183,7 +184,7 @@ mod tests {
             core.shared.route.set_state(state);
             let nowhere = "127.0.0.1:1".parse().unwrap();
             let info = core.shared.clients.add(Door::Resp, nowhere, nowhere, 0, 0);
-            Bench { core, session: Session::new(info, true) }
+            Bench { core, session: Session::new(info, &shared.access) }
         }
 
         fn run(&mut self, line: &str) -> (Flow, String) {

@@ -15,6 +15,7 @@ use swell_node::link::stats::NodeReport;
 use swell_ring::{NodeId, SLOTS, Slot, SlotSet};
 use swell_wire::{Out, Proto};
 
+use crate::access::change;
 use crate::error::ProxyError;
 use crate::shared::random_u64;
 use crate::upstream::flights::{Flights, Framing, WAIT_MAX};
@@ -44,6 +45,8 @@ pub enum Job {
     Reports,
     /// A question to the scaler.
     Ask(Ask),
+    /// A change of the users, with other entries of the cache state.
+    Users { edit: change::Edit, entries: Vec<(String, String)> },
 }
 
 /// What came of it.
@@ -59,6 +62,7 @@ pub enum JobAnswer {
     },
     Reports(Vec<(NodeId, NodeReport)>),
     Asked(Answer),
+    Users(change::Reply),
 }
 
 /// A job under way.
@@ -81,6 +85,9 @@ pub fn start(
             }
             Job::Scan { cursor, count, request } => desk.scan(cursor, count, &*request, proto).await,
             Job::Reports => desk.reports().await,
+            Job::Users { edit, entries } => {
+                change::make(&desk.worker.shared, &edit, &entries).await.map(JobAnswer::Users)
+            }
             Job::Ask(ask) => desk.worker.shared.asking.ask(ask).await.map(JobAnswer::Asked),
         }
     })

@@ -1,7 +1,8 @@
 //! Bodies of the commands that the proxy answers, found by the command's number.
 
+mod acl;
 pub(crate) mod auth;
-mod client;
+pub(crate) mod client;
 mod cluster;
 mod command;
 mod config;
@@ -20,6 +21,7 @@ mod quit;
 mod readonly;
 mod reset;
 mod select;
+mod subscribe;
 mod time;
 
 use std::sync::LazyLock;
@@ -36,9 +38,24 @@ pub type SessionBody = fn(&mut SessionCx<'_>, Args<'_>, &mut Out) -> Flow;
 
 /// One row per command, sorted by name; memcached verbs stand as "memcached:verb".
 static ROWS: &[(&str, SessionBody)] = &[
+    ("acl|cat", acl::cat),
+    ("acl|deluser", acl::del_user),
+    ("acl|dryrun", acl::dry_run),
+    ("acl|genpass", acl::gen_pass),
+    ("acl|getuser", acl::get_user),
+    ("acl|help", acl::show_help),
+    ("acl|list", acl::list),
+    ("acl|load", acl::load),
+    ("acl|log", acl::log),
+    ("acl|save", acl::save),
+    ("acl|setuser", acl::set_user),
+    ("acl|users", acl::users),
+    ("acl|whoami", acl::who_am_i),
     ("asking", readonly::accept),
     ("auth", auth::auth),
+    ("client|caching", client::caching),
     ("client|getname", client::get_name),
+    ("client|getredir", client::get_redir),
     ("client|help", client::show_help),
     ("client|id", client::id),
     ("client|info", client::info),
@@ -49,6 +66,8 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("client|reply", client::reply),
     ("client|setinfo", client::set_info),
     ("client|setname", client::set_name),
+    ("client|tracking", client::tracking),
+    ("client|trackinginfo", client::tracking_info),
     ("cluster|help", cluster::show_help),
     ("cluster|info", cluster::info),
     ("cluster|keyslot", cluster::key_slot),
@@ -83,12 +102,18 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("memcached:version", mc_version::version),
     ("multi", multi::multi),
     ("ping", ping::ping),
+    ("psubscribe", subscribe::psubscribe),
+    ("punsubscribe", subscribe::punsubscribe),
     ("quit", quit::quit),
     ("readonly", readonly::accept),
     ("readwrite", readonly::accept),
     ("reset", reset::reset),
     ("select", select::select),
+    ("ssubscribe", subscribe::ssubscribe),
+    ("subscribe", subscribe::subscribe),
+    ("sunsubscribe", subscribe::sunsubscribe),
     ("time", time::time),
+    ("unsubscribe", subscribe::unsubscribe),
     ("unwatch", watch::unwatch),
     ("watch", watch::watch),
 ];

@@ -2,12 +2,15 @@
 
 use swell_wire::{Args, Out};
 
+use crate::pubsub;
 use crate::session::{Flow, ReplyMode, SessionCx};
 
 /// A reply that CLIENT REPLY SKIP has skipped already stays skipped.
 pub fn reset(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
     let is_skipped = cx.session.reply == ReplyMode::Skip;
-    cx.session.reset(cx.core.shared.settings.password().is_none());
+    pubsub::unsubscribe_all(cx.core, cx.session);
+    cx.session.stop_tracking(cx.core);
+    cx.session.reset(&cx.core.shared.access);
     if is_skipped {
         cx.session.reply = ReplyMode::Skip;
     }

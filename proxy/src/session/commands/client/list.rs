@@ -9,7 +9,6 @@ use swell_wire::{Args, Out};
 
 use super::filter::Filter;
 use crate::clients::{ClientInfo, canonical};
-use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::commands::done;
 use crate::session::{Flow, SessionCx};
 
@@ -22,7 +21,8 @@ pub fn info(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
 
 pub fn list(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     let (me, now_ms) = (cx.session.info.id, cx.core.now_ms);
-    let result = Filter::parse(args, 2).map(|filter| {
+    let users = cx.core.shared.access.users();
+    let result = Filter::parse(args, 2).and_then(|filter| filter.known_to(&users)).map(|filter| {
         let mut lines = String::new();
         for info in cx.core.shared.clients.list() {
             if filter.fits(&info, now_ms, info.id == me) {
@@ -35,8 +35,7 @@ pub fn list(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
 }
 
 /// One line, its fields in the order of Redis 7.2. A client here owns no query buffer beyond an unfinished request and
-/// no reply buffer beyond what its socket did not take, so fields about their parts are 0, as are those about
-/// subscriptions.
+/// no reply buffer beyond what its socket did not take, so fields about their parts are 0.
 fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
     let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1000;
     let (unread, unsent) = (info.query_buffer_bytes.load(Relaxed), info.output_bytes.load(Relaxed));
@@ -44,9 +43,9 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
     // Writing to a String cannot fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={unread} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={unsent} tot-mem={} \
-         events={} cmd={} user={DEFAULT_USER} redir=-1 resp={} lib-name={} lib-ver={}",
+         events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={}",
         info.id,
         canonical(info.addr),
         canonical(info.laddr),
@@ -56,22 +55,42 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         seconds_since(info.last_active_ms.load(Relaxed)),
         flags(info),
         info.db.load(Relaxed),
+        info.subscriptions[0].load(Relaxed),
+        info.subscriptions[1].load(Relaxed),
+        info.subscriptions[2].load(Relaxed),
         info.multi.load(Relaxed),
         info.watch.load(Relaxed),
         u8::from(unsent > 0),
         unread + unsent,
         if unsent > 0 { "rw" } else { "r" },
         last_command(info),
+        String::from_utf8_lossy(info.user().name()),
+        info.redirect.load(Relaxed),
         info.resp.load(Relaxed),
         names.lib_name,
         names.lib_version,
     );
 }
 
+/// A client's line without its end, as ACL LOG keeps it.
+pub fn line(info: &ClientInfo, now_ms: u64) -> String {
+    let mut line = String::new();
+    describe(info, now_ms, &mut line);
+    line.truncate(line.trim_end().len());
+    line
+}
+
 /// One letter for each thing that is particular about a client; N: nothing.
 fn flags(info: &ClientInfo) -> String {
-    let letters =
-        [('x', info.multi.load(Relaxed) >= 0), ('e', info.no_evict.load(Relaxed)), ('T', info.no_touch.load(Relaxed))];
+    let letters = [
+        ('P', info.is_subscribed()),
+        ('x', info.multi.load(Relaxed) >= 0),
+        ('t', info.redirect.load(Relaxed) >= 0),
+        ('R', info.tracking_broken.load(Relaxed)),
+        ('B', info.tracks_prefixes.load(Relaxed)),
+        ('e', info.no_evict.load(Relaxed)),
+        ('T', info.no_touch.load(Relaxed)),
+    ];
     let flags: String = letters.iter().filter(|(_, holds)| *holds).map(|(letter, _)| *letter).collect();
     if flags.is_empty() { "N".to_owned() } else { flags }
 }

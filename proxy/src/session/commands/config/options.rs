@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use swell_engine::evict::{Policy, SAMPLES};
 use swell_engine::key::DATABASES;
-use swell_engine::notify;
+use swell_engine::notify::Class;
 use swell_engine::value::limits::LIMITS;
 use swell_wire::limits::BULK_BYTES_MAX;
 
@@ -12,7 +12,7 @@ use super::value;
 use crate::core::Core;
 use crate::error::ConfigRefusal;
 use crate::files;
-use crate::push::limits::{self, Class, OutputLimit};
+use crate::push::limits::{self, OutputLimit};
 
 /// Least size of the two buffer limits, in bytes (Redis's).
 const BUFFER_BYTES_MIN: i64 = 1024 * 1024;
@@ -55,6 +55,8 @@ enum Kind {
     Password,
     /// A hard and a soft limit for each class of clients.
     OutputLimits,
+    /// What new users begin with.
+    Channels,
     /// A threshold between compact and large values.
     Limit,
 }
@@ -63,15 +65,27 @@ enum Value {
     Same,
     Number(fn(&mut Core, u64), u64),
     Policy(Policy),
-    Notified(notify::Class),
+    Notified(Class),
     Password(String),
-    OutputLimits(Vec<(Class, OutputLimit)>),
+    OutputLimits(Vec<(limits::Class, OutputLimit)>),
+    Channels(bool),
     /// One of [`LIMITS`] by its place.
     Limit(usize, i64),
 }
 
 /// By name.
 pub static OPTIONS: &[ConfigOption] = &[
+    ConfigOption { name: "acl-pubsub-default", kind: Kind::Channels },
+    fixed("aclfile", |core| core.shared.access.path().map_or_else(String::new, |path| path.display().to_string())),
+    ConfigOption {
+        name: "acllog-max-len",
+        kind: Kind::Integer {
+            min: 0,
+            max: i64::MAX,
+            get: |core| core.shared.access.log.len_max(),
+            set: |core, len| core.shared.access.log.set_len_max(len),
+        },
+    },
     constant("appendonly", "no"),
     fixed("bind", |core| core.shared.resp_bind.get().map_or_else(String::new, ToString::to_string)),
     ConfigOption { name: "client-output-buffer-limit", kind: Kind::OutputLimits },
@@ -183,7 +197,10 @@ impl ConfigOption {
             Kind::Notified => core.handle.engine().settings().notified().to_string(),
             Kind::Limit => core.handle.engine().settings().live_limits().get(limit_of(self.name)).to_string(),
             Kind::OutputLimits => core.shared.settings.output_limits.show(),
-            Kind::Password => core.shared.settings.password().map_or_else(String::new, |password| (*password).clone()),
+            Kind::Password => core.shared.access.requirepass().clone(),
+            Kind::Channels => {
+                if core.shared.access.all_channels() { "allchannels" } else { "resetchannels" }.to_owned()
+            }
         }
     }
 
@@ -219,11 +236,16 @@ impl ConfigOption {
                     let name = std::str::from_utf8(text).ok();
                     Value::Policy(name.and_then(|name| name.parse().ok()).ok_or(ConfigRefusal::UnknownPolicy)?)
                 }
-                Kind::Notified => Value::Notified(notify::Class::parse(text).ok_or(ConfigRefusal::UnknownClass)?),
                 Kind::OutputLimits => {
                     let text = std::str::from_utf8(text).map_err(|_| ConfigRefusal::OutputLimitClass)?;
                     Value::OutputLimits(limits::parse(text, value::memory)?)
                 }
+                Kind::Notified => Value::Notified(Class::parse(text).ok_or(ConfigRefusal::UnknownClass)?),
+                Kind::Channels => Value::Channels(match text.to_ascii_lowercase().as_slice() {
+                    b"allchannels" => true,
+                    b"resetchannels" => false,
+                    _ => return Err(ConfigRefusal::UnknownChannels),
+                }),
                 Kind::Password => {
                     Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
                 }
@@ -250,12 +272,20 @@ impl Change {
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
             Value::Notified(classes) => classes.in_full(),
-            Value::Same | Value::Password(_) | Value::OutputLimits(_) => return None,
+            Value::Same | Value::Password(_) | Value::Channels(_) | Value::OutputLimits(_) => return None,
         };
         OF_THE_CACHE.contains(&self.0).then(|| (self.0.to_owned(), value))
     }
 
-    /// Gives the option its value. A policy that is new makes every worker forget its candidates by itself.
+    /// The default user's new password, if that is what it is about.
+    pub fn password(&self) -> Option<&str> {
+        match &self.1 {
+            Value::Password(password) => Some(password),
+            _ => None,
+        }
+    }
+
+    /// Gives the option its value, but for what the users have of it. A policy that is new makes every worker forget its candidates by itself.
     pub fn apply(self, core: &mut Core) {
         match self.1 {
             Value::Same => {}
@@ -265,11 +295,12 @@ impl Change {
                 core.handle.engine().settings().set_policy(policy);
                 core.handle.engine().settings().set_spares_only_resp(false);
             }
-            Value::Notified(classes) => core.handle.engine().settings().set_notified(classes),
             Value::OutputLimits(changes) => {
                 changes.into_iter().for_each(|(class, limit)| core.shared.settings.output_limits.set(class, limit));
             }
-            Value::Password(password) => core.shared.settings.set_password(&password),
+            Value::Notified(classes) => core.handle.engine().settings().set_notified(classes),
+            Value::Password(password) => *core.shared.access.requirepass() = password,
+            Value::Channels(all) => core.shared.access.set_all_channels(all),
         }
     }
 }

@@ -1,0 +1,162 @@
+//! One peer of a broker: the messages that wait for it, and who is woken for them.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use swell_engine::channels::ChannelKind;
+
+/// Bytes that may wait for a peer, over which it is lost: a link ends, and its proxy subscribes anew. A worker of this
+/// process never is as far behind, because those who publish wait for it.
+pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that wait for a peer over which those who publish in this process wait for it.
+pub const CROWDED_BYTES: usize = 8 * 1024 * 1024;
+/// What a message costs besides its bytes.
+const MESSAGE_BYTES: usize = 64;
+
+/// Names one worker of one proxy for as long as it lives: random, so that no two are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(pub u64);
+
+/// A message on a channel.
+#[derive(Debug)]
+pub struct Published {
+    kind: ChannelKind,
+    channel_len: usize,
+    /// The channel, then the message.
+    bytes: Box<[u8]>,
+}
+
+/// One worker of a proxy, as a broker sees it.
+#[derive(Debug)]
+pub struct Peer {
+    id: PeerId,
+    bytes: AtomicUsize,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: Vec<Arc<Published>>,
+    waker: Option<Waker>,
+    is_lost: bool,
+}
+
+impl Published {
+    /// Copies both.
+    pub fn new(kind: ChannelKind, channel: &[u8], message: &[u8]) -> Published {
+        Published { kind, channel_len: channel.len(), bytes: [channel, message].concat().into() }
+    }
+
+    /// Which kind of channel.
+    pub fn kind(&self) -> ChannelKind {
+        self.kind
+    }
+
+    /// The channel's name.
+    pub fn channel(&self) -> &[u8] {
+        &self.bytes[..self.channel_len]
+    }
+
+    /// What was published.
+    pub fn message(&self) -> &[u8] {
+        &self.bytes[self.channel_len..]
+    }
+
+    /// The channel, then the message.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Peer {
+    /// A peer for whom nothing waits.
+    pub fn new(id: PeerId) -> Peer {
+        Peer { id, bytes: AtomicUsize::new(0), waiting: Mutex::default() }
+    }
+
+    /// Its name.
+    #[inline]
+    pub fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// Adds a message, and wakes the peer if it was the first.
+    pub(super) fn send(&self, message: &Arc<Published>) {
+        let mut waiting = self.lock();
+        if waiting.is_lost {
+            return;
+        }
+        let cost = message.bytes.len() + MESSAGE_BYTES;
+        // One message may be longer than all that may wait.
+        if !waiting.messages.is_empty() && self.bytes.load(Relaxed) + cost > WAITING_BYTES_MAX {
+            waiting.is_lost = true;
+            waiting.messages = Vec::new();
+            self.bytes.store(0, Relaxed);
+        } else {
+            self.bytes.fetch_add(cost, Relaxed);
+            waiting.messages.push(message.clone());
+            if waiting.messages.len() > 1 {
+                return;
+            }
+        }
+        let waker = waiting.waker.take();
+        drop(waiting);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Exchanges what waits for the empty `messages`. False: so much has waited that some was dropped.
+    pub fn take(&self, messages: &mut Vec<Arc<Published>>) -> bool {
+        let mut waiting = self.lock();
+        std::mem::swap(&mut waiting.messages, messages);
+        self.bytes.store(0, Relaxed);
+        !std::mem::take(&mut waiting.is_lost)
+    }
+
+    /// Whether nothing waits; may be out of date at once.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.load(Relaxed) == 0
+    }
+
+    /// Whether much waits.
+    pub fn is_crowded(&self) -> bool {
+        self.bytes.load(Relaxed) > CROWDED_BYTES
+    }
+
+    /// Wakes `waker` when something comes; true: something is there already.
+    pub fn wait(&self, waker: &Waker) -> bool {
+        let mut waiting = self.lock();
+        if !waiting.messages.is_empty() || waiting.is_lost {
+            return true;
+        }
+        if !waiting.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            waiting.waker = Some(waker.clone());
+        }
+        false
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_does_not_take_its_messages_is_lost() {
+        let peer = Peer::new(PeerId(1));
+        let message = Arc::new(Published::new(ChannelKind::Plain, b"c", &vec![0; 10 << 20]));
+        let mut taken = Vec::new();
+        peer.send(&message);
+        assert!(peer.is_crowded() && peer.take(&mut taken) && taken.len() == 1 && peer.is_empty());
+        taken.clear();
+        (0..7).for_each(|_| peer.send(&message));
+        assert!(!peer.take(&mut taken), "some are lost");
+        assert!(taken.is_empty() && peer.is_empty());
+    }
+}
