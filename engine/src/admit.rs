@@ -44,6 +44,9 @@ pub enum Denied {
     /// The database at this argument; 0: the selected one.
     #[error("NOPERM No permissions to access database")]
     Database(usize),
+    /// A pattern of SORT, which may reach any key.
+    #[error("ERR {0} option of SORT denied due to insufficient ACL permissions.")]
+    SortPattern(&'static str),
 }
 
 impl<'u> Caller<'u> {
@@ -83,7 +86,9 @@ impl<'u> Caller<'u> {
         }
         // A call that makes no sense is refused as such.
         match self.user.filter(|_| command.spec.arity_fits(args.len())) {
-            Some(user) => acl::check(user, self.db, command, args),
+            Some(user) => {
+                acl::check(user, self.db, command, args).and_then(|()| acl::check_sort(user, self.db, command, args))
+            }
             None => Ok(()),
         }
     }
@@ -93,7 +98,7 @@ impl Denied {
     /// What was forbidden, as ACL LOG calls it. Nothing: it is no matter of permission.
     pub fn reason(&self) -> Option<&'static str> {
         match self {
-            Denied::Unauthenticated | Denied::Arity(_) => None,
+            Denied::Unauthenticated | Denied::Arity(_) | Denied::SortPattern(_) => None,
             Denied::Command { .. } => Some("command"),
             Denied::Key(_) => Some("key"),
             Denied::Channel(_) => Some("channel"),
@@ -134,7 +139,9 @@ impl Denied {
             Denied::Key(_) => ("access the '", "' key"),
             Denied::Channel(_) => ("access the '", "' channel"),
             Denied::Database(_) => ("access database ", ""),
-            Denied::Unauthenticated | Denied::Arity(_) => return self.to_string().into_bytes(),
+            Denied::Unauthenticated | Denied::Arity(_) | Denied::SortPattern(_) => {
+                return self.to_string().into_bytes();
+            }
         };
         let mut text = format!("User {user} has no permissions to {before}").into_bytes();
         text.extend_from_slice(&object);

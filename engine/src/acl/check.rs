@@ -36,11 +36,35 @@ pub fn check(user: &User, db: Db, command: Command, args: Args<'_>) -> Result<()
     })
 }
 
-/// Whether `user` may call this and read every key, whatever it is called: for SORT, whose patterns name keys that are
-/// not known before.
-pub fn reads_all_keys(user: &User, db: Db, command: Command, args: Args<'_>) -> bool {
-    user.is_unrestricted()
-        || user.each_selector().any(|selector| selector.keys.read_all() && selector.check(db, command, args).is_ok())
+/// SORT's patterns name keys that are not known before: who may not read every key may not use them. ACL DRYRUN does not
+/// look at this.
+///
+/// # Errors
+/// [`Denied::SortPattern`].
+pub fn check_sort(user: &User, db: Db, command: Command, args: Args<'_>) -> Result<(), Denied> {
+    if user.is_unrestricted() || !matches!(command.spec.name, "sort" | "sort_ro") {
+        return Ok(());
+    }
+    let Some(pattern) = sort_pattern(args) else { return Ok(()) };
+    let reads_all = |selector: &Selector| selector.keys.read_all() && selector.check(db, command, args).is_ok();
+    if user.each_selector().any(reads_all) { Ok(()) } else { Err(Denied::SortPattern(pattern)) }
+}
+
+/// The first option that reads other keys than the one that is sorted.
+fn sort_pattern(args: Args<'_>) -> Option<&'static str> {
+    let mut at = 2;
+    while let Some(word) = args.opt(at) {
+        at += match word.to_ascii_lowercase().as_slice() {
+            b"limit" => 3,
+            b"store" => 2,
+            b"get" if at + 1 < args.len() => return Some("GET"),
+            // Without a star it says that nothing is to be sorted.
+            b"by" if args.opt(at + 1).is_some_and(|pattern| pattern.contains(&b'*')) => return Some("BY"),
+            b"by" => 2,
+            _ => 1,
+        };
+    }
+    None
 }
 
 /// Whether `user` may be subscribed to this channel, or to this pattern of channels.

@@ -16,7 +16,7 @@ mod user;
 mod users;
 mod words;
 
-pub use check::{check, may_hear, reads_all_keys};
+pub use check::{check, check_sort, may_hear};
 pub use describe::Description;
 pub use file::FileErrors;
 pub use names::category;

@@ -307,15 +307,28 @@ fn channels_are_asked_where_they_are_named() {
 
 #[test]
 fn sort_needs_all_keys_for_its_patterns() {
-    let reads_all = |rules: &str| {
-        let args = OwnedArgs::from_slices(&["sort", "a", "by", "x*"]);
+    let sort = |rules: &str, call: &str| {
+        let args = OwnedArgs::from_slices(&words(call));
         let Found::Command(command) = tables().resp.find(args.as_args()) else { panic!() };
-        reads_all_keys(&user(rules), Db::default(), command, args.as_args())
+        match check_sort(&user(rules), Db::default(), command, args.as_args()) {
+            Ok(()) => "",
+            Err(Denied::SortPattern(pattern)) => pattern,
+            Err(denied) => panic!("{denied}"),
+        }
     };
-    assert!(
-        reads_all("+sort ~*") && reads_all("+sort %R~*") && reads_all("+@all ~* &*") && reads_all("+get (+sort ~*)")
-    );
-    assert!(!reads_all("+sort ~a") && !reads_all("+get ~*") && !reads_all("+sort ~a %W~*") && !reads_all("+sort (~*)"));
+    for call in ["sort a", "sort a by nosort", "sort a limit 0 by store b", "sort_ro a desc", "get by"] {
+        assert_eq!(sort("+@all ~a", call), "", "{call}");
+    }
+    for call in ["sort a get x*", "sort a get #", "sort_ro a limit 0 1 get a*", "sort a by nosort get b"] {
+        assert_eq!(sort("+@all ~a", call), "GET", "{call}");
+    }
+    let call = "sort a by x*";
+    for rules in ["+sort ~*", "+sort %R~*", "+@all ~* &*", "+get (+sort ~*)"] {
+        assert_eq!(sort(rules, call), "", "{rules}");
+    }
+    for rules in ["+sort ~a", "+get ~*", "+sort ~a %W~*", "+sort (~*)"] {
+        assert_eq!(sort(rules, call), "BY", "{rules}");
+    }
 }
 
 #[test]

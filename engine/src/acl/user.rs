@@ -74,6 +74,12 @@ impl User {
         self.is_on && (fits || self.no_password)
     }
 
+    /// Whether it may look at how the cache is: what INFO tells, and pages that tell as much.
+    pub fn may_look(&self) -> bool {
+        let info = crate::commands::table::tables().resp.by_name(b"info");
+        self.unrestricted || info.is_some_and(|info| self.each_selector().any(|selector| selector.may_call(info, None)))
+    }
+
     /// Its only password from now on; an empty one: any will do (`requirepass`).
     pub fn set_password(&mut self, password: &[u8]) {
         self.no_password = password.is_empty();

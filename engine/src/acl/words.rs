@@ -107,7 +107,7 @@ impl User {
                 inner
                     .split(u8::is_ascii_whitespace)
                     .filter(|word| !word.is_empty())
-                    .try_for_each(|word| selector.take_word(word))?;
+                    .try_for_each(|word| selector.take_inner_word(word))?;
                 self.selectors.push(selector);
             }
             _ => self.root.take_word(word)?,
@@ -130,6 +130,11 @@ impl User {
 }
 
 impl Selector {
+    /// Takes a word of a selector in parentheses over. One that ends in `)` would close it where it is read again.
+    fn take_inner_word(&mut self, word: &[u8]) -> Result<(), WrongRule> {
+        if word.ends_with(b")") { Err(WrongRule::Syntax) } else { self.take_word(word) }
+    }
+
     /// Takes one word over.
     fn take_word(&mut self, word: &[u8]) -> Result<(), WrongRule> {
         match word.to_ascii_lowercase().as_slice() {
@@ -186,6 +191,10 @@ impl Selector {
 
     /// What stands behind `+` or `-`.
     fn take_command(&mut self, name: &[u8], on: bool) -> Result<(), WrongRule> {
+        if has_spaces(name) {
+            // It would not be one word where it is written. Valkey knows no such command either.
+            return Err(WrongRule::Unknown);
+        }
         if let [b'@', category @ ..] = name {
             let acl = names::category(category).ok_or(WrongRule::Unknown)?;
             self.set_category(acl, name, on);
