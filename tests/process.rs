@@ -3,6 +3,7 @@
 mod apart;
 mod apart_http;
 mod bench;
+mod blocking;
 mod cli;
 mod doors;
 mod held;
@@ -13,6 +14,7 @@ mod long_replies;
 mod memory;
 mod nodes_cli;
 mod pages;
+mod pubsub;
 mod scaling;
 mod several;
 mod silent;

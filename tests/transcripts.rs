@@ -124,7 +124,9 @@ macro_rules! resp_files {
     )*};
 }
 
-resp_files! { acl string hash set generic connection server transactions bad_input help list stream hyperloglog bitmap }
+resp_files! {
+    acl string hash set generic connection server transactions bad_input help list stream hyperloglog bitmap pubsub blocking
+}
 
 mod auth {
     use super::{Mode, resp};

@@ -260,6 +260,9 @@ impl Link {
             return Poll::Ready(End::Bad(bad));
         }
         for turn in 0..=TURNS_MAX {
+            if let Err(bad) = self.sessions.take_news(cx.waker()) {
+                return Poll::Ready(End::Bad(bad));
+            }
             match self.write(cx) {
                 Err(error) => return Poll::Ready(End::Io(error)),
                 Ok(true) if self.sessions.outbox().unsent_bytes() > UNSENT_BYTES_MAX => break,

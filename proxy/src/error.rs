@@ -34,6 +34,10 @@ pub enum ProxyError {
     OnlySubscriber(&'static str),
     #[error("ERR one connection may have {0} subscriptions at most")]
     TooManySubscriptions(usize),
+    #[error("ERR the name of a channel or pattern to subscribe to may have {0} bytes at most")]
+    ChannelTooLong(usize),
+    #[error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")]
+    UnblockReason,
     #[error("ERR Command '{0}' not allowed inside a transaction")]
     NotInMulti(&'static str),
     #[error("ERR Command '{0}' not allowed inside a transaction: all nodes and proxies have to confirm it")]

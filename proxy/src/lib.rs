@@ -14,6 +14,7 @@ pub mod listen;
 pub mod membership;
 pub mod memcached;
 pub mod metrics;
+pub mod outside;
 pub mod plan;
 pub mod pubsub;
 pub mod push;

@@ -2,6 +2,7 @@
 //! batch and goes through `session::run`.
 
 use swell_engine::commands::table::Found;
+use swell_engine::number::parse_u64;
 use swell_engine::spec::{Long, Spec};
 use swell_wire::Args;
 use swell_wire::requests::{Kind, Requests};
@@ -87,6 +88,10 @@ pub fn value_bytes(spec: &Spec, args: Args<'_>) -> u64 {
         Long::At(at) if at < args.len() => args.get(at).len() as u64,
         Long::At(_) => 0,
         Long::EverySecond(from) => (from..args.len()).step_by(2).map(|at| args.get(at).len() as u64).sum(),
+        Long::BehindKeys(number) => {
+            let keys = args.opt(number).and_then(parse_u64).unwrap_or(0).min(args.len() as u64) as usize;
+            (number + 1 + keys..args.len()).map(|at| args.get(at).len() as u64).sum()
+        }
         Long::From(from) => (from..args.len()).map(|at| args.get(at).len() as u64).sum(),
     }
 }

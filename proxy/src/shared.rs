@@ -21,6 +21,7 @@ use crate::clients::{ClientInfo, Registry};
 use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
+use crate::outside;
 use crate::push::{MAIL_BYTES_MAX, Message};
 use crate::rates::Rates;
 use crate::route::Route;
@@ -167,6 +168,7 @@ impl Shared {
                 shared.tracking.tell(&shared, stale);
             }
         }));
+        outside::attach(&shared);
         shared
     }
 

@@ -1,6 +1,6 @@
 //! One peer of a broker: the messages that wait for it, and who is woken for them.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -32,6 +32,10 @@ pub struct Published {
 pub struct Peer {
     id: PeerId,
     bytes: AtomicUsize,
+    /// Names that it has subscribed to.
+    names: AtomicUsize,
+    /// It has said all that there was to say when it began.
+    is_complete: AtomicBool,
     waiting: Mutex<Waiting>,
 }
 
@@ -46,6 +50,11 @@ impl Published {
     /// Copies both.
     pub fn new(kind: ChannelKind, channel: &[u8], message: &[u8]) -> Published {
         Published { kind, channel_len: channel.len(), bytes: [channel, message].concat().into() }
+    }
+
+    /// From the channel and the message in one piece; nothing if the channel would be longer than that.
+    pub fn from_bytes(kind: ChannelKind, channel_len: usize, bytes: Vec<u8>) -> Option<Published> {
+        (channel_len <= bytes.len()).then(|| Published { kind, channel_len, bytes: bytes.into() })
     }
 
     /// Which kind of channel.
@@ -72,7 +81,37 @@ impl Published {
 impl Peer {
     /// A peer for whom nothing waits.
     pub fn new(id: PeerId) -> Peer {
-        Peer { id, bytes: AtomicUsize::new(0), waiting: Mutex::default() }
+        Peer {
+            id,
+            bytes: AtomicUsize::new(0),
+            names: AtomicUsize::new(0),
+            is_complete: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// Whether it has subscribed to anything.
+    pub(super) fn has_names(&self) -> bool {
+        self.names.load(Relaxed) > 0
+    }
+
+    /// It has subscribed to a name more, or a name less.
+    pub(super) fn count_name(&self, is_more: bool) {
+        if is_more {
+            self.names.fetch_add(1, Relaxed);
+        } else {
+            self.names.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// It has said all there was to say.
+    pub(super) fn set_complete(&self) {
+        self.is_complete.store(true, Relaxed);
+    }
+
+    /// Whether it has.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete.load(Relaxed)
     }
 
     /// Its name.

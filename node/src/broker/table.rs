@@ -29,14 +29,21 @@ impl Table {
         let Some(counts) = names.get_mut(name) else {
             if count > 0 {
                 names.insert(name.into(), vec![(peer.clone(), count)]);
+                peer.count_name(true);
             }
             return;
         };
         match counts.iter().position(|(known, _)| known.id() == peer.id()) {
-            Some(at) if count == 0 => drop(counts.swap_remove(at)),
+            Some(at) if count == 0 => {
+                counts.swap_remove(at);
+                peer.count_name(false);
+            }
             Some(at) => counts[at] = (peer.clone(), count),
             None if count == 0 => {}
-            None => counts.push((peer.clone(), count)),
+            None => {
+                counts.push((peer.clone(), count));
+                peer.count_name(true);
+            }
         }
         if counts.is_empty() {
             names.remove(name);

@@ -112,6 +112,11 @@ impl Source {
         self.attempts.is_empty()
     }
 
+    /// Whether slots are sealed or released: they may be somebody else's soon.
+    pub fn is_leaving(&self) -> bool {
+        self.attempts.values().any(|attempt| !matches!(attempt.phase, Phase::Copying))
+    }
+
     fn message(&mut self, epoch: Epoch, owned: &SlotSet, message: ToSource) -> Vec<Action> {
         match message {
             ToSource::Copy { group, target_address, bytes_per_second_max } => {

@@ -232,6 +232,9 @@ impl Executor {
             self.settle_share(true);
             actions.into_iter().for_each(|action| self.act(action, report));
         }
+        if !self.local.source().is_leaving() {
+            self.node.broker().set_moving(false);
+        }
         self.settle_share(self.has_garbage);
     }
 
@@ -259,6 +262,7 @@ impl Executor {
                 }
             }
             Action::Seal { id, .. } => {
+                self.node.broker().set_moving(true);
                 if let Err(why) = self.outgoing.seal(id) {
                     self.next.push_back(source::Input::StreamBroken { id, why }.into());
                 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn_local, yield_now};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::broker::PeerId;
 use crate::embedded::Handle;
 use crate::handover::local::Input;
 use crate::handover::message::{Failure, Group, HandoverId};
@@ -22,6 +23,8 @@ use crate::stream::target::Incoming;
 
 /// How long a source may send nothing before its stream is given up. (A slow one waits for its bandwidth.)
 pub const SILENCE_WAIT: Duration = Duration::from_secs(30);
+/// Between two looks whether a subscriber of the source is known here.
+const SUBSCRIBERS_LOOK: Duration = Duration::from_millis(1);
 /// Bytes applied before others get their turn.
 const SLICE_BYTES: usize = 64 * 1024;
 
@@ -29,6 +32,13 @@ const SLICE_BYTES: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
     pub id: HandoverId,
+}
+
+/// Who has subscribed at the source (see [`crate::broker`]), and how long to wait until they are known here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribers {
+    pub peers: Vec<u64>,
+    pub wait_ms: u64,
 }
 
 /// The groups that are Dark here, with their streams.
@@ -104,6 +114,13 @@ async fn read(
     let mut applied = 0;
     loop {
         let frame = timeout(SILENCE_WAIT, wire.next()).await.map_err(|_| LinkError::Silent(SILENCE_WAIT))??;
+        if frame.kind == Kind::Control {
+            let said: Subscribers = serde_json::from_slice(frame.rest)?;
+            if !are_known(&said, handle).await {
+                return Ok(Err(StreamError::Subscribers));
+            }
+            continue;
+        }
         if frame.kind != Kind::Stream {
             return Err(BadFrame::OutOfPlace("a stream carries stream frames only").into());
         }
@@ -117,6 +134,22 @@ async fn read(
             applied = 0;
             yield_now().await;
         }
+    }
+}
+
+/// Waits until all who have subscribed at the source have done so here, too.
+async fn are_known(said: &Subscribers, handle: &RefCell<Handle>) -> bool {
+    let node = handle.borrow().node().clone();
+    let peers: Vec<PeerId> = said.peers.iter().copied().map(PeerId).collect();
+    let until = Instant::now() + Duration::from_millis(said.wait_ms);
+    loop {
+        if node.broker().knows(&peers) {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        sleep(SUBSCRIBERS_LOOK).await;
     }
 }
 

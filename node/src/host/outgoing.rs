@@ -17,7 +17,7 @@ use crate::handover::message::{Failure, Group, HandoverId};
 use crate::handover::source;
 use crate::host::bucket::Bucket;
 use crate::host::executor::tell;
-use crate::host::incoming::Begin;
+use crate::host::incoming::{Begin, Subscribers};
 use crate::host::pace::{Pace, SEALED_TICK};
 use crate::host::wire::{LinkError, Wire, Writer};
 use crate::link::frame::{self, CHUNK_BYTES, Kind};
@@ -38,6 +38,10 @@ const SLICE_BYTES_MIN: usize = 4 * 1024;
 const SLICES_PER_SECOND: u64 = 20;
 /// A group is sealed once its snapshot is out and no more than this waits to be sent.
 pub const SPOOL_SMALL_BYTES: u64 = 64 * 1024;
+/// How long a target may wait, before the copy, until those are known to it who have subscribed at the source ...
+const SUBSCRIBERS_WAIT: Duration = Duration::from_secs(2);
+/// ... and once more while the group is sealed.
+const SEALED_SUBSCRIBERS_WAIT: Duration = Duration::from_millis(5);
 /// Between two reports of how far a copy is.
 const PROGRESS_TICK: Duration = Duration::from_millis(250);
 
@@ -70,6 +74,7 @@ struct Running {
 
 /// One stream's task.
 struct Pump {
+    node: Arc<Node>,
     id: HandoverId,
     stream: Rc<RefCell<Option<Outgoing>>>,
     report: mpsc::Sender<Input>,
@@ -172,6 +177,7 @@ async fn copy(
     *stream.borrow_mut() = Some(Outgoing::begin(&node, &job.group.slots));
     let now = Instant::now();
     let mut pump = Pump {
+        node,
         id: job.group.id,
         stream,
         report: report.clone(),
@@ -194,6 +200,7 @@ impl Pump {
     /// Copies, waits for the seal, sends the rest.
     async fn run(&mut self, sealed: &Notify) -> Result<(), Failure> {
         let id = self.id;
+        self.say_subscribers(SUBSCRIBERS_WAIT).await?;
         loop {
             while self.pace.is_sealed(Instant::now()) {
                 sleep(SEALED_TICK).await;
@@ -214,11 +221,25 @@ impl Pump {
         self.report_progress(true).await;
         tell(&self.report, source::Input::CopyDrained { id }).await;
         sealed.notified().await;
+        // From the seal on nobody new is taken on here: the executor has seen to it.
+        self.say_subscribers(SEALED_SUBSCRIBERS_WAIT).await?;
         while !self.with_stream(|stream| Ok(stream.is_drained()))? {
             self.fill()?;
             self.send().await?;
         }
         tell(&self.report, source::Input::StreamSent { id }).await;
+        Ok(())
+    }
+
+    /// Who has subscribed here must be known at the target before it can be ready: what is published there reaches
+    /// whom it would have reached here.
+    async fn say_subscribers(&mut self, wait: Duration) -> Result<(), Failure> {
+        let peers: Vec<u64> = self.node.broker().subscribed().into_iter().map(|peer| peer.0).collect();
+        if !peers.is_empty() {
+            let said = Subscribers { peers, wait_ms: wait.as_millis() as u64 };
+            frame::json(Kind::Control, &said, &mut self.buffer);
+            self.send().await?;
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod body;
 pub mod frame;
 mod group;
 pub mod hello;
+pub mod news;
 pub mod outbox;
 pub mod serve;
 mod session;

@@ -2,6 +2,7 @@
 //! come (`grouped`); what is long, runs alone or has to wait goes the long way (`slow`), with its session's state.
 
 mod grouped;
+mod news;
 mod slow;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use std::task::{Context, Waker};
 
 use swell_wire::Requests;
 
+use crate::broker::{Peer, Published};
 use crate::embedded::{Handle, Node};
 use crate::link::body;
 use crate::link::frame::{
@@ -32,6 +34,10 @@ pub struct Sessions {
     group: Group,
     outbox: Outbox,
     counts: Counts,
+    /// The proxy's worker, once it has subscribed to something.
+    peer: Option<Arc<Peer>>,
+    /// Messages on their way from `peer` to the outbox.
+    news: VecDeque<Arc<Published>>,
     /// Bodies of frames that wait are read with this.
     scratch: Requests,
     ready: Arc<Ready>,
@@ -62,6 +68,8 @@ impl Sessions {
             group: Group::new(),
             outbox: Outbox::default(),
             counts: Counts::default(),
+            peer: None,
+            news: VecDeque::new(),
             scratch: Requests::new(),
             ready: Arc::default(),
             task: None,
@@ -209,6 +217,9 @@ impl Sessions {
 
 impl Drop for Sessions {
     fn drop(&mut self) {
+        if let Some(peer) = &self.peer {
+            self.node.broker().leave(peer);
+        }
         self.sessions.iter().flatten().for_each(|slow| self.cancel(slow));
     }
 }

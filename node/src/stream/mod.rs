@@ -25,6 +25,8 @@ use crate::handover::message::Failure;
 /// Why a stream failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
+    #[error("not everybody who has subscribed at the source is known at the target yet")]
+    Subscribers,
     #[error("clients write faster than the stream is taken: the spool is full")]
     SpoolFull,
     #[error("not all of the group has been copied yet")]

@@ -4,12 +4,15 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use swell_engine::script::watch::BUSY;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::Step;
 use swell_wire::Out;
 use swell_wire::requests::Requests;
 
+use super::blocked::{Blocked, Timer};
 use super::{Client, Stop, Waiting, others_first};
 use crate::clients::Door;
 use crate::core::Core;
@@ -21,6 +24,11 @@ use crate::upstream::job;
 
 /// Bytes of a long reply that may be unsent before the next slice of it is written.
 pub(super) const WRITTEN_AHEAD_MAX: u64 = 512 * 1024;
+
+/// Until one who publishes looks again whether the others have caught up ...
+const CROWDED_LOOK: Duration = Duration::from_millis(1);
+/// ... and how long it waits for them altogether: some may never take their messages.
+const CROWDED_MAX: Duration = Duration::from_millis(200);
 
 /// The answer that the connection waits for.
 pub(super) struct LateAnswer {
@@ -38,7 +46,25 @@ pub(super) enum LateState {
     /// It is being written, a slice at a time, or a helper thread works it out.
     Slices(Box<session::slices::Answering>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
+    /// All nodes to know this change; not for longer than the timer.
+    Told(u64, Pin<Box<tokio::time::Sleep>>, Out),
+    /// The first timer, before it is tried again; after the second it is published whoever is behind.
+    Crowded(Pin<Box<tokio::time::Sleep>>, Pin<Box<tokio::time::Sleep>>),
+    /// It waits for what is not there, perhaps until then.
+    Blocked(Box<session::slices::Answering>, Timer),
+    Replicas(Timer, Out),
     Remote(job::Running, session::remote::Finish),
+}
+
+impl LateAnswer {
+    /// Whether what is sent to the client waits for this answer.
+    pub(super) fn holds_pushes(&self, session: &Session) -> bool {
+        match self.state {
+            LateState::Told(..) => true,
+            LateState::Remote(..) => session.is_publishing,
+            _ => false,
+        }
+    }
 }
 
 impl LateState {
@@ -49,6 +75,16 @@ impl LateState {
             Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(WAIT_MAX))),
             Late::Walk(walking, step) => LateState::Walk(walking, step, None),
             Late::Slices(answering) => LateState::Slices(answering),
+            Late::Told(version, answer) => LateState::Told(version, Box::pin(tokio::time::sleep(WAIT_MAX)), answer),
+            Late::Crowded => LateState::Crowded(
+                Box::pin(tokio::time::sleep(CROWDED_LOOK)),
+                Box::pin(tokio::time::sleep(CROWDED_MAX)),
+            ),
+            Late::Blocked(answering) => client.begin_wait(answering),
+            Late::Replicas(wait, answer) => {
+                client.session.wait = Some(wait);
+                LateState::Replicas(Timer::until(wait.deadline_ms), answer)
+            }
             Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
         }
     }
@@ -86,12 +122,18 @@ impl Client {
         let worker = self.worker.clone();
         let engine = worker.shared.node.engine();
         let flow = match state {
+            LateState::Stripe(stripe, None) if engine.scripts().busy(stripe).is_some() => self.tell_busy(),
             LateState::Stripe(stripe, None) => {
                 worker.core.borrow_mut().counts.parked += 1;
                 let ticket = engine.stripe(stripe).draw(stripe, cx.waker());
                 return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
             }
             LateState::Stripe(stripe, Some(ticket)) => match self.retry(Some(ticket)) {
+                // A script has it, and takes too long.
+                Flow::Late(Late::Stripe(taken)) if taken == stripe && engine.scripts().busy(stripe).is_some() => {
+                    engine.stripe(stripe).cancel(ticket);
+                    self.tell_busy()
+                }
                 // Woken too early: the ticket is still good, and its turn will come.
                 Flow::Late(Late::Stripe(taken)) if taken == stripe => {
                     return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
@@ -149,11 +191,49 @@ impl Client {
                 }
                 self.slice_on(answering)
             }
+            LateState::Blocked(answering, mut timer) => match self.poll_blocked(cx, &answering, &mut timer) {
+                Blocked::Waits => return self.stay(place, LateState::Blocked(answering, timer)),
+                Blocked::Refused(stripe) => Flow::Late(Late::Gate(stripe)),
+                Blocked::Answered => self.slice_on(answering),
+            },
+            LateState::Replicas(mut timer, answer) => match self.poll_replicas(cx, &mut timer, answer) {
+                Ok(flow) => flow,
+                Err(answer) => return self.stay(place, LateState::Replicas(timer, answer)),
+            },
             LateState::Remote(mut running, finish) => {
                 let Poll::Ready(answer) = running.as_mut().poll(cx) else {
                     return self.stay(place, LateState::Remote(running, finish));
                 };
                 self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| finish(core, session, answer, out))
+            }
+            LateState::Told(version, mut timer, mut answer) => {
+                let is_over = timer.as_mut().poll(cx).is_ready();
+                {
+                    let telling = &mut *worker.core.borrow_mut();
+                    let telling = telling.desk.telling();
+                    if !is_over && !telling.is_told(version) {
+                        telling.wait(self.session.info.id, cx.waker());
+                        return self.stay(place, LateState::Told(version, timer, answer));
+                    }
+                }
+                self.finish_late(&mut worker.core.borrow_mut(), |_, _, out| {
+                    out.append(&mut answer);
+                    Flow::Done
+                })
+            }
+            LateState::Crowded(mut look, mut timer) => {
+                self.session.is_pressing = timer.as_mut().poll(cx).is_ready();
+                if !self.session.is_pressing && look.as_mut().poll(cx).is_pending() {
+                    return self.stay(place, LateState::Crowded(look, timer));
+                }
+                let flow = self.retry(None);
+                self.session.is_pressing = false;
+                if let Flow::Late(Late::Crowded) = flow {
+                    cx.waker().wake_by_ref();
+                    let look = Box::pin(tokio::time::sleep(CROWDED_LOOK));
+                    return self.stay(place, LateState::Crowded(look, timer));
+                }
+                flow
             }
             LateState::Sleep(mut sleep, mut answer) => {
                 if sleep.as_mut().poll(cx).is_pending() {
@@ -199,6 +279,7 @@ impl Client {
         let mut core = worker.core.borrow_mut();
         let answer = std::mem::replace(&mut core.out, Out::new(self.session.proto));
         core.counts.late += 1;
+        self.end_wait();
         let mut ready = Out::new(self.session.proto);
         self.replies.fill(place, answer, &mut ready);
         core.out = ready;
@@ -239,7 +320,11 @@ impl Client {
     }
 
     /// Runs what may be the end of the first request of the backlog, whose client may want no reply.
-    fn finish_late(&mut self, core: &mut Core, end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow) -> Flow {
+    pub(super) fn finish_late(
+        &mut self,
+        core: &mut Core,
+        end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow,
+    ) -> Flow {
         let mut out = std::mem::take(&mut core.out);
         out.set_proto(self.session.proto);
         let mark = out.mark();
@@ -254,6 +339,21 @@ impl Client {
         }
         core.out = out;
         flow
+    }
+
+    /// The request is not run: a script holds its keys for too long.
+    fn tell_busy(&mut self) -> Flow {
+        let worker = self.worker.clone();
+        self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| {
+            match session.info.door {
+                Door::Resp => out.error(BUSY),
+                Door::Memcached => out.raw(b"SERVER_ERROR a script holds this key for too long\r\n"),
+            }
+            core.counts.error(b"BUSY");
+            session.multi = None;
+            session.show();
+            Flow::Done
+        })
     }
 
     fn give_up(&mut self) -> Flow {

@@ -56,9 +56,11 @@ impl Client {
         self.excess.is_final()
     }
 
-    /// Whether the beginning of a reply is out, and the rest is not there yet.
+    /// Whether the beginning of a reply is out, and the rest is not there yet. Nothing comes before the confirmation of
+    /// a subscription, or the reply to a message that the client itself has sent.
     fn is_mid_reply(&self) -> bool {
-        self.is_writing() || self.flights.as_ref().is_some_and(|flights| flights.borrow().is_passing())
+        let is_late = self.late.as_ref().is_some_and(|late| late.holds_pushes(&self.session));
+        is_late || self.is_writing() || self.flights.as_ref().is_some_and(|flights| flights.borrow().is_passing())
     }
 
     fn count_over_limit(&self, bytes: u64) {

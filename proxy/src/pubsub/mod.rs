@@ -3,27 +3,41 @@
 //! message once, and hands it on without a lock.
 
 mod table;
+mod telling;
 
-use std::collections::BTreeSet;
-use std::future::poll_fn;
+use std::collections::{BTreeSet, HashMap};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
+use std::time::Duration;
 
 use swell_engine::channels::ChannelKind;
 use swell_node::broker::{Peer, PeerId, Published, Topic};
+use swell_node::link::frame::BadFrame;
+use swell_node::link::news::{self, Arriving};
+use swell_ring::NodeId;
 use swell_wire::Out;
+use tokio::time::{Sleep, sleep};
 
 use crate::core::Core;
 use crate::push::{Class, Encoded, Inbox};
 use crate::session::Session;
 use crate::shared::random_u64;
+use crate::upstream::link::{Link, Upstream};
+use crate::upstream::{Lines, THE_DESK};
 use crate::worker::Worker;
 use table::Table;
+use telling::Telling;
 
 /// Topics that one client may have subscribed to.
 pub const SUBSCRIPTIONS_MAX: usize = 1 << 20;
+/// Longest name of a channel or pattern that one may subscribe to: it goes to every node.
+pub const NAME_BYTES_MAX: usize = 64 * 1024;
+/// Until a node that could not take a subscription is asked again.
+const LATER: Duration = Duration::from_millis(2);
 
 /// What one client has subscribed to.
 #[derive(Debug, Default)]
@@ -34,8 +48,12 @@ pub struct Desk {
     /// What the brokers know this worker as.
     peer: Arc<Peer>,
     table: Table,
+    /// What nodes have still to be told.
+    telling: Telling,
     /// Messages on their way from `peer` to clients; empty between two calls.
     taken: Vec<Arc<Published>>,
+    /// Messages that are arriving over links, by node.
+    arriving: HashMap<NodeId, Arriving>,
 }
 
 impl Subscriptions {
@@ -60,7 +78,44 @@ impl Subscriptions {
 impl Desk {
     /// Nobody has subscribed to anything.
     pub fn new() -> Desk {
-        Desk { peer: Arc::new(Peer::new(PeerId(random_u64()))), table: Table::default(), taken: Vec::new() }
+        Desk {
+            peer: Arc::new(Peer::new(PeerId(random_u64()))),
+            table: Table::default(),
+            telling: Telling::default(),
+            taken: Vec::new(),
+            arriving: HashMap::new(),
+        }
+    }
+
+    /// What nodes have still to be told, and who waits for it.
+    pub fn telling(&mut self) -> &mut Telling {
+        &mut self.telling
+    }
+
+    /// A frame with a message, or a part of one, has come over a link.
+    ///
+    /// # Errors
+    /// What no node sends.
+    pub fn on_push(&mut self, link: &Link, rest: &[u8]) -> Result<(), BadFrame> {
+        if let Some(published) = self.arriving.entry(link.node()).or_default().take(rest)? {
+            self.deliver(&published);
+        }
+        Ok(())
+    }
+
+    /// A node has answered what it was told.
+    ///
+    /// # Errors
+    /// What no node sends.
+    pub fn on_subscribed(&mut self, link: &Rc<Link>, rest: &[u8]) -> Result<(), BadFrame> {
+        let (number, told) = news::read_subscribed(rest)?;
+        self.telling.on_answer(link, number, told);
+        Ok(())
+    }
+
+    /// A link was lost: what was arriving over it never will.
+    pub fn on_lost(&mut self, link: &Link) {
+        self.arriving.remove(&link.node());
     }
 
     /// What the brokers know this worker as.
@@ -111,13 +166,31 @@ pub fn receive(core: &mut Core) {
     core.desk.taken = taken;
 }
 
-/// Hands out what comes for as long as the worker lives.
+/// Hands out what comes, and tells nodes what there is to tell, for as long as the worker lives.
 pub async fn serve(worker: Rc<Worker>) {
-    let peer = worker.core.borrow().desk.peer().clone();
-    let broker = worker.shared.node.broker().clone();
-    broker.join(peer.clone());
+    let peer = worker.core.borrow().desk.peer.clone();
+    let mut later: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
-        receive(&mut worker.core.borrow_mut());
+        worker.upstreams.wait_for_change(THE_DESK, cx.waker());
+        let lines = worker.lines();
+        let mut core = worker.core.borrow_mut();
+        let core = &mut *core;
+        receive(core);
+        core.desk.telling.set_task(cx.waker());
+        if let Some(timer) = &mut later
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            later = None;
+            core.desk.telling.try_again();
+        }
+        follow(core, &lines);
+        tell(core);
+        if core.desk.telling.is_late() {
+            let timer = later.get_or_insert_with(|| Box::pin(sleep(LATER)));
+            if timer.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
         if peer.wait(cx.waker()) {
             // Clients write what they have got before there is more.
             cx.waker().wake_by_ref();
@@ -125,6 +198,30 @@ pub async fn serve(worker: Rc<Worker>) {
         Poll::<()>::Pending
     })
     .await;
+}
+
+/// The nodes of this map are to be told.
+fn follow(core: &mut Core, lines: &Lines) {
+    let Desk { telling, table, .. } = &mut core.desk;
+    if telling.epoch() != lines.map().epoch() {
+        let links: Vec<_> = lines.links().iter().filter(|link| link.upstream() == Upstream::Link).cloned().collect();
+        telling.set_links(lines.map().epoch(), &links, table);
+    }
+}
+
+/// Tells what can be told now.
+fn tell(core: &mut Core) {
+    let is_current = core.desk.telling.epoch().0 >= core.shared.view.epoch();
+    let Desk { telling, table, peer, .. } = &mut core.desk;
+    telling.tell(table, peer, core.shared.node.broker(), is_current);
+}
+
+/// Whether all nodes know all that clients of this worker have subscribed to; if not, up to which change a client has to
+/// wait that has just subscribed.
+pub fn untold(core: &mut Core) -> Option<u64> {
+    tell(core);
+    let version = core.desk.telling.version();
+    (!core.desk.telling.is_told(version)).then_some(version)
 }
 
 /// Subscribes a client; false: it had already.
@@ -136,8 +233,8 @@ pub fn subscribe(core: &mut Core, session: &mut Session, topic: Topic, name: &[u
     }
     let name: Arc<[u8]> = name.into();
     subscriptions.0[topic as usize].insert(name.clone());
-    let count = core.desk.table.add(topic, &name, &inbox);
-    tell(core, topic, &name, count);
+    core.desk.table.add(topic, &name, &inbox);
+    core.desk.telling.change(topic, &name);
     show(session);
     true
 }
@@ -145,14 +242,12 @@ pub fn subscribe(core: &mut Core, session: &mut Session, topic: Topic, name: &[u
 /// Ends a subscription of a client; false: there was none.
 pub fn unsubscribe(core: &mut Core, session: &mut Session, topic: Topic, name: &[u8]) -> bool {
     let Some(subscriptions) = &mut session.subscriptions else { return false };
-    if !subscriptions.0[topic as usize].remove(name) {
-        return false;
-    }
+    let Some(name) = subscriptions.0[topic as usize].take(name) else { return false };
     if subscriptions.is_empty() {
         session.subscriptions = None;
     }
-    let count = core.desk.table.remove(topic, name, session.info.id);
-    tell(core, topic, name, count);
+    core.desk.table.remove(topic, &name, session.info.id);
+    core.desk.telling.change(topic, &name);
     show(session);
     true
 }
@@ -162,17 +257,12 @@ pub fn unsubscribe_all(core: &mut Core, session: &mut Session) {
     let Some(subscriptions) = session.subscriptions.take() else { return };
     for topic in Topic::ALL {
         for name in subscriptions.names(topic) {
-            let count = core.desk.table.remove(topic, name, session.info.id);
-            tell(core, topic, name, count);
+            core.desk.table.remove(topic, name, session.info.id);
+            core.desk.telling.change(topic, name);
         }
     }
+    tell(core);
     show(session);
-}
-
-/// So many clients of this worker have subscribed from now on.
-fn tell(core: &mut Core, topic: Topic, name: &[u8], count: usize) {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    core.shared.node.broker().set(&core.desk.peer, topic, name, count);
 }
 
 /// Copies what CLIENT LIST shows, and sees to the limits that hold now.

@@ -36,6 +36,16 @@ impl Table {
         left
     }
 
+    /// How many have subscribed to a name.
+    pub fn count(&self, topic: Topic, name: &[u8]) -> u32 {
+        self.subscribers(topic, name).map_or(0, |inboxes| u32::try_from(inboxes.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Every name that somebody has subscribed to.
+    pub fn all(&self) -> impl Iterator<Item = (Topic, Arc<[u8]>)> {
+        Topic::ALL.into_iter().flat_map(|topic| self.names(topic).keys().map(move |name| (topic, name.clone())))
+    }
+
     /// The subscribers of one name.
     pub fn subscribers(&self, topic: Topic, name: &[u8]) -> Option<&Inboxes> {
         self.0[topic as usize].get(name)

@@ -22,7 +22,7 @@ use swell_engine::spec::{Body, Flags, Group, Spec};
 use swell_engine::stripe::Ticket;
 use swell_engine::track::Tracker;
 use swell_engine::walk::Step;
-use swell_engine::{Call, Context, Db};
+use swell_engine::{Blocks, Call, Context, Db};
 use swell_meter::parts::clean_name;
 use swell_meter::{Payer, Prefix, Who};
 use swell_node::broker::Topic;
@@ -81,6 +81,8 @@ pub struct Session {
     pub is_informed: bool,
     /// Close once everything is sent.
     pub closing: bool,
+    /// Until when a request that waits may do so, and since when it has: kept while it goes from node to node.
+    pub wait: Option<Wait>,
     /// Requests queued since MULTI.
     pub multi: Option<Box<multi::Queue>>,
     /// The condition of the next transaction.
@@ -95,6 +97,21 @@ pub struct Session {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// What the request at hand has written is no reply, but goes out whatever CLIENT REPLY says.
     pub is_pushing: bool,
+    /// EXEC has subscribed it to something: its answer waits until all nodes know.
+    pub is_telling: bool,
+    /// It has waited long enough for those who are behind.
+    pub is_pressing: bool,
+    /// What it publishes is under way to another process: its own messages wait for the reply.
+    pub is_publishing: bool,
+}
+
+/// A request's wait for what is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Unix milliseconds; nothing: for ever.
+    pub deadline_ms: Option<u64>,
+    /// Unix milliseconds.
+    pub since_ms: u64,
 }
 
 /// What a request that cut the batch leads to.
@@ -117,8 +134,16 @@ pub enum Late {
     Slices(Box<slices::Answering>),
     /// Its answer comes from other processes.
     Remote(Box<remote::Remote>),
+    /// This is the answer, once all nodes know what the client has subscribed to (up to this change).
+    Told(u64, Out),
+    /// Those whom a message is for are far behind: it is published a little later.
+    Crowded,
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
     Sleep(std::time::Duration, Out),
+    /// It waits at the node in this process for what is not there.
+    Blocked(Box<slices::Answering>),
+    /// It waits for replicas that there are not; then this is the answer.
+    Replicas(Wait, Out),
 }
 
 impl Session {
@@ -146,12 +171,16 @@ impl Session {
             in_exec: false,
             is_informed: false,
             closing: false,
+            wait: None,
             multi: None,
             watch: None,
             watches: 0,
             inbox: None,
             subscriptions: None,
             is_pushing: false,
+            is_telling: false,
+            is_pressing: false,
+            is_publishing: false,
         }
     }
 
@@ -272,10 +301,11 @@ impl Session {
         keys: &'a [KeyHash],
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
-        self.call_in(self.db, command, args, keys, now_ms)
+        let context = Context { blocks: Blocks::May, ..self.context(self.db, now_ms) };
+        Ok(self.caller_in(self.db).admit(command, args)?.call(keys, context))
     }
 
-    /// As [`Session::call`], in another database than the session's.
+    /// As [`Session::call`], in another database than the session's, and part of a unit, where nothing waits.
     #[inline]
     pub fn call_in<'a>(
         &self,
@@ -285,8 +315,13 @@ impl Session {
         keys: &'a [KeyHash],
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
-        let context = Context { db, proto: self.proto, no_touch: self.no_touch, tracker: self.tracker, now_ms };
-        Ok(self.caller_in(db).admit(command, args)?.call(keys, context))
+        Ok(self.caller_in(db).admit(command, args)?.call(keys, self.context(db, now_ms)))
+    }
+
+    #[inline]
+    fn context(&self, db: Db, now_ms: u64) -> Context {
+        let Session { proto, no_touch, tracker, .. } = *self;
+        Context { db, proto, no_touch, tracker, blocks: Blocks::Never, now_ms }
     }
 
     /// Back to what a new connection is (RESET); its id stays, and what its library is called.
@@ -505,7 +540,7 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             let denied = Denied::Arity(command.spec.name);
             fail(core, session, denied.to_string().as_bytes(), out)
         }
-        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
+        Body::Keys(_) | Body::Bulk(_) | Body::Script(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
             run_engine(core, session, command, args, ticket, out)
         }
     };
@@ -559,7 +594,8 @@ pub fn run_session(
     let (mark, errors_before) = (out.len(), core.counts.errors);
     let flow = body(&mut SessionCx { core, session, command, ticket }, args, out);
     // EXEC counts and charges for itself, and each of its requests for its own.
-    if matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..))) && command.spec.name != "exec" {
+    let is_answered = matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..) | Late::Told(..) | Late::Replicas(..)));
+    if is_answered && command.spec.name != "exec" {
         // A body that refuses in memcached's words has counted that already.
         let has_counted = core.counts.errors > errors_before;
         let error = error_at(out, mark).filter(|_| !has_counted);
@@ -613,6 +649,12 @@ pub fn run_engine(
         Ok(call) => call,
         Err(denied) => return fail(core, session, denied.to_string().as_bytes(), out),
     };
+    if let Body::Free(_) = command.spec.body
+        && core.shared.node.broker().is_crowded()
+        && !session.is_pressing
+    {
+        return Flow::Late(Late::Crowded);
+    }
     if remote::crosses(core, command.spec, &keys) {
         let prefix = core.prefix_of(args, &keys);
         core.charge_on(prefix, command, value_bytes(command.spec, args), 0, 1, true);
@@ -623,10 +665,16 @@ pub fn run_engine(
         return remote::swap_databases(core, command, args, out);
     }
     if !core.shared.route.is_direct() {
+        session.is_publishing = session.subscriptions.is_some() && matches!(command.spec.body, Body::Free(_));
         return remote::run(core, session, command, args, &keys);
     }
     let (data_before, at, mark) = (out.data_bytes(), out.len(), out.mark());
-    match core.handle.execute(&call, ticket, out) {
+    if let Some(wait) = session.wait {
+        core.handle.waits_since(wait.since_ms);
+    }
+    let outcome = core.handle.execute(&call, ticket, out);
+    core.handle.waits_since(0);
+    match outcome {
         Outcome::Done { work, failed } => {
             let bytes_out = out.data_bytes() - data_before;
             let prefix = core.prefix_of(args, &keys);

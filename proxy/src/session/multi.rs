@@ -14,6 +14,7 @@ use swell_wire::{Args, Out, OwnedArgs};
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
+use crate::pubsub;
 use crate::session::watch::{self, Watch};
 use crate::session::{
     Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, note_denied, remote, run_session,
@@ -167,6 +168,11 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
             core.charge(command, 0, 0, 1, false);
             if !sleep.is_zero() {
                 return Flow::Late(Late::Sleep(sleep, answer));
+            }
+            if std::mem::take(&mut session.is_telling)
+                && let Some(version) = pubsub::untold(core)
+            {
+                return Flow::Late(Late::Told(version, answer));
             }
             out.append(&mut answer);
             out.set_proto(session.proto);
@@ -340,6 +346,11 @@ fn finish_remote(
     if !sleep.is_zero() {
         return Flow::Late(Late::Sleep(sleep, whole));
     }
+    if std::mem::take(&mut session.is_telling)
+        && let Some(version) = pubsub::untold(core)
+    {
+        return Flow::Late(Late::Told(version, whole));
+    }
     out.append(&mut whole);
     out.set_proto(session.proto);
     Flow::Done
@@ -420,6 +431,7 @@ fn run_queue(
             }
         }
     }
+    core.handle.end_unit(unit);
     Ok(Some(sleep))
 }
 

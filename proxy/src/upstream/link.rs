@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::task::Waker;
 
-use swell_node::link::frame::{self, CHUNK_BYTES, CREDIT_BYTES, ChunkHead, CreditHead, Flags, Kind, RequestHead};
+use swell_node::link::frame::{
+    self, CHUNK_BYTES, CREDIT_BYTES, ChunkHead, CreditHead, Flags, Kind, RequestHead, UnblockHead,
+};
 use swell_ring::NodeId;
 
 use crate::upstream::encode::Piece;
@@ -182,6 +184,14 @@ impl Link {
         self.enqueued()
     }
 
+    /// Sends a frame of no session, ready as it is.
+    pub fn send_frame(&self, frame: &[u8]) {
+        // An open frame is being filled at the end: it ends within one call of whoever fills it.
+        debug_assert!(self.open.get().is_none(), "a frame inside another");
+        self.out.borrow_mut().extend_from_slice(frame);
+        self.schedule();
+    }
+
     /// Sends a request in chunks, between other frames. It counts as sent from its first byte on.
     pub fn upload(&self, kind: Kind, head: RequestHead, pieces: Vec<Piece>) -> u64 {
         let first = pieces.first().map_or(&[][..], Piece::bytes);
@@ -210,6 +220,14 @@ impl Link {
     pub fn credit(&self, session: u32, bytes: u32) {
         CreditHead { session, bytes }.frame(&mut self.out.borrow_mut());
         self.schedule();
+    }
+
+    /// A request of a session shall wait no longer.
+    pub fn unblock(&self, head: UnblockHead) {
+        if self.is_up() {
+            head.frame(&mut self.out.borrow_mut());
+            self.schedule();
+        }
     }
 
     /// The session has ended.

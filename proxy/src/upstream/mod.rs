@@ -30,6 +30,9 @@ pub const SESSIONS_MAX: usize = 1 << 20;
 /// The number under which the proxy itself waits for changes: no client has it.
 pub const NOBODY: u32 = u32::MAX;
 
+/// The number under which the worker's desk for channels waits for changes.
+pub const THE_DESK: u32 = u32::MAX - 1;
+
 /// The links by owner, for one slot map.
 pub struct Lines {
     map: Arc<SlotMap>,

@@ -76,6 +76,7 @@ fn settle(worker: &Rc<Worker>, link: &Rc<Link>) {
     for flights in worker.upstreams.seated() {
         flights.borrow_mut().on_lost(&mut core, link, incarnation, written);
     }
+    core.desk.on_lost(link);
     drop(core);
     worker.upstreams.changed();
 }
@@ -204,6 +205,8 @@ fn deliver(worker: &Rc<Worker>, core: &mut Core, link: &Rc<Link>, frame: &Frame<
             }
         }
         Kind::Credit => link.on_credit(CreditHead::read(frame.rest)?),
+        Kind::Push => core.desk.on_push(link, frame.rest)?,
+        Kind::Subscribed => core.desk.on_subscribed(link, frame.rest)?,
         _ => return Err(BadFrame::OutOfPlace("a node sends replies only")),
     }
     Ok(())

@@ -31,6 +31,7 @@ pub static SPECS: &[&Spec] = &[
     &client::SETNAME,
     &tracking::TRACKING,
     &tracking::TRACKINGINFO,
+    &client::UNBLOCK,
     &echo::ECHO,
     &hello::HELLO,
     &ping::PING,

@@ -8,6 +8,7 @@ mod command;
 mod config;
 mod debug;
 mod echo;
+mod function;
 mod hello;
 mod info;
 mod mc_flush_all;
@@ -20,9 +21,11 @@ mod ping;
 mod quit;
 mod readonly;
 mod reset;
+mod script;
 mod select;
 mod subscribe;
 mod time;
+mod wait;
 
 use std::sync::LazyLock;
 
@@ -68,6 +71,7 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("client|setname", client::set_name),
     ("client|tracking", client::tracking),
     ("client|trackinginfo", client::tracking_info),
+    ("client|unblock", client::unblock),
     ("cluster|help", cluster::show_help),
     ("cluster|info", cluster::info),
     ("cluster|keyslot", cluster::key_slot),
@@ -93,6 +97,15 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("discard", multi::discard),
     ("echo", echo::echo),
     ("exec", multi::exec),
+    ("function|delete", function::delete),
+    ("function|dump", function::dump),
+    ("function|flush", function::flush),
+    ("function|help", function::show_help),
+    ("function|kill", function::kill),
+    ("function|list", function::list),
+    ("function|load", function::load),
+    ("function|restore", function::restore),
+    ("function|stats", function::stats),
     ("hello", hello::hello),
     ("info", info::info),
     ("memcached:flush_all", mc_flush_all::flush_all),
@@ -108,6 +121,13 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("readonly", readonly::accept),
     ("readwrite", readonly::accept),
     ("reset", reset::reset),
+    ("script|debug", script::debug),
+    ("script|exists", script::exists),
+    ("script|flush", script::flush),
+    ("script|help", script::show_help),
+    ("script|kill", script::kill),
+    ("script|load", script::load),
+    ("script|show", script::show),
     ("select", select::select),
     ("ssubscribe", subscribe::ssubscribe),
     ("subscribe", subscribe::subscribe),
@@ -116,6 +136,8 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("unsubscribe", subscribe::unsubscribe),
     ("unwatch", watch::unwatch),
     ("watch", watch::watch),
+    ("wait", wait::wait),
+    ("waitaof", wait::wait_aof),
 ];
 
 static BODIES: LazyLock<Vec<Option<SessionBody>>> = LazyLock::new(|| {

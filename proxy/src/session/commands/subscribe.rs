@@ -1,11 +1,12 @@
 //! SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE and their opposites: a confirmation for each name.
 
 use swell_node::broker::Topic;
+use swell_wire::out::Mark;
 use swell_wire::{Args, Out};
 
 use crate::error::ProxyError;
 use crate::pubsub;
-use crate::session::{Flow, Session, SessionCx};
+use crate::session::{Flow, Late, Session, SessionCx};
 
 pub fn subscribe(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     begin(cx, Topic::Channel, b"subscribe", args, out)
@@ -32,25 +33,31 @@ pub fn sunsubscribe(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Fl
 }
 
 fn begin(cx: &mut SessionCx<'_>, topic: Topic, word: &[u8], args: Args<'_>, out: &mut Out) -> Flow {
+    let mark = out.mark();
     for name in args.from(1).iter() {
         if cx.session.subscriptions_len() >= pubsub::SUBSCRIPTIONS_MAX {
             out.error(&ProxyError::TooManySubscriptions(pubsub::SUBSCRIPTIONS_MAX).to_string());
             break;
         }
+        if name.len() > pubsub::NAME_BYTES_MAX {
+            out.error(&ProxyError::ChannelTooLong(pubsub::NAME_BYTES_MAX).to_string());
+            break;
+        }
         pubsub::subscribe(cx.core, cx.session, topic, name);
         confirm(cx.session, topic, word, Some(name), out);
     }
-    finish(cx)
+    finish(cx, mark, out)
 }
 
 /// The names given, or all; a confirmation comes even where there was nothing to end.
 fn end(cx: &mut SessionCx<'_>, topic: Topic, word: &[u8], args: Args<'_>, out: &mut Out) -> Flow {
+    let mark = out.mark();
     if args.len() > 1 {
         for name in args.from(1).iter() {
             pubsub::unsubscribe(cx.core, cx.session, topic, name);
             confirm(cx.session, topic, word, Some(name), out);
         }
-        return finish(cx);
+        return finish(cx, mark, out);
     }
     let names: Vec<_> = cx.session.subscriptions.iter().flat_map(|all| all.names(topic).iter().cloned()).collect();
     if names.is_empty() {
@@ -60,7 +67,7 @@ fn end(cx: &mut SessionCx<'_>, topic: Topic, word: &[u8], args: Args<'_>, out: &
         pubsub::unsubscribe(cx.core, cx.session, topic, &name);
         confirm(cx.session, topic, word, Some(&name), out);
     }
-    finish(cx)
+    finish(cx, mark, out)
 }
 
 fn confirm(session: &Session, topic: Topic, word: &[u8], name: Option<&[u8]>, out: &mut Out) {
@@ -73,8 +80,16 @@ fn confirm(session: &Session, topic: Topic, word: &[u8], name: Option<&[u8]>, ou
     out.int(session.subscriptions.as_ref().map_or(0, |all| all.count(topic)) as i64);
 }
 
-/// Confirmations are no replies: they go out whatever CLIENT REPLY says.
-fn finish(cx: &mut SessionCx<'_>) -> Flow {
-    cx.session.is_pushing = !cx.session.in_exec;
-    Flow::Done
+/// Confirmations are no replies: they go out whatever CLIENT REPLY says, but not before all nodes have been told.
+fn finish(cx: &mut SessionCx<'_>, mark: Mark, out: &mut Out) -> Flow {
+    // EXEC waits for all that it has subscribed to.
+    if cx.session.in_exec {
+        cx.session.is_telling = true;
+        return Flow::Done;
+    }
+    cx.session.is_pushing = true;
+    match pubsub::untold(cx.core) {
+        Some(version) => Flow::Late(Late::Told(version, out.split_off(mark))),
+        None => Flow::Done,
+    }
 }

@@ -85,6 +85,7 @@ fn flags(info: &ClientInfo) -> String {
     let letters = [
         ('P', info.is_subscribed()),
         ('x', info.multi.load(Relaxed) >= 0),
+        ('b', info.is_blocked()),
         ('t', info.redirect.load(Relaxed) >= 0),
         ('R', info.tracking_broken.load(Relaxed)),
         ('B', info.tracks_prefixes.load(Relaxed)),

@@ -6,6 +6,7 @@ mod list;
 mod modes;
 mod names;
 mod tracking;
+mod unblock;
 
 use swell_wire::{Args, Out};
 
@@ -17,6 +18,7 @@ pub use list::{info, line, list};
 pub use modes::{no_evict, no_touch, reply};
 pub use names::{ClientName, get_name, set_info, set_name};
 pub use tracking::{caching, get_redir, tracking, tracking_info};
+pub use unblock::unblock;
 
 const HELP_LINES: &[&str] = &[
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -69,6 +71,8 @@ const HELP_LINES: &[&str] = &[
     "    Have this connection told when keys change of which it keeps copies.",
     "TRACKINGINFO",
     "    Show how this connection is told.",
+    "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+    "    End the wait of a connection, as if its time were up or with an error.",
     "HELP",
     "    Show these lines.",
 ];

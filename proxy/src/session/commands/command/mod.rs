@@ -4,7 +4,7 @@ mod describe;
 mod document;
 
 use swell_engine::commands::table::{Command, Found};
-use swell_engine::spec::{Acl, Body, KeySpec};
+use swell_engine::spec::{Access, Acl, Body, KeySpec};
 use swell_engine::{Fault, Spec, glob};
 use swell_wire::{Args, Out};
 
@@ -135,7 +135,8 @@ fn named(name: &[u8]) -> Option<Command> {
 fn keys_of(call: Args<'_>) -> Result<Vec<(usize, &'static [&'static str])>, ProxyError> {
     let Found::Command(command) = catalog::resp().find(call) else { return Err(ProxyError::InvalidCommand) };
     let spec = command.spec;
-    if spec.keys.is_empty() || spec.container() == Some("debug") {
+    let has_keys = spec.keys.iter().any(|keys| keys.access != Access::Channel);
+    if !has_keys || spec.container() == Some("debug") {
         return Err(ProxyError::NoKeyArguments);
     }
     if !spec.arity_fits(call.len()) {

@@ -88,6 +88,7 @@ pub static OPTIONS: &[ConfigOption] = &[
     },
     constant("appendonly", "no"),
     fixed("bind", |core| core.shared.resp_bind.get().map_or_else(String::new, ToString::to_string)),
+    script_limit("busy-reply-threshold"),
     ConfigOption { name: "client-output-buffer-limit", kind: Kind::OutputLimits },
     ConfigOption {
         name: "client-query-buffer-limit",
@@ -129,6 +130,7 @@ pub static OPTIONS: &[ConfigOption] = &[
     },
     limit("list-max-listpack-size"),
     limit("list-max-ziplist-size"),
+    script_limit("lua-time-limit"),
     ConfigOption { name: "maxclients", kind: Kind::Clients },
     ConfigOption {
         name: "maxmemory",
@@ -255,7 +257,8 @@ impl ConfigOption {
 }
 
 /// Options that the nodes have to know, too: they are part of the cache state.
-const OF_THE_CACHE: [&str; 6] = [
+const OF_THE_CACHE: [&str; 7] = [
+    "busy-reply-threshold",
     "lfu-decay-time",
     "lfu-log-factor",
     "maxmemory",
@@ -269,6 +272,10 @@ impl Change {
     pub fn entry(&self) -> Option<(String, String)> {
         let value = match &self.1 {
             Value::Limit(at, number) => return Some((LIMITS[*at].name.to_owned(), number.to_string())),
+            // The old name of the same.
+            Value::Number(_, number) if self.0 == "lua-time-limit" => {
+                return Some(("busy-reply-threshold".to_owned(), number.to_string()));
+            }
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
             Value::Notified(classes) => classes.in_full(),
@@ -302,6 +309,19 @@ impl Change {
             Value::Password(password) => *core.shared.access.requirepass() = password,
             Value::Channels(all) => core.shared.access.set_all_channels(all),
         }
+    }
+}
+
+/// Milliseconds after which a script is told of, under both of its names.
+const fn script_limit(name: &'static str) -> ConfigOption {
+    ConfigOption {
+        name,
+        kind: Kind::Integer {
+            min: 0,
+            max: i64::MAX,
+            get: |core| core.handle.engine().scripts().limit_ms(),
+            set: |core, limit_ms| core.handle.engine().scripts().set_limit_ms(limit_ms),
+        },
     }
 }
 

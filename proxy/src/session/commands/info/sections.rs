@@ -53,10 +53,12 @@ pub fn clients(figures: &Figures<'_>, text: &mut Text) {
         (most(|client| client.query_buffer_bytes.load(Relaxed)), most(|client| client.output_bytes.load(Relaxed)));
     text.field("client_recent_max_input_buffer", input.unwrap_or(0));
     text.field("client_recent_max_output_buffer", output.unwrap_or(0));
-    // No command blocks, tracks or watches yet.
-    text.field("blocked_clients", 0);
+    let waiters = figures.core.handle.engine().waiters();
+    text.field("blocked_clients", clients.iter().filter(|client| client.is_blocked()).count());
     text.field("tracking_clients", 0);
     text.field("clients_in_timeout_table", 0);
+    text.field("total_blocking_keys", waiters.keys());
+    text.field("total_blocking_keys_on_nokey", waiters.keys_on_missing());
 }
 
 pub fn memory(figures: &Figures<'_>, text: &mut Text) {
