@@ -19,6 +19,8 @@ pub struct Figures {
     pub heap: HeapStats,
     pub databases: Vec<DbFigures>,
     pub stats: Stats,
+    /// Channels, patterns and shard channels that somebody has subscribed to.
+    pub subscriptions: [usize; 3],
 }
 
 impl Figures {
@@ -32,6 +34,7 @@ impl Figures {
             heap: engine.heap_stats(),
             databases: node.databases(),
             stats: node.stats(),
+            subscriptions: node.broker().sizes(),
         }
     }
 
@@ -46,6 +49,10 @@ impl Figures {
             sum.heap.spans += report.heap.spans as usize;
             sum.heap.free_spans += report.heap.free_spans as usize;
             sum.stats.add(&Stats::from(&report.keyspace));
+            // Every node knows all of them.
+            for (most, size) in sum.subscriptions.iter_mut().zip(report.subscriptions) {
+                *most = size.max(*most);
+            }
             for database in &report.databases {
                 match sum.databases.iter_mut().find(|known| known.db == database.db) {
                     Some(known) => {

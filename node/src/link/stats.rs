@@ -84,6 +84,9 @@ pub struct NodeReport {
     /// Time that link workers spent with frames so far, microseconds.
     #[serde(default)]
     pub busy_us: u64,
+    /// Channels, patterns and shard channels that somebody has subscribed to.
+    #[serde(default)]
+    pub subscriptions: [usize; 3],
 }
 
 /// What happened to keys, as [`Stats`].
@@ -204,6 +207,7 @@ impl NodeReport {
             volatile_keys: node.key_counts().1,
             parked,
             busy_us: busy_ns / 1_000,
+            subscriptions: node.broker().sizes(),
         }
     }
 }

@@ -124,7 +124,9 @@ pub fn stats(figures: &Figures<'_>, text: &mut Text) {
     text.field("evicted_keys", keys.evicted_keys);
     text.field("keyspace_hits", keys.hits);
     text.field("keyspace_misses", keys.misses);
-    for name in ["pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks"] {
+    let names = ["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"];
+    names.into_iter().zip(figures.node.subscriptions).for_each(|(name, count)| text.field(name, count));
+    for name in ["latest_fork_usec", "total_forks"] {
         text.field(name, 0);
     }
     text.field("unexpected_error_replies", 0);
