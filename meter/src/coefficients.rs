@@ -138,6 +138,7 @@ pub static ELASTICACHE: Coefficients = Coefficients {
         row("sort", 215, 695),
         row("sort_ro", 0, 836),
         row("spop", 5524, 307),
+        row("spublish", 130, 335),
         row("srandmember", 3548, 81),
         row("srem", 4635, 287),
         row("sscan", 3956, 218),

@@ -22,6 +22,8 @@ pub struct Figures {
     /// Keys that somebody waits for, and those of which somebody wants to know when they go.
     pub waited_keys: u64,
     pub waited_keys_on_missing: u64,
+    /// Channels, patterns and shard channels that somebody has subscribed to.
+    pub subscriptions: [usize; 3],
 }
 
 impl Figures {
@@ -37,6 +39,7 @@ impl Figures {
             stats: node.stats(),
             waited_keys: engine.waiters().keys(),
             waited_keys_on_missing: engine.waiters().keys_on_missing(),
+            subscriptions: node.broker().sizes(),
         }
     }
 
@@ -53,6 +56,10 @@ impl Figures {
             sum.waited_keys += report.waited_keys;
             sum.waited_keys_on_missing += report.waited_keys_on_missing;
             sum.stats.add(&Stats::from(&report.keyspace));
+            // Every node knows all of them.
+            for (most, size) in sum.subscriptions.iter_mut().zip(report.subscriptions) {
+                *most = size.max(*most);
+            }
             for database in &report.databases {
                 match sum.databases.iter_mut().find(|known| known.db == database.db) {
                     Some(known) => {

@@ -89,6 +89,9 @@ pub struct NodeReport {
     pub waited_keys: u64,
     #[serde(default)]
     pub waited_keys_on_missing: u64,
+    /// Channels, patterns and shard channels that somebody has subscribed to.
+    #[serde(default)]
+    pub subscriptions: [usize; 3],
 }
 
 /// What happened to keys, as [`Stats`].
@@ -211,6 +214,7 @@ impl NodeReport {
             busy_us: busy_ns / 1_000,
             waited_keys: engine.waiters().keys(),
             waited_keys_on_missing: engine.waiters().keys_on_missing(),
+            subscriptions: node.broker().sizes(),
         }
     }
 }

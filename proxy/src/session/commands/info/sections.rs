@@ -180,18 +180,17 @@ pub fn stats(figures: &Figures<'_>, text: &mut Text) {
     text.field("evicted_clients", 0);
     text.field("keyspace_hits", keys.hits);
     text.field("keyspace_misses", keys.misses);
-    for name in ["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"] {
-        text.field(name, 0);
-    }
+    let names = ["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"];
+    names.into_iter().zip(figures.node.subscriptions).for_each(|(name, count)| text.field(name, count));
     for name in ["latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys"] {
         text.field(name, 0);
     }
     for name in ["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses"] {
         text.field(name, 0);
     }
-    for name in ["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"] {
-        text.field(name, 0);
-    }
+    let tracking = &figures.core.shared.tracking;
+    text.field("tracking_total_keys", figures.core.handle.engine().tracked_keys());
+    text.field("tracking_total_prefixes", tracking.prefix_count());
     text.field("unexpected_error_replies", 0);
     text.field("total_error_replies", counts.errors);
     text.field("total_reads_processed", counts.batches);
