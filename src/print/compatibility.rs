@@ -29,7 +29,10 @@ const DIFFERS: &[(&str, &str)] = &[
     ("client|no-evict", "noted and shown; clients are never closed to save memory"),
     ("client|pause", "of the clients of this proxy; keys on nodes in other processes go on expiring"),
     ("command|docs", "sentences are Swell's own"),
-    ("commandlog|get", "of keys on nodes in other processes: only requests that run alone (large, transactions, walks)"),
+    (
+        "commandlog|get",
+        "of keys on nodes in other processes: only requests that run alone (large, transactions, walks)",
+    ),
     ("config|rewrite", "always an error: no configuration file is written"),
     ("config|set", "options that nothing here goes by take the value they have and no other"),
     ("debug", "SLEEP, OBJECT, HELP"),
