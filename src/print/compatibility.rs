@@ -28,11 +28,11 @@ const DIFFERS: &[(&str, &str)] = &[
     ("client|import-source", "ON is refused: there is no import mode"),
     ("client|no-evict", "noted and shown; clients are never closed to save memory"),
     ("client|pause", "of the clients of this proxy; keys on nodes in other processes go on expiring"),
-    ("command|docs", "sentences are Swell's own"),
     (
         "commandlog|get",
         "of keys on nodes in other processes: only requests that run alone (large, transactions, walks)",
     ),
+    ("command|docs", "sentences are Swell's own"),
     ("config|rewrite", "always an error: no configuration file is written"),
     ("config|set", "options that nothing here goes by take the value they have and no other"),
     ("debug", "SLEEP, OBJECT, HELP"),
