@@ -120,7 +120,7 @@ unsafe extern "C-unwind" fn hook(state: *mut lua_State, _: *mut lua_Debug) {
         if (*meter).stop.is_none() && !(*meter).run.is_null() {
             (*meter).stop = (*(*meter).run).tick((*meter).ticks);
         } else if !(*meter).loading.is_null() && (*meter).ticks > LOAD_TICKS {
-            (*meter).stop = Some("ERR FUNCTION LOAD timeout");
+            (*meter).stop = Some("FUNCTION LOAD timeout");
         }
         throw_if_stopped(state);
     }

@@ -26,6 +26,11 @@ pub fn dump(index: &Index) -> Vec<u8> {
     rdb::functions::dump(index.libraries().map(|library| &library.code[..]))
 }
 
+/// The same of these codes.
+pub fn write(codes: &[Vec<u8>]) -> Vec<u8> {
+    rdb::functions::dump(codes.iter().map(|code| &code[..]))
+}
+
 /// The code of each library of a payload. The bytes may be anybody's.
 ///
 /// # Errors
@@ -49,7 +54,7 @@ mod tests {
         let codes = read(payload).unwrap();
         assert_eq!(codes.len(), 2);
         assert_eq!(codes[1], b"#!lua name=ab\nredis.register_function(1,function() end)");
-        assert_eq!(rdb::functions::dump(codes.iter().map(|code| &code[..])), payload);
+        assert_eq!(write(&codes), payload);
         for len in 0..payload.len() {
             assert!(read(&payload[..len]).is_err(), "{len}");
         }

@@ -52,7 +52,7 @@ const TAKEN: &str =
 /// How often a script that has written tries for a stripe that it has not declared.
 const TRIES: u32 = 2_000;
 /// Thrown to end a script that runs again: nobody reads this.
-const AGAIN: &str = "ERR the script runs again";
+const AGAIN: &str = "the script runs again";
 
 /// See the module.
 pub struct Running<'r> {

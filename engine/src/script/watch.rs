@@ -10,13 +10,14 @@ use super::store::lock;
 use crate::engine::Engine;
 use crate::run::LockSet;
 
-const KILLED: &str = "ERR Error running script: Script killed by user with SCRIPT KILL.";
-const FUNCTION_KILLED: &str = "ERR Error running script: Script killed by user with FUNCTION KILL.";
+const KILLED: &str = "Script killed by user with SCRIPT KILL.";
+const FUNCTION_KILLED: &str = "Script killed by user with FUNCTION KILL.";
 /// Said to a script that cannot be moved to a helper thread any more.
-const OVER_LIMIT: &str = "ERR the script has written and is over the time limit, and holds up its worker: it was ended in \
+const OVER_LIMIT: &str = "the script has written and is over the time limit, and holds up its worker: it was ended in \
                           the middle";
 /// Said to who wants a key that a script has had for too long.
 pub const BUSY: &str = "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+const FUNCTION_BUSY: &str = "BUSY Valkey is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
 
 /// One script that runs.
 #[derive(Debug)]
@@ -102,8 +103,9 @@ impl Scripts {
             return None;
         }
         let running = lock(&self.running);
-        let is_held = running.iter().any(|watch| watch.is_slow.load(Relaxed) && lock(&watch.held).has(stripe));
-        is_held.then_some(BUSY)
+        let mut slow = running.iter().filter(|watch| watch.is_slow.load(Relaxed));
+        let holder = slow.find(|watch| lock(&watch.held).has(stripe))?;
+        Some(if holder.is_function { FUNCTION_BUSY } else { BUSY })
     }
 
     /// Ends every script (or function) that runs and has written nothing.

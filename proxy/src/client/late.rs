@@ -141,7 +141,7 @@ impl Client {
         let worker = self.worker.clone();
         let engine = worker.shared.node.engine();
         let flow = match state {
-            LateState::Stripe(stripe, None) if engine.scripts().busy(stripe).is_some() => self.tell_busy(),
+            LateState::Stripe(stripe, None) if engine.scripts().busy(stripe).is_some() => self.tell_busy(stripe),
             LateState::Stripe(stripe, None) => {
                 worker.core.borrow_mut().counts.parked += 1;
                 let ticket = engine.stripe(stripe).draw(stripe, cx.waker());
@@ -151,7 +151,7 @@ impl Client {
                 // A script has it, and takes too long.
                 Flow::Late(Late::Stripe(taken)) if taken == stripe && engine.scripts().busy(stripe).is_some() => {
                     engine.stripe(stripe).cancel(ticket);
-                    self.tell_busy()
+                    self.tell_busy(stripe)
                 }
                 // Woken too early: the ticket is still good, and its turn will come.
                 Flow::Late(Late::Stripe(taken)) if taken == stripe => {
@@ -383,11 +383,12 @@ impl Client {
     }
 
     /// The request is not run: a script holds its keys for too long.
-    fn tell_busy(&mut self) -> Flow {
+    fn tell_busy(&mut self, stripe: usize) -> Flow {
         let worker = self.worker.clone();
+        let words = worker.shared.node.engine().scripts().busy(stripe).unwrap_or(BUSY);
         self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| {
             match session.info.door {
-                Door::Resp => out.error(BUSY),
+                Door::Resp => out.error(words),
                 Door::Memcached => out.raw(b"SERVER_ERROR a script holds this key for too long\r\n"),
             }
             core.counts.error(b"BUSY");
