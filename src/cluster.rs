@@ -16,6 +16,7 @@ use swell_node::control::ScalingMode;
 use swell_node::host::{EMBEDDED, Host, HostConfig, HostError};
 use swell_node::link::socket::Address;
 use swell_node::view::View;
+use swell_proxy::access::USERS;
 use swell_proxy::route::NODES_MAX;
 use swell_ring::{CacheState, Member};
 use swell_scaler::policy::Tuning;
@@ -27,6 +28,7 @@ use crate::config::Config;
 use crate::config::values::{FirstNode, LogFormat, LogLevel, OneOf, Reader, Scaling};
 use crate::identity::Identity;
 use crate::place::Place;
+use crate::users;
 
 /// How long all nodes may take to be there at the start.
 pub const READY_MAX: Duration = Duration::from_secs(30);
@@ -240,7 +242,8 @@ fn state(config: &Config) -> CacheState {
         (NODES_MAX, config.nodes_max.to_string()),
         ("spares-only-resp", spares.to_owned()),
     ];
-    CacheState::default().changed(entries.map(|(name, value)| (name.to_owned(), value)))
+    let users = users::entry(config).map(|users| (USERS.to_owned(), users));
+    CacheState::default().changed(entries.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(users))
 }
 
 /// Where the link of a node of this process is: beside the scaler's, or at a free port of its host, or of `advertise` if

@@ -171,6 +171,9 @@ options! {
     /// Password that clients of all three listeners must give; without one only this machine's clients are let in.
     /// A command line can be read by other users of the machine: prefer the variable or the file.
     requirepass: Password = Secret("password"), "PASSWORD", DefaultValue::Fixed("");
+    /// File of users, a line `user NAME RULE ...` each, that ACL LOAD reads and ACL SAVE writes. The users of the cache
+    /// begin with it, the default user too if it is in it.
+    aclfile: Option<PathBuf> = File, "FILE", DefaultValue::Fixed("");
     /// Where the scaler listens for nodes, proxies and people's commands; only a Unix socket goes without a token.
     link: Option<Address> = LinkAt, "unix:PATH|HOST:PORT",
         DefaultValue::OfOthers {

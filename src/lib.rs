@@ -26,6 +26,7 @@ pub mod scaler;
 pub mod signals;
 pub mod simulate_cli;
 pub mod status;
+pub mod users;
 
 #[cfg(test)]
 mod testing;

@@ -27,7 +27,7 @@ use crate::listen::{Addresses, Group, Listeners};
 use crate::nodes::asking::Asking;
 use crate::place::{self, Place};
 use crate::signals::Signals;
-use crate::{Parts, banner, logging, metrics, node, print, ready, scaler, status};
+use crate::{Parts, banner, logging, metrics, node, print, ready, scaler, status, users};
 
 /// How long a proxy may take to join.
 const JOIN_MAX: Duration = Duration::from_secs(5);
@@ -195,6 +195,8 @@ fn begin(config: &Config) -> anyhow::Result<PriceFile> {
     if let Some(path) = &config.ready_file {
         ready::clear(path).with_context(|| format!("cannot remove the old ready file {}", path.display()))?;
     }
+    // What is wrong with the users is said before anything has begun.
+    users::of_file(config)?;
     prices(config)
 }
 
@@ -369,6 +371,7 @@ impl Running {
             output_buffer_bytes_max: config.client_output_buffer_bytes_max,
             timeout_seconds: config.timeout_seconds,
             requirepass: config.requirepass.get().map(str::to_owned),
+            acl_file: users::of_file(config)?,
             metering: config.metering,
             prefix_separator: config.bill_prefixes,
             tariff: Tariff::new(config.price_profile),
@@ -474,13 +477,14 @@ impl http::Admin for Admin {
     }
 
     fn authorised(&self, authorization: Option<&str>) -> bool {
-        match self.shared.settings.password() {
-            None => true,
-            Some(password) => doors::password_matches(authorization, &password),
-        }
+        let access = &self.shared.access;
+        access.is_open()
+            || doors::credentials(authorization)
+                .and_then(|(name, password)| access.let_in(&name, &password))
+                .is_some_and(|user| user.may_look())
     }
 
     fn local_only(&self) -> bool {
-        self.shared.settings.password().is_none()
+        self.shared.access.is_open()
     }
 }

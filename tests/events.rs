@@ -23,6 +23,9 @@ const CASES: u64 = 25;
 /// Requests of one case, at least.
 const REQUESTS: usize = 50;
 
+/// Events of one request that are shown where they differ.
+const SHOWN_MAX: usize = 40;
+
 /// Every class by its letter.
 const CLASSES: &str = "g$lshzxetnm";
 
@@ -118,17 +121,29 @@ fn compare(requests: &[Request], theirs: &mut Theirs, seed: u64) -> usize {
             expected.iter_mut().filter(|event| event.event == "srem").for_each(|event| event.event = "spop".to_owned());
         }
         if name.starts_with("sort") {
-            // Nobody promises in which order the elements of a set are weighed.
-            told.sort();
-            expected.sort();
+            // Nobody promises in which order elements are weighed, nor which of equal ones LIMIT takes.
+            let is_limited = request.iter().any(|word| word.eq_ignore_ascii_case(b"LIMIT"));
+            for told in [&mut told, &mut expected] {
+                told.retain(|event| !is_limited || event.event != "keymiss");
+                told.sort();
+            }
+        }
+        if ["keys", "scan", "randomkey"].contains(&name.as_str()) && told.iter().all(|event| event.event == "expired") {
+            if told == expected {
+                continue;
+            }
+            // Whoever goes by takes what has expired along here; there, only what they were asked for.
+            break;
         }
         if told != expected {
             let before: Vec<String> =
                 requests[..at].iter().map(|request| format!("> {}", run::shown(request))).collect();
             panic!(
-                "SWELL_SEED={seed}:\n{}\n> {}\n  ours   {told:?}\n  theirs {expected:?} of {}",
+                "SWELL_SEED={seed}:\n{}\n> {}\n  ours   {}\n  theirs {} of {}",
                 before.join("\n"),
                 run::shown(request),
+                cut(&told),
+                cut(&expected),
                 run::shown(&replayed)
             );
         }
@@ -162,6 +177,12 @@ fn seeds() -> std::ops::Range<u64> {
         }
         (None, None) => 0..CASES * families,
     }
+}
+
+/// As many events as one wants to read.
+fn cut(told: &[Event]) -> String {
+    let more = if told.len() > SHOWN_MAX { format!(" ...({} events)", told.len()) } else { String::new() };
+    format!("{:?}{more}", &told[..told.len().min(SHOWN_MAX)])
 }
 
 fn shown(told: &[Event]) -> Vec<String> {

@@ -124,7 +124,10 @@ macro_rules! resp_files {
     )*};
 }
 
-resp_files! { string hash set generic connection server transactions bad_input help list stream hyperloglog bitmap pubsub }
+resp_files! {
+    acl string hash set generic connection server transactions bad_input help list stream hyperloglog bitmap pubsub blocking
+    tracking
+}
 
 mod auth {
     use super::{Mode, resp};

@@ -1,8 +1,10 @@
 //! The engine: one cache's key space on one node, and what each worker keeps of its own beside it.
 
+use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 
 use swell_ring::SLOTS;
 
@@ -16,12 +18,14 @@ use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
 use crate::notify::{Class, LiveClasses, Notifier};
+use crate::script::{ScriptMachine, Scripts};
 use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
 use crate::track::Tracking;
 use crate::value::COMPACT_BYTES_MAX;
 use crate::value::limits::{Limits, LiveLimits};
+use crate::waiters::{Ready, Waiters};
 use crate::watch::Abandoned;
 
 /// Bytes a worker may be ahead of the shared count of used memory.
@@ -209,6 +213,8 @@ pub struct Engine {
     tracking: Arc<Tracking>,
     channels: OnceLock<Arc<dyn Channels>>,
     pub(crate) notifier: OnceLock<Notifier>,
+    pub(crate) waiters: Arc<Waiters>,
+    scripts: Scripts,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -219,6 +225,16 @@ pub struct Local {
     pub(crate) garbage: Garbage,
     /// The rest of the reply of the command that has just run.
     pub(crate) deferred: Option<Box<Deferred>>,
+    /// Keys that somebody waits for and that the command has made ready.
+    pub(crate) ready: VecDeque<Ready>,
+    /// Whom to wake once no lock is held.
+    pub(crate) wakers: Vec<Waker>,
+    /// The next request that waits has done so elsewhere, since then (unix milliseconds); 0: it has not.
+    pub(crate) waits_since_ms: u64,
+    /// The Lua state of this worker's scripts, once there was one.
+    pub(crate) machine: Option<Box<ScriptMachine>>,
+    /// A unit runs: nothing may be evicted.
+    pub(crate) in_unit: bool,
     /// A compact value on its way through a command.
     scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
@@ -281,6 +297,8 @@ impl Engine {
             tracking: Arc::new(Tracking::new()),
             channels: OnceLock::new(),
             notifier: OnceLock::new(),
+            waiters: Arc::default(),
+            scripts: Scripts::default(),
         }
     }
 
@@ -292,6 +310,11 @@ impl Engine {
             pool: Pool::default(),
             garbage: Garbage::default(),
             deferred: None,
+            ready: VecDeque::new(),
+            wakers: Vec::new(),
+            waits_since_ms: 0,
+            machine: None,
+            in_unit: false,
             scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
@@ -317,6 +340,12 @@ impl Engine {
 
     pub(crate) fn helpers(&self) -> Option<&Helpers> {
         self.helpers.get()
+    }
+
+    /// Scripts and functions.
+    #[inline]
+    pub fn scripts(&self) -> &Scripts {
+        &self.scripts
     }
 
     /// Settings that may change while running.
@@ -507,6 +536,9 @@ impl Engine {
 
     /// A worker leaves: its free blocks and counts go back.
     pub fn retire(&self, local: &mut Local) {
+        if let Some(machine) = local.machine.take() {
+            self.scripts.give_machine(machine);
+        }
         while self.free_garbage(local, u64::MAX) {}
         self.report(local);
         local.heap.flush(&self.heap);
@@ -555,6 +587,12 @@ impl Local {
     /// The rest of the reply of the command that has just run, after [`Outcome::Deferred`](crate::run::Outcome::Deferred).
     pub fn take_deferred(&mut self) -> Option<Box<Deferred>> {
         self.deferred.take()
+    }
+
+    /// The next request that has to wait has done so elsewhere before, since then (unix milliseconds), and keeps its place;
+    /// 0: it has not.
+    pub fn waits_since(&mut self, since_ms: u64) {
+        self.waits_since_ms = since_ms;
     }
 
     /// The counts since the last call.

@@ -1,5 +1,6 @@
 //! The data: key space, values, commands and their table, expiry, eviction. No sockets, no clock, no owner of slots.
 
+pub mod acl;
 pub mod admit;
 pub mod bulk;
 pub mod channels;
@@ -25,6 +26,7 @@ pub mod number;
 pub mod prefetch;
 pub mod rdb;
 pub mod run;
+pub mod script;
 pub mod slices;
 pub mod spec;
 pub mod state;
@@ -32,12 +34,13 @@ pub mod stripe;
 pub mod table;
 pub mod track;
 pub mod value;
+pub mod waiters;
 pub mod walk;
 pub mod watch;
 
 pub use engine::{Engine, Local, Stats};
 pub use error::Fault;
-pub use exec::{Call, Context, Exec, Reply};
+pub use exec::{Blocks, Call, Context, Exec, Reply};
 pub use key::{Db, Key, KeyHash};
 pub use run::Outcome;
 pub use slices::Deferred;

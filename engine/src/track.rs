@@ -35,9 +35,11 @@ pub enum Stale<'a> {
     Read { key: &'a [u8], readers: &'a [u64], by: u64 },
     /// Any key that has changed, while somebody wants to know of all ([`Engine::set_broadcast`]).
     Any { key: &'a [u8], by: u64 },
+    /// Databases were emptied: everything.
+    All,
 }
 
-/// Is told of what is stale, under the stripe's lock: must be quick and must not call the engine.
+/// Is told of what is stale, under stripes' locks: must be quick and must not call the engine.
 pub type TellStale = Box<dyn Fn(Stale<'_>) + Send + Sync>;
 
 /// What the stripes of one engine share.
@@ -73,11 +75,14 @@ impl Engine {
         let _ = self.tracking().tell.set(tell);
     }
 
-    /// Whether every change of a key is told.
-    pub fn set_broadcast(&self, broadcasts: bool) {
+    /// Whether every change of a key is told from now on.
+    ///
+    /// # Errors
+    /// This stripe is taken: to be tried again.
+    pub fn set_broadcast(&self, broadcasts: bool) -> Result<(), usize> {
         for index in 0..STRIPES {
             let stripe = self.stripe(index);
-            let _held = stripe.hold_patiently();
+            let _held = stripe.hold_briefly().ok_or(index)?;
             // SAFETY: the lock is held.
             let observers = &mut unsafe { stripe.data() }.observer;
             if observers.is_none() && !broadcasts {
@@ -90,6 +95,7 @@ impl Engine {
                 *observers = None;
             }
         }
+        Ok(())
     }
 
     /// Keys of which somebody has a copy.
@@ -133,7 +139,8 @@ impl Tracking {
         Tracking { keys_max: AtomicU64::new(TRACKED_KEYS_MAX), ..Tracking::default() }
     }
 
-    fn tell(&self, stale: Stale<'_>) {
+    /// Tells whoever is to be told.
+    pub fn tell(&self, stale: Stale<'_>) {
         if let Some(tell) = self.tell.get() {
             tell(stale);
         }
@@ -185,7 +192,8 @@ impl Tracked {
         }
     }
 
-    /// A slot was flushed: everybody is told that everything is stale, so nobody needs to hear of its keys.
+    /// A slot was flushed: everybody is told at the flush's end that everything is stale, so nobody needs to hear of its
+    /// keys.
     pub fn flushed(&mut self, slot: Slot) {
         self.leave(slot, |_, _| {});
     }

@@ -14,6 +14,7 @@ use crate::gate::Refusal;
 use crate::key::Db;
 use crate::spec::{Body, Spec};
 use crate::stripe::{Held, STRIPE_SLOTS, Stripe, Ticket, stripe_of};
+use crate::track::Stale;
 
 /// Keys visited before a walk lets others run.
 const SLICE_KEYS: u64 = 2_000;
@@ -127,7 +128,13 @@ impl WalkState {
                 return Step::More;
             }
         }
-        if !locked && engine.free_garbage(local, SLICE_KEYS) { Step::More } else { Step::Done }
+        if !locked && engine.free_garbage(local, SLICE_KEYS) {
+            return Step::More;
+        }
+        if server::flush::is_flush(call.spec) {
+            engine.tracking().tell(Stale::All);
+        }
+        Step::Done
     }
 
     /// The slot to visit next, if any is left.

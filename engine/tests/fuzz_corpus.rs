@@ -5,6 +5,8 @@
 mod drive;
 #[path = "../../fuzz/random.rs"]
 mod random;
+#[path = "../../fuzz/rules.rs"]
+mod rules;
 #[path = "../../fuzz/values.rs"]
 mod values;
 
@@ -13,6 +15,11 @@ use drive::replay_and_mutate;
 #[test]
 fn rdb_objects() {
     replay_and_mutate("rdb_objects", "values.dict", None, values::rdb_objects);
+}
+
+#[test]
+fn acl_rules() {
+    replay_and_mutate("acl_rules", "acl.dict", None, rules::acl_rules);
 }
 
 #[test]

@@ -145,7 +145,9 @@ fn family_usage(family: Family, totals: &Totals) -> FamilyUsage {
 fn is_key_based(spec: &Spec) -> bool {
     match spec.group {
         Group::Generic => true,
-        Group::Connection | Group::Cluster | Group::Server | Group::Transactions => !spec.keys.is_empty(),
+        Group::Connection | Group::Cluster | Group::Scripting | Group::Server | Group::Transactions => {
+            !spec.keys.is_empty()
+        }
         _ => false,
     }
 }
@@ -154,7 +156,13 @@ fn is_key_based(spec: &Spec) -> bool {
 fn is_of_a_type(spec: &Spec) -> bool {
     !matches!(
         spec.group,
-        Group::Generic | Group::Connection | Group::Cluster | Group::Server | Group::Transactions | Group::Memcached
+        Group::Generic
+            | Group::Connection
+            | Group::Cluster
+            | Group::Scripting
+            | Group::Server
+            | Group::Transactions
+            | Group::Memcached
     )
 }
 

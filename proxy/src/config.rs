@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use arc_swap::ArcSwapOption;
 use swell_meter::Tariff;
 use swell_node::view::View;
 use swell_ring::NodeId;
 
+use crate::access::AclFile;
 use crate::membership::Control;
 use crate::push::OutputLimits;
 
@@ -24,8 +24,10 @@ pub struct ProxyConfig {
     pub output_buffer_bytes_max: u64,
     /// Seconds after which an idle client is closed; 0: never.
     pub timeout_seconds: u64,
-    /// The password; none: only local clients are let in.
+    /// The default user's password; none: only local clients are let in.
     pub requirepass: Option<String>,
+    /// The users to begin with, instead of that.
+    pub acl_file: Option<AclFile>,
     /// Whether requests are metered.
     pub metering: bool,
     /// The byte that ends a key's prefix on bills; none: prefixes are not counted.
@@ -52,7 +54,6 @@ pub struct Settings {
     pub timeout_seconds: AtomicU64,
     /// When clients that do not take what they are sent are closed.
     pub output_limits: OutputLimits,
-    password: ArcSwapOption<String>,
 }
 
 impl Settings {
@@ -64,31 +65,7 @@ impl Settings {
             output_buffer_bytes_max: AtomicU64::new(config.output_buffer_bytes_max),
             timeout_seconds: AtomicU64::new(config.timeout_seconds),
             output_limits: OutputLimits::default(),
-            password: ArcSwapOption::new(
-                config.requirepass.clone().filter(|password| !password.is_empty()).map(Arc::new),
-            ),
         }
-    }
-
-    /// The password, if one is set.
-    pub fn password(&self) -> Option<Arc<String>> {
-        self.password.load_full()
-    }
-
-    /// Sets or (with an empty one) clears the password. Connections that are open keep what they have.
-    pub fn set_password(&self, password: &str) {
-        self.password.store((!password.is_empty()).then(|| Arc::new(password.to_owned())));
-    }
-
-    /// Whether this is the password; in time that does not depend on where it differs.
-    pub fn is_password(&self, given: &[u8]) -> bool {
-        let Some(password) = self.password() else { return false };
-        let (given, password) = (given, password.as_bytes());
-        let mut difference = given.len() ^ password.len();
-        for (at, byte) in given.iter().enumerate() {
-            difference |= usize::from(byte ^ password.get(at).copied().unwrap_or(0));
-        }
-        difference == 0
     }
 
     /// Most bytes of unfinished requests of one client.

@@ -36,12 +36,50 @@ pub enum ProxyError {
     TooManySubscriptions(usize),
     #[error("ERR the name of a channel or pattern to subscribe to may have {0} bytes at most")]
     ChannelTooLong(usize),
+    #[error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")]
+    UnblockReason,
     #[error("ERR Command '{0}' not allowed inside a transaction")]
     NotInMulti(&'static str),
     #[error("ERR Command '{0}' not allowed inside a transaction: all nodes and proxies have to confirm it")]
     ConfirmedByAll(&'static str),
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAborted,
+    #[error("ERR A client can only redirect to a single other client")]
+    TrackingRedirectTwice,
+    #[error("ERR The client ID you want redirect to does not exist")]
+    TrackingRedirectUnknown,
+    #[error("ERR PREFIX option requires BCAST mode to be enabled")]
+    TrackingPrefixAlone,
+    #[error(
+        "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with \
+         a different mode."
+    )]
+    TrackingBroadcastSwitch,
+    #[error("ERR OPTIN and OPTOUT are not compatible with BCAST")]
+    TrackingBroadcastOpt,
+    #[error("ERR You can't specify both OPTIN mode and OPTOUT mode")]
+    TrackingBothOpts,
+    #[error(
+        "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with \
+         a different mode."
+    )]
+    TrackingOptSwitch,
+    #[error("ERR Prefix '{0}' overlaps with an existing prefix '{1}'. Prefixes for a single client must not overlap.")]
+    TrackingPrefixKnown(String, String),
+    #[error(
+        "ERR Prefix '{0}' overlaps with another provided prefix '{1}'. Prefixes for a single client must not overlap."
+    )]
+    TrackingPrefixTwice(String, String),
+    #[error(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
+    )]
+    CachingWithoutTracking,
+    #[error("ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.")]
+    CachingYesWithoutOptIn,
+    #[error("ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")]
+    CachingNoWithoutOptOut,
+    #[error("ERR CLIENT TRACKING is not available while keys are on other nodes")]
+    TrackingOverLinks,
     #[error("ERR the watched keys take more than the query buffer may")]
     TooMuchWatched,
     #[error("ERR more than {0} commands in one transaction")]
@@ -106,6 +144,35 @@ pub enum ProxyError {
     NoScaler,
     #[error("TRYAGAIN Somebody else has changed the configuration at the same time; nothing was changed")]
     StateChangedMeanwhile,
+    #[error("ERR Usernames can't contain spaces or null characters")]
+    BadUserName,
+    /// In the words of whoever has looked at the rules.
+    #[error("{0}")]
+    Rules(String),
+    #[error("ERR the users together exceed {0} bytes")]
+    TooManyUsers(usize),
+    #[error("ERR The 'default' user cannot be removed")]
+    DefaultUserStays,
+    #[error("ERR Unknown category '{0}'")]
+    UnknownCategory(String),
+    #[error("ERR User '{0}' not found")]
+    UserNotFound(String),
+    #[error("ERR Command '{0}' not found")]
+    CommandNotFound(String),
+    #[error("ERR unknown subcommand or wrong number of arguments for '{0}'. Try ACL HELP.")]
+    AclArguments(String),
+    #[error("ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to {0}")]
+    PasswordBits(i64),
+    #[error(
+        "ERR This instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER \
+         command and then issue a CONFIG REWRITE (assuming you have a configuration file set) in order to store users \
+         in the configuration."
+    )]
+    NoAclFile,
+    #[error("ERR There was an error trying to save the ACLs. Please check the server logs for more information")]
+    AclNotSaved,
+    #[error("ERR {0}")]
+    AclNotLoaded(String),
     #[error("ERR internal error; nothing more is known here, see the log")]
     Internal,
 }
@@ -133,6 +200,8 @@ pub enum ConfigRefusal {
     NotInteger,
     #[error("argument must be between {0} and {1} inclusive")]
     OutOfRange(i64, i64),
+    #[error("argument(s) must be one of the following: allchannels, resetchannels")]
+    UnknownChannels,
     #[error(
         "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, \
          allkeys-lru, allkeys-lfu, allkeys-random, noeviction"

@@ -1,5 +1,6 @@
 //! Clients: listen, admit, route, answer, meter. Holds no data.
 
+pub mod access;
 pub mod catalog;
 pub mod charges;
 pub mod client;
@@ -13,6 +14,7 @@ pub mod listen;
 pub mod membership;
 pub mod memcached;
 pub mod metrics;
+pub mod outside;
 pub mod plan;
 pub mod pubsub;
 pub mod push;
@@ -23,6 +25,7 @@ pub mod server;
 pub mod session;
 pub mod shared;
 pub mod stats;
+pub mod tracking;
 pub mod upstream;
 pub mod worker;
 

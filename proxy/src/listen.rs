@@ -36,7 +36,7 @@ fn admit(worker: &Rc<Worker>, door: Door, stream: TcpStream, peer: SocketAddr) {
     let shared = &worker.shared;
     let settings = &shared.settings;
     worker.core.borrow_mut().counts.connections_received += 1;
-    let is_open = settings.password().is_none();
+    let is_open = shared.access.is_open();
     let refusal = if is_open && !peer.ip().to_canonical().is_loopback() {
         Some(ProxyError::ProtectedMode)
     } else if shared.clients.len() >= settings.maxclients.load(Relaxed) {
@@ -57,10 +57,11 @@ fn admit(worker: &Rc<Worker>, door: Door, stream: TcpStream, peer: SocketAddr) {
     // Without it replies wait for acknowledgements; a socket that cannot be told so works all the same.
     let _ = stream.set_nodelay(true);
     let laddr = stream.local_addr().unwrap_or(peer);
-    let info = shared.clients.add(door, peer, laddr, stream.as_raw_fd(), unix_ms());
+    let user = shared.access.users().default_user().clone();
+    let info = shared.clients.add(door, user, peer, laddr, stream.as_raw_fd(), unix_ms());
     info.worker.store(worker.core.borrow().index, Relaxed);
     worker.connection_opened();
-    tokio::task::spawn_local(Client::new(stream, worker.clone(), Session::new(info, is_open)));
+    tokio::task::spawn_local(Client::new(stream, worker.clone(), Session::new(info, &shared.access)));
 }
 
 /// Errors of `accept` that concern only the connection that was to be accepted.

@@ -240,6 +240,10 @@ fn hear(
         if let Err(error) = shared.node.engine().apply_state(&state) {
             tracing::error!(%error, "a cache state that cannot be read");
         }
+        // Before the version is: see `access::change`.
+        if shared.access.follow(&state, &shared.clients) {
+            shared.tell_all(|| Mail::Channels);
+        }
         shared.route.set_state(state);
     }
     if let Some(map) = map {

@@ -2,6 +2,7 @@
 //! batch and goes through `session::run`.
 
 use swell_engine::commands::table::Found;
+use swell_engine::number::parse_u64;
 use swell_engine::spec::{Long, Spec};
 use swell_wire::Args;
 use swell_wire::requests::{Kind, Requests};
@@ -70,7 +71,7 @@ pub fn plan(core: &mut Core, session: &Session, source: &impl Source, index: usi
     if !command.spec.body.is_for_keys() || session.cuts() || args.has_long() {
         return false;
     }
-    if matches!(source.kind(index), Kind::TooLarge(_)) || session.caller().admit(command.spec, args).is_err() {
+    if matches!(source.kind(index), Kind::TooLarge(_)) || session.caller().admit(command, args).is_err() {
         return false;
     }
     let keys_from = core.keys.len() as u32;
@@ -87,6 +88,10 @@ pub fn value_bytes(spec: &Spec, args: Args<'_>) -> u64 {
         Long::At(at) if at < args.len() => args.get(at).len() as u64,
         Long::At(_) => 0,
         Long::EverySecond(from) => (from..args.len()).step_by(2).map(|at| args.get(at).len() as u64).sum(),
+        Long::BehindKeys(number) => {
+            let keys = args.opt(number).and_then(parse_u64).unwrap_or(0).min(args.len() as u64) as usize;
+            (number + 1 + keys..args.len()).map(|at| args.get(at).len() as u64).sum()
+        }
         Long::From(from) => (from..args.len()).map(|at| args.get(at).len() as u64).sum(),
     }
 }

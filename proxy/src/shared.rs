@@ -16,14 +16,17 @@ use swell_node::metrics::Figures;
 use swell_node::view::View;
 use swell_ring::NodeId;
 
+use crate::access::Access;
 use crate::clients::{ClientInfo, Registry};
 use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
+use crate::outside;
 use crate::push::{MAIL_BYTES_MAX, Message};
 use crate::rates::Rates;
 use crate::route::Route;
 use crate::stats::Totals;
+use crate::tracking::{Tracked, Tracking};
 
 /// How long a reader of figures waits for the workers to report.
 const REPORT_WAIT: Duration = Duration::from_millis(200);
@@ -32,6 +35,10 @@ const REPORT_WAIT: Duration = Duration::from_millis(200);
 pub struct Shared {
     pub node: Arc<Node>,
     pub settings: Settings,
+    /// The users.
+    pub access: Access,
+    /// Whether changes of the cache state go to a scaler.
+    pub has_scaler: bool,
     pub clients: Registry,
     pub totals: Totals,
     pub ledger: Arc<Ledger>,
@@ -70,6 +77,8 @@ pub struct Shared {
     pub cluster_secret: String,
     /// Questions to the scaler.
     pub asking: Asking,
+    /// Clients that keep copies of what they read.
+    pub tracking: Tracking,
     /// What the nodes said of themselves last, where they are not in this process.
     reports: Mutex<Vec<(NodeId, NodeReport)>>,
     /// What INFO's key statistics of these nodes start from.
@@ -111,8 +120,12 @@ pub enum Mail {
     Report(std::sync::mpsc::Sender<()>),
     /// Messages for clients of this worker, by their numbers.
     Push(Vec<(u64, Message)>),
+    /// These have keys to be told that are stale.
+    Stale(Vec<Arc<Tracked>>),
     /// The slot map or the cache state has changed.
     Ring,
+    /// Users may hear of other channels than before.
+    Channels,
     /// Serve what has arrived, then end.
     Stop,
 }
@@ -120,9 +133,11 @@ pub enum Mail {
 impl Shared {
     /// For a proxy in front of this node.
     pub fn new(config: &ProxyConfig, node: Arc<Node>, ledger: Arc<Ledger>) -> Arc<Shared> {
-        Arc::new(Shared {
+        let shared = Arc::new(Shared {
             node,
             settings: Settings::new(config),
+            access: Access::new(config),
+            has_scaler: config.control.is_some(),
             clients: Registry::default(),
             totals: Totals::default(),
             ledger,
@@ -147,9 +162,18 @@ impl Shared {
             view: config.view.clone(),
             cluster_secret: config.control.as_ref().map_or_else(String::new, |control| control.secret.clone()),
             asking: Asking::default(),
+            tracking: Tracking::default(),
             reports: Mutex::default(),
             keys_before_reset: Mutex::default(),
-        })
+        });
+        let weak = Arc::downgrade(&shared);
+        shared.node.engine().tell_stale(Box::new(move |stale| {
+            if let Some(shared) = weak.upgrade() {
+                shared.tracking.tell(&shared, stale);
+            }
+        }));
+        outside::attach(&shared);
+        shared
     }
 
     /// Waits (briefly) until every worker has reported what it counted. Never call this on a worker.
@@ -191,6 +215,26 @@ impl Shared {
         for (mailbox, parcel) in mailboxes.iter().zip(parcels).filter(|(_, parcel)| !parcel.is_empty()) {
             // A worker that is gone has no clients.
             let _ = mailbox.send(Mail::Push(parcel));
+        }
+    }
+
+    /// Has the workers of these clients tell them what is stale.
+    pub fn mail_stale<'a>(&self, tracked: impl Iterator<Item = &'a Arc<Tracked>>) {
+        let mut parcels: Vec<Vec<Arc<Tracked>>> = Vec::new();
+        for tracked in tracked {
+            let worker = tracked.worker();
+            if parcels.len() <= worker {
+                parcels.resize(worker + 1, Vec::new());
+            }
+            parcels[worker].push(tracked.clone());
+        }
+        if parcels.is_empty() {
+            return;
+        }
+        let mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (mailbox, parcel) in mailboxes.iter().zip(parcels).filter(|(_, parcel)| !parcel.is_empty()) {
+            // A worker that is gone has no clients.
+            let _ = mailbox.send(Mail::Stale(parcel));
         }
     }
 
@@ -248,6 +292,7 @@ impl Shared {
     /// Sets to zero what INFO counts, as far as workers have reported it; the bill is not touched.
     pub fn reset_stats(&self, now_ms: u64) {
         self.totals.reset();
+        self.access.log.reset_counts();
         self.rates.reset();
         self.node.reset_stats();
         if !self.route.is_direct() {

@@ -154,10 +154,17 @@ impl Worker {
                         let _ = done.send(());
                     }
                     Some(Mail::Push(parcel)) => self.core.borrow().take_mail(parcel),
+                    Some(Mail::Stale(tracked)) => {
+                        tracked.iter().for_each(|tracked| tracked.tell_pending(&self.shared));
+                    }
                     Some(Mail::Ring) => {
+                        if !self.shared.route.is_direct() {
+                            self.shared.tracking.leave(&self.shared.clients);
+                        }
                         self.lines();
                         self.upstreams.changed();
                     }
+                    Some(Mail::Channels) => pubsub::end_strangers(&self.core.borrow()),
                     Some(Mail::Stop) | None => return,
                 },
             }
@@ -193,6 +200,7 @@ impl Worker {
         }
         let is_flushing = is_direct && flushing.step(&mut core, now_ms);
         self.shared.observe_stored(now_ms);
+        self.shared.tracking.settle(core.handle.engine());
         self.shared.close_idle_clients(now_ms);
         if upkeep.tick(&mut core.handle, now_ms) || is_flushing || is_freeing {
             return BUSY_TICK;

@@ -38,6 +38,7 @@ impl Running {
             output_buffer_bytes_max: 64 << 20,
             timeout_seconds: 0,
             requirepass: None,
+            acl_file: None,
             metering: true,
             prefix_separator: None,
             tariff: Tariff::new(Profile::Elasticache),

@@ -15,23 +15,22 @@ pub fn is_local(peer: IpAddr) -> bool {
 
 /// Whether an `Authorization` header gives `password`: as Bearer token, or as Basic password of any user.
 pub fn password_matches(authorization: Option<&str>, password: &str) -> bool {
-    let Some((scheme, credentials)) = authorization.and_then(|header| header.trim().split_once(' ')) else {
-        return false;
-    };
+    credentials(authorization).is_some_and(|(_, given)| same(&given, password.as_bytes()))
+}
+
+/// The user and the password that an `Authorization` header gives; a Bearer token is the password of nobody by name.
+pub fn credentials(authorization: Option<&str>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (scheme, credentials) = authorization?.trim().split_once(' ')?;
     let credentials = credentials.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
-        return same(credentials.as_bytes(), password.as_bytes());
+        return Some((Vec::new(), credentials.as_bytes().to_vec()));
     }
     if !scheme.eq_ignore_ascii_case("basic") {
-        return false;
+        return None;
     }
-    let Some(decoded) = from_base64(credentials) else {
-        return false;
-    };
-    match decoded.iter().position(|byte| *byte == b':') {
-        Some(colon) => same(&decoded[colon + 1..], password.as_bytes()),
-        None => false,
-    }
+    let decoded = from_base64(credentials)?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    Some((decoded[..colon].to_vec(), decoded[colon + 1..].to_vec()))
 }
 
 /// The `Authorization` header that gives `password`, whatever characters it has: Basic, with no user.

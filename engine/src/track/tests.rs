@@ -21,6 +21,7 @@ fn engine() -> (Engine, Local, Told) {
         list.lock().unwrap().push(match stale {
             Stale::Read { key, readers, by } => format!("{}: {readers:?} by {by}", text(key)),
             Stale::Any { key, by } => format!("any {} by {by}", text(key)),
+            Stale::All => "all".to_owned(),
         });
     }));
     let local = engine.local(1);
@@ -38,6 +39,14 @@ fn run(engine: &Engine, local: &mut Local, by: u64, text: &str) {
     let call = Admitted::from_link(command.spec, args.as_args()).call(&keys, context);
     let outcome = engine.execute(local, &call, None, &mut Out::new(Proto::Resp2));
     assert!(matches!(outcome, Outcome::Done { .. }), "{text}: {outcome:?}");
+}
+
+fn flush(engine: &Engine, local: &mut Local) {
+    let args = OwnedArgs::from_slices(&["flushdb"]);
+    let Found::Command(command) = tables().resp.find(args.as_args()) else { panic!() };
+    let call = Admitted::from_link(command.spec, args.as_args()).call(&[], Context::default());
+    let unit = engine.begin_unit(local, &[call], None, None).map_err(|_| ()).unwrap();
+    unit.run(local, &call, &mut Out::new(Proto::Resp2));
 }
 
 fn take(told: &Told) -> Vec<String> {
@@ -86,24 +95,21 @@ fn what_leaves_or_is_flushed_is_forgotten() {
     assert_eq!((take(&told), engine.tracked_keys()), (vec!["a: [1] by 0".to_owned()], 0));
     engine.stripe(stripe_of(slot)).set_gate(slot, Gate::Serving);
     run(&engine, &mut local, 1, "get a");
-    let stripe = engine.stripe(stripe_of(slot));
-    let held = stripe.hold_patiently();
-    let mut exec = crate::exec::Exec::upkeep(&engine, &mut local, NOW_MS);
-    exec.clear_slot(slot, Db::default());
-    drop(held);
-    assert_eq!((take(&told).len(), engine.tracked_keys()), (0, 0));
+    run(&engine, &mut local, 1, "get of-another-slot");
+    flush(&engine, &mut local);
+    assert_eq!((take(&told), engine.tracked_keys()), (vec!["all".to_owned()], 0));
 }
 
 #[test]
 fn all_changes_are_told_while_somebody_wants_them() {
     let (engine, mut local, told) = engine();
     run(&engine, &mut local, 0, "set a 1");
-    engine.set_broadcast(true);
+    engine.set_broadcast(true).unwrap();
     run(&engine, &mut local, 7, "set a 2");
     run(&engine, &mut local, 0, "get a");
     run(&engine, &mut local, 0, "del a");
     assert_eq!(take(&told), ["any a by 7", "any a by 0"]);
-    engine.set_broadcast(false);
+    engine.set_broadcast(false).unwrap();
     run(&engine, &mut local, 0, "set a 3");
     assert!(take(&told).is_empty());
 }

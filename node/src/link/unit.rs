@@ -106,7 +106,7 @@ impl Job {
                 self.entries.push(Entry { reply_bytes, data_bytes, work, failed });
             }
         }
-        drop(unit);
+        handle.end_unit(unit);
         watch::end(handle, watch);
         refused.unwrap_or(Ran::Done)
     }

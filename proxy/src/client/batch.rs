@@ -25,6 +25,10 @@ impl Client {
         let mut index = from;
         while index < source.count() && !self.session.closing {
             self.session.pays(core);
+            if self.session.closing {
+                // Its user is gone.
+                break;
+            }
             core.planned.clear();
             core.keys.clear();
             let mut end = index;

@@ -6,11 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use swell_engine::script::watch::BUSY;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::Step;
 use swell_wire::Out;
 use swell_wire::requests::Requests;
 
+use super::blocked::{Blocked, Timer};
 use super::{Client, Stop, Waiting, others_first};
 use crate::clients::Door;
 use crate::core::Core;
@@ -48,6 +50,9 @@ pub(super) enum LateState {
     Told(u64, Pin<Box<tokio::time::Sleep>>, Out),
     /// The first timer, before it is tried again; after the second it is published whoever is behind.
     Crowded(Pin<Box<tokio::time::Sleep>>, Pin<Box<tokio::time::Sleep>>),
+    /// It waits for what is not there, perhaps until then.
+    Blocked(Box<session::slices::Answering>, Timer),
+    Replicas(Timer, Out),
     Remote(job::Running, session::remote::Finish),
 }
 
@@ -75,6 +80,11 @@ impl LateState {
                 Box::pin(tokio::time::sleep(CROWDED_LOOK)),
                 Box::pin(tokio::time::sleep(CROWDED_MAX)),
             ),
+            Late::Blocked(answering) => client.begin_wait(answering),
+            Late::Replicas(wait, answer) => {
+                client.session.wait = Some(wait);
+                LateState::Replicas(Timer::until(wait.deadline_ms), answer)
+            }
             Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
         }
     }
@@ -112,12 +122,18 @@ impl Client {
         let worker = self.worker.clone();
         let engine = worker.shared.node.engine();
         let flow = match state {
+            LateState::Stripe(stripe, None) if engine.scripts().busy(stripe).is_some() => self.tell_busy(),
             LateState::Stripe(stripe, None) => {
                 worker.core.borrow_mut().counts.parked += 1;
                 let ticket = engine.stripe(stripe).draw(stripe, cx.waker());
                 return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
             }
             LateState::Stripe(stripe, Some(ticket)) => match self.retry(Some(ticket)) {
+                // A script has it, and takes too long.
+                Flow::Late(Late::Stripe(taken)) if taken == stripe && engine.scripts().busy(stripe).is_some() => {
+                    engine.stripe(stripe).cancel(ticket);
+                    self.tell_busy()
+                }
                 // Woken too early: the ticket is still good, and its turn will come.
                 Flow::Late(Late::Stripe(taken)) if taken == stripe => {
                     return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
@@ -175,6 +191,15 @@ impl Client {
                 }
                 self.slice_on(answering)
             }
+            LateState::Blocked(answering, mut timer) => match self.poll_blocked(cx, &answering, &mut timer) {
+                Blocked::Waits => return self.stay(place, LateState::Blocked(answering, timer)),
+                Blocked::Refused(stripe) => Flow::Late(Late::Gate(stripe)),
+                Blocked::Answered => self.slice_on(answering),
+            },
+            LateState::Replicas(mut timer, answer) => match self.poll_replicas(cx, &mut timer, answer) {
+                Ok(flow) => flow,
+                Err(answer) => return self.stay(place, LateState::Replicas(timer, answer)),
+            },
             LateState::Remote(mut running, finish) => {
                 let Poll::Ready(answer) = running.as_mut().poll(cx) else {
                     return self.stay(place, LateState::Remote(running, finish));
@@ -254,6 +279,7 @@ impl Client {
         let mut core = worker.core.borrow_mut();
         let answer = std::mem::replace(&mut core.out, Out::new(self.session.proto));
         core.counts.late += 1;
+        self.end_wait();
         let mut ready = Out::new(self.session.proto);
         self.replies.fill(place, answer, &mut ready);
         core.out = ready;
@@ -294,7 +320,11 @@ impl Client {
     }
 
     /// Runs what may be the end of the first request of the backlog, whose client may want no reply.
-    fn finish_late(&mut self, core: &mut Core, end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow) -> Flow {
+    pub(super) fn finish_late(
+        &mut self,
+        core: &mut Core,
+        end: impl FnOnce(&mut Core, &mut Session, &mut Out) -> Flow,
+    ) -> Flow {
         let mut out = std::mem::take(&mut core.out);
         out.set_proto(self.session.proto);
         let mark = out.mark();
@@ -309,6 +339,21 @@ impl Client {
         }
         core.out = out;
         flow
+    }
+
+    /// The request is not run: a script holds its keys for too long.
+    fn tell_busy(&mut self) -> Flow {
+        let worker = self.worker.clone();
+        self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| {
+            match session.info.door {
+                Door::Resp => out.error(BUSY),
+                Door::Memcached => out.raw(b"SERVER_ERROR a script holds this key for too long\r\n"),
+            }
+            core.counts.error(b"BUSY");
+            session.multi = None;
+            session.show();
+            Flow::Done
+        })
     }
 
     fn give_up(&mut self) -> Flow {

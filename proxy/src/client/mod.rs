@@ -2,6 +2,7 @@
 //! runs here (`batch`) or at its nodes (`routed`), what cannot be answered yet is `late`, and replies go out in `send`.
 
 mod batch;
+mod blocked;
 mod late;
 mod pushes;
 mod routed;
@@ -21,6 +22,7 @@ use swell_wire::{Args, OwnedArgs, memcached, resp};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+pub(crate) use self::blocked::Timer;
 use self::late::{LateAnswer, LateState, WRITTEN_AHEAD_MAX};
 use self::send::Unsent;
 use crate::clients::Door;
@@ -182,7 +184,12 @@ impl Client {
                 return Poll::Pending;
             }
             if self.late.is_some() {
-                if !self.is_writing() && self.is_gone(cx) {
+                if self.session.wait.is_some() {
+                    // What is read ahead may stand before the news that nobody is there.
+                    if self.has_left(cx) {
+                        return Poll::Ready(());
+                    }
+                } else if !self.is_writing() && self.is_gone(cx) {
                     return Poll::Ready(());
                 }
                 ready!(self.poll_late(cx));
@@ -354,14 +361,26 @@ impl Drop for Client {
         let ticket = self.late.take().and_then(|late| match late.state {
             LateState::Stripe(_, ticket) => ticket,
             LateState::Walk(walking, ..) => walking.state.ticket,
-            LateState::Told(..) | LateState::Crowded(..) => None,
-            LateState::Gate(..) | LateState::Slices(..) | LateState::Sleep(..) | LateState::Remote(..) => None,
+            LateState::Blocked(answering, _) => {
+                self.forget(&answering);
+                None
+            }
+            LateState::Gate(..)
+            | LateState::Slices(..)
+            | LateState::Sleep(..)
+            | LateState::Replicas(..)
+            | LateState::Told(..)
+            | LateState::Crowded(..)
+            | LateState::Remote(..) => None,
         });
         if let Some(ticket) = ticket {
             self.worker.shared.node.engine().stripe(ticket.stripe()).cancel(ticket);
         }
         if let Some(flights) = self.flights.take() {
             self.worker.upstreams.leave_seat(&flights);
+        }
+        if self.session.tracked().is_some() {
+            self.worker.shared.tracking.end(self.session.info.id);
         }
         // Before the stream is closed: see `Registry::kill`.
         self.worker.shared.clients.remove(self.session.info.id);

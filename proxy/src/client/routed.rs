@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use swell_engine::spec::Flags;
 use swell_engine::stripe::Ticket;
 use swell_node::link::frame::{CHUNK_BYTES, FRAME_REQUESTS_MAX};
 use swell_wire::Args;
@@ -86,6 +87,9 @@ impl Client {
     ) -> bool {
         let (Some(planned), Some(args)) = (core.planned.first().copied(), source.args(index)) else { return false };
         let (command, keys) = (planned.command, &core.keys[..]);
+        if command.spec.flags.has(Flags::BLOCKING) {
+            return false;
+        }
         let Some(first) = keys.first() else { return false };
         let is_one = remote::one_slot(keys);
         if !is_one && (core.shared.route.is_strict() || lines.links().len() > 1) && !remote::is_split(command.spec) {
@@ -219,6 +223,7 @@ impl Client {
                 Framing { epoch: worker.lines().map().epoch().0, state: route.state_version(), ..framing }
             }
         };
+        self.session.wait = remote.job.wait();
         let running = job::start(self.worker.clone(), flights, framing, self.session.proto, remote.job);
         LateState::Remote(running, remote.finish)
     }

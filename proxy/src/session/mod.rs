@@ -1,6 +1,7 @@
 //! One client's state, and the requests that cut a batch: those the proxy answers, transactions, refusals, and whatever
 //! cannot run beside its neighbours.
 
+pub mod caching;
 pub mod commands;
 pub mod multi;
 pub mod remote;
@@ -12,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use swell_engine::acl::User;
 use swell_engine::admit::{Caller, Denied};
 use swell_engine::commands::table::{Command, Found, Table};
 use swell_engine::key::KeyHash;
@@ -20,7 +22,7 @@ use swell_engine::spec::{Body, Flags, Group, Spec};
 use swell_engine::stripe::Ticket;
 use swell_engine::track::Tracker;
 use swell_engine::walk::Step;
-use swell_engine::{Call, Context, Db};
+use swell_engine::{Blocks, Call, Context, Db};
 use swell_meter::parts::clean_name;
 use swell_meter::{Payer, Prefix, Who};
 use swell_node::broker::Topic;
@@ -29,6 +31,8 @@ use swell_wire::out::Mark;
 use swell_wire::requests::Kind;
 use swell_wire::{Args, Out, OwnedArgs, Proto};
 
+use crate::access::Access;
+use crate::access::log::Refused;
 use crate::catalog;
 use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
@@ -36,7 +40,6 @@ use crate::error::ProxyError;
 use crate::plan::value_bytes;
 use crate::pubsub::Subscriptions;
 use crate::push::Inbox;
-use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::walk::Walk;
 
 /// Which replies a client wants (CLIENT REPLY).
@@ -57,17 +60,29 @@ pub struct Session {
     pub info: Arc<ClientInfo>,
     pub db: Db,
     pub proto: Proto,
+    /// Whether it may speak: it has authenticated, or the default user needs no password.
     pub authenticated: bool,
+    /// Who it is; until it has said so, the default user.
+    user: Arc<User>,
+    /// Whether it has authenticated, or was let in without.
+    is_known: bool,
+    /// Nothing is forbidden.
+    is_trusted: bool,
+    /// When it looked its user up last.
+    users_generation: u64,
     pub reply: ReplyMode,
     pub no_touch: bool,
     /// What the node has to know of its client-side caching.
-    pub tracker: Tracker,
+    tracker: Tracker,
+    copies: caching::Copies,
     /// EXEC is running: no answer may be late.
     pub in_exec: bool,
     /// The nodes' figures were just asked for.
     pub is_informed: bool,
     /// Close once everything is sent.
     pub closing: bool,
+    /// Until when a request that waits may do so, and since when it has: kept while it goes from node to node.
+    pub wait: Option<Wait>,
     /// Requests queued since MULTI.
     pub multi: Option<Box<multi::Queue>>,
     /// The condition of the next transaction.
@@ -88,6 +103,15 @@ pub struct Session {
     pub is_pressing: bool,
     /// What it publishes is under way to another process: its own messages wait for the reply.
     pub is_publishing: bool,
+}
+
+/// A request's wait for what is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Unix milliseconds; nothing: for ever.
+    pub deadline_ms: Option<u64>,
+    /// Unix milliseconds.
+    pub since_ms: u64,
 }
 
 /// What a request that cut the batch leads to.
@@ -116,25 +140,38 @@ pub enum Late {
     Crowded,
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
     Sleep(std::time::Duration, Out),
+    /// It waits at the node in this process for what is not there.
+    Blocked(Box<slices::Answering>),
+    /// It waits for replicas that there are not; then this is the answer.
+    Replicas(Wait, Out),
 }
 
 impl Session {
     /// A new client's.
-    pub fn new(info: Arc<ClientInfo>, authenticated: bool) -> Session {
+    pub fn new(info: Arc<ClientInfo>, access: &Access) -> Session {
         let db = Db::default();
         let payer = Payer::new(who(&info), db.number());
+        let users_generation = access.generation();
+        let user = access.users().default_user().clone();
+        let is_open = user.is_open();
         Session {
             info,
             payer,
             db,
             proto: Proto::Resp2,
-            authenticated,
+            authenticated: is_open,
+            is_trusted: is_open && user.is_unrestricted(),
+            user,
+            is_known: is_open,
+            users_generation,
             reply: ReplyMode::On,
             no_touch: false,
             tracker: Tracker::default(),
+            copies: caching::Copies::default(),
             in_exec: false,
             is_informed: false,
             closing: false,
+            wait: None,
             multi: None,
             watch: None,
             watches: 0,
@@ -158,14 +195,76 @@ impl Session {
 
     /// Who it is, as far as permission goes.
     #[inline]
-    pub fn caller(&self) -> Caller {
-        Caller { authenticated: self.authenticated }
+    pub fn caller(&self) -> Caller<'_> {
+        self.caller_in(self.db)
+    }
+
+    /// The same in another database than the session's.
+    #[inline]
+    pub fn caller_in(&self, db: Db) -> Caller<'_> {
+        match self.is_trusted {
+            true => Caller::trusted(),
+            false => Caller::new(&self.user, self.authenticated, db),
+        }
+    }
+
+    /// Whether nothing is forbidden to it.
+    #[inline]
+    pub fn is_trusted(&self) -> bool {
+        self.is_trusted
+    }
+
+    /// Who it is.
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    /// It has authenticated as this user.
+    pub fn log_in(&mut self, user: Arc<User>) {
+        (self.user, self.is_known, self.authenticated) = (user, true, true);
+        self.is_trusted = self.user.is_unrestricted();
+        self.info.set_user(self.user.clone());
+        self.renamed();
+    }
+
+    /// Takes over what has changed about its user. For each group of requests.
+    #[inline]
+    pub fn follow_users(&mut self, access: &Access) {
+        if self.users_generation != access.generation() {
+            self.look_up_user(access);
+        }
+    }
+
+    /// A client whose user is gone ends.
+    #[cold]
+    #[inline(never)]
+    fn look_up_user(&mut self, access: &Access) {
+        self.users_generation = access.generation();
+        let users = access.users();
+        let is_open = users.default_user().is_open();
+        let user = match users.get(self.user.name()) {
+            Some(user) if self.is_known => user,
+            None if self.is_known => {
+                self.is_known = false;
+                self.closing = true;
+                users.default_user()
+            }
+            _ => users.default_user(),
+        };
+        self.user = user.clone();
+        self.authenticated = (self.is_known || is_open) && !self.closing;
+        self.is_trusted = self.authenticated && self.user.is_unrestricted();
+        self.info.set_user(self.user.clone());
     }
 
     /// Whether every request of it cuts the batch.
     #[inline]
     pub fn cuts(&self) -> bool {
-        self.multi.is_some() || self.reply != ReplyMode::On || self.closing || self.subscriptions.is_some()
+        self.multi.is_some()
+            || self.reply != ReplyMode::On
+            || self.closing
+            || self.subscriptions.is_some()
+            || self.copies.is_pending()
     }
 
     /// Names that it has subscribed to.
@@ -202,10 +301,11 @@ impl Session {
         keys: &'a [KeyHash],
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
-        self.call_in(self.db, command, args, keys, now_ms)
+        let context = Context { blocks: Blocks::May, ..self.context(self.db, now_ms) };
+        Ok(self.caller_in(self.db).admit(command, args)?.call(keys, context))
     }
 
-    /// As [`Session::call`], in another database than the session's.
+    /// As [`Session::call`], in another database than the session's, and part of a unit, where nothing waits.
     #[inline]
     pub fn call_in<'a>(
         &self,
@@ -215,15 +315,24 @@ impl Session {
         keys: &'a [KeyHash],
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
-        let context = Context { db, proto: self.proto, no_touch: self.no_touch, tracker: self.tracker, now_ms };
-        Ok(self.caller().admit(command.spec, args)?.call(keys, context))
+        Ok(self.caller_in(db).admit(command, args)?.call(keys, self.context(db, now_ms)))
+    }
+
+    #[inline]
+    fn context(&self, db: Db, now_ms: u64) -> Context {
+        let Session { proto, no_touch, tracker, .. } = *self;
+        Context { db, proto, no_touch, tracker, blocks: Blocks::Never, now_ms }
     }
 
     /// Back to what a new connection is (RESET); its id stays, and what its library is called.
-    pub fn reset(&mut self, authenticated: bool) {
+    pub fn reset(&mut self, access: &Access) {
         self.db = Db::default();
         self.proto = Proto::Resp2;
-        self.authenticated = authenticated;
+        let user = access.users().default_user().clone();
+        (self.is_known, self.authenticated) = (user.is_open(), user.is_open());
+        self.is_trusted = self.authenticated && user.is_unrestricted();
+        self.info.set_user(user.clone());
+        self.user = user;
         self.reply = ReplyMode::On;
         self.no_touch = false;
         self.multi = None;
@@ -238,6 +347,7 @@ impl Session {
     /// every request that may have changed either.
     #[inline]
     pub fn pays(&mut self, core: &mut Core) {
+        self.follow_users(&core.shared.access);
         self.pays_in(core, self.db);
     }
 
@@ -313,11 +423,11 @@ impl Session {
     }
 }
 
-/// There is one user so far. A client that gives itself no name is called by its address, without the port.
+/// A client that gives itself no name is called by its address, without the port.
 fn who(info: &ClientInfo) -> Who {
     let name = info.names().name.clone();
     let client = if name.is_empty() { info.addr.ip().to_canonical().to_string() } else { clean_name(name.as_bytes()) };
-    Who { user: DEFAULT_USER.to_owned(), client }
+    Who { user: clean_name(info.user().name()), client }
 }
 
 /// What a session command's body works with.
@@ -395,8 +505,16 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             return fail(core, session, &catalog::unknown_subcommand(container, args), out);
         }
     };
-    if let Err(denied) = session.caller().admit(command.spec, args) {
+    if let Err(denied) = session.caller().admit(command, args) {
+        if denied.reason().is_some() && session.multi.is_some() && is_forbidden_in_multi(command.spec.flags) {
+            // Whoever may call it.
+            return multi::queue(core, session, command, args, out);
+        }
+        note_denied(core, session, &denied, args);
         return match denied {
+            denied if denied.reason().is_some() && session.info.door == Door::Memcached => {
+                crate::memcached::deny(core, &denied, out)
+            }
             Denied::Arity(_) if command.spec.group == Group::Memcached => {
                 crate::memcached::refuse(core, b"ERROR\r\n", out)
             }
@@ -417,7 +535,7 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
     if session.multi.is_some() && multi::queues(command.spec) {
         return multi::queue(core, session, command, args, out);
     }
-    match command.spec.body {
+    let flow = match command.spec.body {
         Body::Session => run_session(core, session, command, args, ticket, out),
         // COMMAND may stand alone.
         Body::Container if command.spec.arity_fits(1) => run_session(core, session, command, args, ticket, out),
@@ -426,10 +544,29 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             let denied = Denied::Arity(command.spec.name);
             fail(core, session, denied.to_string().as_bytes(), out)
         }
-        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
+        Body::Keys(_) | Body::Bulk(_) | Body::Script(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
             run_engine(core, session, command, args, ticket, out)
         }
+    };
+    // What has to be tried again has not run.
+    if !matches!(flow, Flow::Late(Late::Stripe(_) | Late::Gate(_))) {
+        session.after_command(command.spec);
     }
+    flow
+}
+
+/// Notes for ACL LOG what a client was not permitted.
+pub fn note_denied(core: &Core, session: &Session, denied: &Denied, args: Args<'_>) {
+    if let Some(reason) = denied.reason() {
+        note_refused(core, session, reason, denied.object(args).into_owned(), session.user.name().to_vec());
+    }
+}
+
+/// The same for any reason and user.
+pub fn note_refused(core: &Core, session: &Session, reason: &'static str, object: Vec<u8>, user: Vec<u8>) {
+    let context = if session.multi.is_some() || session.in_exec { "multi" } else { "toplevel" };
+    let client = commands::client::line(&session.info, core.now_ms);
+    core.shared.access.log.add(Refused { reason, context, object, user }, client, core.now_ms);
 }
 
 /// An error reply for a request that did not reach a body; it also spoils a transaction.
@@ -461,7 +598,8 @@ pub fn run_session(
     let (mark, errors_before) = (out.len(), core.counts.errors);
     let flow = body(&mut SessionCx { core, session, command, ticket }, args, out);
     // EXEC counts and charges for itself, and each of its requests for its own.
-    if matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..) | Late::Told(..))) && command.spec.name != "exec" {
+    let is_answered = matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..) | Late::Told(..) | Late::Replicas(..)));
+    if is_answered && command.spec.name != "exec" {
         // A body that refuses in memcached's words has counted that already.
         let has_counted = core.counts.errors > errors_before;
         let error = error_at(out, mark).filter(|_| !has_counted);
@@ -535,7 +673,12 @@ pub fn run_engine(
         return remote::run(core, session, command, args, &keys);
     }
     let (data_before, at, mark) = (out.data_bytes(), out.len(), out.mark());
-    match core.handle.execute(&call, ticket, out) {
+    if let Some(wait) = session.wait {
+        core.handle.waits_since(wait.since_ms);
+    }
+    let outcome = core.handle.execute(&call, ticket, out);
+    core.handle.waits_since(0);
+    match outcome {
         Outcome::Done { work, failed } => {
             let bytes_out = out.data_bytes() - data_before;
             let prefix = core.prefix_of(args, &keys);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use swell_engine::admit::Denied;
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
 use swell_engine::number::parse_i64;
@@ -15,7 +16,9 @@ use crate::error::ProxyError;
 use crate::plan::value_bytes;
 use crate::pubsub;
 use crate::session::watch::{self, Watch};
-use crate::session::{Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, remote, run_session};
+use crate::session::{
+    Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, note_denied, remote, run_session,
+};
 use crate::upstream::job::JobAnswer;
 
 /// Requests of one transaction that goes to another process: its frame counts them in 16 bits, and each may need its
@@ -29,6 +32,8 @@ pub struct Queue {
     bytes: usize,
     /// A request could not be queued: EXEC will refuse.
     spoiled: bool,
+    /// What its client may not do any more, by request; found when EXEC begins, empty where it may do everything.
+    denied: Vec<Option<Denied>>,
 }
 
 impl Queue {
@@ -107,7 +112,7 @@ pub fn refuse_exec(core: &mut Core, session: &mut Session, why: &str, out: &mut 
 
 /// EXEC.
 pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Option<Ticket>, out: &mut Out) -> Flow {
-    let Some(queue) = session.multi.take() else {
+    let Some(mut queue) = session.multi.take() else {
         return fail(core, session, ProxyError::ExecWithoutMulti.to_string().as_bytes(), out);
     };
     if queue.spoiled {
@@ -120,6 +125,7 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         core.charge(command, 0, 0, 1, true);
         return refuse_exec(core, session, &ProxyError::ConfirmedByAll(swap.spec.name).to_string(), out);
     }
+    check_again(session, &mut queue);
     let needs_memory = queue.requests.iter().any(|(command, _)| command.spec.flags.has(Flags::DENYOOM));
     if needs_memory
         && core.shared.route.is_direct()
@@ -189,6 +195,22 @@ fn stale(core: &mut Core, session: &mut Session, command: Command, out: &mut Out
     core.charge(command, 0, 0, 1, false);
     out.null_array();
     Flow::Done
+}
+
+/// Looks again at what was permitted when it was queued: the client's user may have changed since.
+fn check_again(session: &Session, queue: &mut Queue) {
+    queue.denied.clear();
+    if session.is_trusted() {
+        return;
+    }
+    let mut db = session.db;
+    for (command, owned) in &queue.requests {
+        let denied = session.caller_in(db).admit(*command, owned.as_args()).err();
+        if command.spec.name == "select" && denied.is_none() {
+            db = owned.as_args().opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db);
+        }
+        queue.denied.push(denied);
+    }
 }
 
 /// Whether a command would have to wait, in the middle of a unit and under its locks, for every node and proxy. Refused
@@ -342,11 +364,13 @@ struct Prepared<'q> {
     db: Db,
     /// Its hashes.
     keys: std::ops::Range<usize>,
+    /// It is not permitted any more.
+    denied: Option<&'q Denied>,
 }
 
 impl Prepared<'_> {
     fn runs_on_node(&self) -> bool {
-        !matches!(self.command.spec.body, Body::Session | Body::Container)
+        self.denied.is_none() && !matches!(self.command.spec.body, Body::Session | Body::Container)
     }
 }
 
@@ -407,12 +431,18 @@ fn run_queue(
             }
         }
     }
+    core.handle.end_unit(unit);
     Ok(Some(sleep))
 }
 
 /// Runs a command of the proxy inside a transaction: nothing but DEBUG SLEEP may be late there.
 fn run_inside(core: &mut Core, session: &mut Session, request: &Prepared<'_>, out: &mut Out) -> Flow {
     session.in_exec = true;
+    if let Some(denied) = request.denied {
+        note_denied(core, session, denied, request.args);
+        session.in_exec = false;
+        return fail(core, session, denied.in_exec().as_bytes(), out);
+    }
     let flow = run_session(core, session, request.command, request.args, None, out);
     session.in_exec = false;
     flow
@@ -434,8 +464,9 @@ fn prepare<'q>(
         if !matches!(command.spec.body, Body::Free(_)) {
             command.spec.hash_keys(core.handle.engine(), args, hashes);
         }
-        prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len() });
-        if command.spec.name == "select" {
+        let denied = queue.denied.get(prepared.len()).and_then(Option::as_ref);
+        prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len(), denied });
+        if command.spec.name == "select" && denied.is_none() {
             db = args.opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db);
         }
     }

@@ -1,10 +1,12 @@
 //! Requests that run alone, when the keys are on nodes that are reached over links: what goes to whom, and what becomes
 //! of the answers.
 
+use swell_engine::commands::blocking;
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
 use swell_engine::number::{parse_i64, parse_u64};
 use swell_engine::spec::{Body, Flags as SpecFlags, Group, Merge, Spec, Spread};
+use swell_engine::waiters::{GaveUp, write_unserved};
 use swell_node::control::{Answer, Ask};
 use swell_node::link::frame::{Flags, Kind};
 use swell_ring::{NodeId, Slot, SlotSet, slot_of};
@@ -16,7 +18,7 @@ use crate::error::ProxyError;
 use crate::plan::value_bytes;
 use crate::session::walk::Walk;
 use crate::session::watch;
-use crate::session::{Flow, Late, Session, SessionCx, count_error_at, run_session};
+use crate::session::{Flow, Late, Session, SessionCx, Wait, count_error_at, run_session};
 use crate::upstream::encode;
 use crate::upstream::flights::{Bill, Framing};
 use crate::upstream::job::{Job, JobAnswer};
@@ -107,8 +109,16 @@ fn one(core: &mut Core, session: &Session, command: Command, args: Args<'_>, key
     let target = keys.first().map_or_else(|| without_keys(core, command.spec, args), |key| Target::Slot(key.slot));
     let (spec, slot) = (command.spec, keys.first().map(|key| key.slot));
     debug_assert!(session.info.door == Door::Resp || spec.group == Group::Memcached);
+    let job = match (waits(core, session, spec, args), payload) {
+        (Some(wait), Payload::Bytes(request)) => {
+            let bytes = [&wait.since_ms.to_le_bytes()[..], &request].concat();
+            let shot = Shot::new(Kind::Block, target, 1, repeatable, Payload::Bytes(bytes));
+            Job::Block { shot, wait, client: session.info.clone() }
+        }
+        (_, payload) => Job::Shots(vec![Shot::new(Kind::Request, target, 1, repeatable, payload)]),
+    };
     Remote::late(
-        Job::Shots(vec![Shot::new(Kind::Request, target, 1, repeatable, payload)]),
+        job,
         Box::new(move |core, _, answer, out| {
             match answer {
                 Ok(JobAnswer::Shots(answers)) => {
@@ -124,11 +134,26 @@ fn one(core: &mut Core, session: &Session, command: Command, args: Args<'_>, key
                         }
                     }
                 }
+                Ok(JobAnswer::GaveUp(how)) => {
+                    let at = out.len();
+                    write_unserved(how, out);
+                    let failed = how == GaveUp::Error;
+                    core.charge_on(bill.prefix, command, bill.value_bytes, 0, 1, failed);
+                    if failed {
+                        count_error_at(core, out, at);
+                    }
+                }
                 other => give_up(core, command, bill, other.err(), out),
             }
             Flow::Done
         }),
     )
+}
+
+/// For how long a request may wait: what is left of its time, if it has waited before.
+fn waits(core: &Core, session: &Session, spec: &Spec, args: Args<'_>) -> Option<Wait> {
+    let timeout = blocking::timeout_of(spec, args, core.now_ms)?;
+    Some(session.wait.unwrap_or(Wait { deadline_ms: timeout.deadline_ms(), since_ms: core.now_ms }))
 }
 
 /// One frame for each key.

@@ -168,6 +168,7 @@ mod tests {
                 output_buffer_bytes_max: 1 << 20,
                 timeout_seconds: 0,
                 requirepass: None,
+                acl_file: None,
                 metering: true,
                 prefix_separator: None,
                 tariff: Tariff::new(Profile::Elasticache),
@@ -182,8 +183,10 @@ mod tests {
             let state = CacheState::default().changed([(NODES_MAX.to_owned(), nodes_max.to_string())]);
             core.shared.route.set_state(state);
             let nowhere = "127.0.0.1:1".parse().unwrap();
-            let info = core.shared.clients.add(Door::Resp, nowhere, nowhere, 0, 0);
-            Bench { core, session: Session::new(info, true) }
+            let shared = core.shared.clone();
+            let user = shared.access.users().default_user().clone();
+            let info = shared.clients.add(Door::Resp, user, nowhere, nowhere, 0, 0);
+            Bench { core, session: Session::new(info, &shared.access) }
         }
 
         fn run(&mut self, line: &str) -> (Flow, String) {

@@ -8,6 +8,7 @@ mod ping;
 mod quit;
 mod reset;
 mod select;
+mod tracking;
 
 use crate::spec::Spec;
 
@@ -15,7 +16,9 @@ use crate::spec::Spec;
 pub static SPECS: &[&Spec] = &[
     &auth::AUTH,
     &client::CLIENT,
+    &tracking::CACHING,
     &client::GETNAME,
+    &tracking::GETREDIR,
     &client::HELP,
     &client::ID,
     &client::INFO,
@@ -26,6 +29,9 @@ pub static SPECS: &[&Spec] = &[
     &client::REPLY,
     &client::SETINFO,
     &client::SETNAME,
+    &tracking::TRACKING,
+    &tracking::TRACKINGINFO,
+    &client::UNBLOCK,
     &echo::ECHO,
     &hello::HELLO,
     &ping::PING,

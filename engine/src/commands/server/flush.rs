@@ -62,6 +62,11 @@ pub static FLUSHDB: Spec = Spec {
     body: Body::Walk(WalkBody { begin: begin_db, slot, end }),
 };
 
+/// Whether a command empties databases.
+pub fn is_flush(spec: &Spec) -> bool {
+    matches!(spec.name, "flushall" | "flushdb")
+}
+
 fn begin_all(_: &Exec<'_>, args: Args<'_>, state: &mut WalkState) -> Reply {
     state.db = None;
     check_options(args)

@@ -1,11 +1,12 @@
 //! The server commands.
 
+mod acl;
 mod command;
 mod config;
 pub(crate) mod dbsize;
 mod debug;
 mod debug_object;
-mod flush;
+pub mod flush;
 mod info;
 mod memory;
 mod swapdb;
@@ -15,6 +16,20 @@ use crate::spec::Spec;
 
 /// Sorted by name.
 pub static SPECS: &[&Spec] = &[
+    &acl::ACL,
+    &acl::CAT,
+    &acl::DELUSER,
+    &acl::DRYRUN,
+    &acl::GENPASS,
+    &acl::GETUSER,
+    &acl::HELP,
+    &acl::LIST,
+    &acl::LOAD,
+    &acl::LOG,
+    &acl::SAVE,
+    &acl::SETUSER,
+    &acl::USERS,
+    &acl::WHOAMI,
     &command::COMMAND,
     &command::COUNT,
     &command::DOCS,

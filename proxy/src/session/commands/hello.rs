@@ -21,7 +21,7 @@ struct Hello<'a> {
 }
 
 pub fn hello(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
-    let result = Hello::parse(args).and_then(|hello| hello.apply(cx));
+    let result = Hello::parse(args).and_then(|hello| hello.apply(cx, args));
     done(result.map(|()| introduce(cx, out)), out)
 }
 
@@ -55,9 +55,9 @@ impl<'a> Hello<'a> {
         Ok(hello)
     }
 
-    fn apply(self, cx: &mut SessionCx<'_>) -> Result<(), ProxyError> {
+    fn apply(self, cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), ProxyError> {
         if let Some((user, password)) = self.user_and_password {
-            authenticate(cx, user, password)?;
+            authenticate(cx, args, user, password)?;
         }
         if !cx.session.authenticated {
             return Err(ProxyError::HelloUnauthenticated);
@@ -66,6 +66,10 @@ impl<'a> Hello<'a> {
             name.give(cx.session);
         }
         cx.session.proto = self.proto.unwrap_or(cx.session.proto);
+        if cx.session.proto == Proto::Resp3 {
+            // Others may have it told what is stale in their place.
+            cx.session.open_inbox(cx.core);
+        }
         cx.session.show();
         Ok(())
     }

@@ -85,7 +85,7 @@ fn settings(cx: &mut SessionCx<'_>, out: &mut Out) {
     stat(out, "cas_enabled", "yes");
     stat(out, "binding_protocol", "ascii");
     stat(out, "auth_enabled_sasl", "no");
-    stat(out, "auth_enabled_ascii", on_or_off(shared.settings.password().is_some(), "yes", "no"));
+    stat(out, "auth_enabled_ascii", on_or_off(!shared.access.is_open(), "yes", "no"));
     stat(out, "item_size_max", settings.item_bytes_max());
     stat(out, "flush_enabled", "yes");
     stat(out, "idle_timeout", shared.settings.timeout_seconds.load(Relaxed));

@@ -1,12 +1,14 @@
 //! Bodies of the commands that the proxy answers, found by the command's number.
 
+mod acl;
 pub(crate) mod auth;
-mod client;
+pub(crate) mod client;
 mod cluster;
 mod command;
 mod config;
 mod debug;
 mod echo;
+mod function;
 mod hello;
 mod info;
 mod mc_flush_all;
@@ -19,9 +21,11 @@ mod ping;
 mod quit;
 mod readonly;
 mod reset;
+mod script;
 mod select;
 mod subscribe;
 mod time;
+mod wait;
 
 use std::sync::LazyLock;
 
@@ -37,9 +41,24 @@ pub type SessionBody = fn(&mut SessionCx<'_>, Args<'_>, &mut Out) -> Flow;
 
 /// One row per command, sorted by name; memcached verbs stand as "memcached:verb".
 static ROWS: &[(&str, SessionBody)] = &[
+    ("acl|cat", acl::cat),
+    ("acl|deluser", acl::del_user),
+    ("acl|dryrun", acl::dry_run),
+    ("acl|genpass", acl::gen_pass),
+    ("acl|getuser", acl::get_user),
+    ("acl|help", acl::show_help),
+    ("acl|list", acl::list),
+    ("acl|load", acl::load),
+    ("acl|log", acl::log),
+    ("acl|save", acl::save),
+    ("acl|setuser", acl::set_user),
+    ("acl|users", acl::users),
+    ("acl|whoami", acl::who_am_i),
     ("asking", readonly::accept),
     ("auth", auth::auth),
+    ("client|caching", client::caching),
     ("client|getname", client::get_name),
+    ("client|getredir", client::get_redir),
     ("client|help", client::show_help),
     ("client|id", client::id),
     ("client|info", client::info),
@@ -50,6 +69,9 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("client|reply", client::reply),
     ("client|setinfo", client::set_info),
     ("client|setname", client::set_name),
+    ("client|tracking", client::tracking),
+    ("client|trackinginfo", client::tracking_info),
+    ("client|unblock", client::unblock),
     ("cluster|help", cluster::show_help),
     ("cluster|info", cluster::info),
     ("cluster|keyslot", cluster::key_slot),
@@ -75,6 +97,15 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("discard", multi::discard),
     ("echo", echo::echo),
     ("exec", multi::exec),
+    ("function|delete", function::delete),
+    ("function|dump", function::dump),
+    ("function|flush", function::flush),
+    ("function|help", function::show_help),
+    ("function|kill", function::kill),
+    ("function|list", function::list),
+    ("function|load", function::load),
+    ("function|restore", function::restore),
+    ("function|stats", function::stats),
     ("hello", hello::hello),
     ("info", info::info),
     ("memcached:flush_all", mc_flush_all::flush_all),
@@ -90,6 +121,13 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("readonly", readonly::accept),
     ("readwrite", readonly::accept),
     ("reset", reset::reset),
+    ("script|debug", script::debug),
+    ("script|exists", script::exists),
+    ("script|flush", script::flush),
+    ("script|help", script::show_help),
+    ("script|kill", script::kill),
+    ("script|load", script::load),
+    ("script|show", script::show),
     ("select", select::select),
     ("ssubscribe", subscribe::ssubscribe),
     ("subscribe", subscribe::subscribe),
@@ -98,6 +136,8 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("unsubscribe", subscribe::unsubscribe),
     ("unwatch", watch::unwatch),
     ("watch", watch::watch),
+    ("wait", wait::wait),
+    ("waitaof", wait::wait_aof),
 ];
 
 static BODIES: LazyLock<Vec<Option<SessionBody>>> = LazyLock::new(|| {

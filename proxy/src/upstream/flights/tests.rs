@@ -32,6 +32,7 @@ fn core() -> Core {
         output_buffer_bytes_max: 1 << 20,
         timeout_seconds: 0,
         requirepass: None,
+        acl_file: None,
         metering: true,
         prefix_separator: None,
         tariff: Tariff::new(Profile::Elasticache),

@@ -1,13 +1,13 @@
 //! Which clients a CLIENT LIST or CLIENT KILL is about.
 
 use swell_engine::Fault;
+use swell_engine::acl::Users;
 use swell_engine::number::parse_i64;
 use swell_wire::Args;
 
 use super::quoted;
 use crate::clients::{ClientInfo, canonical};
 use crate::error::ProxyError;
-use crate::session::commands::auth::DEFAULT_USER;
 
 /// Conditions that all have to hold; none given: every client.
 #[derive(Debug, Default)]
@@ -17,6 +17,7 @@ pub struct Filter {
     addr: Option<Vec<u8>>,
     laddr: Option<Vec<u8>>,
     kind: Option<ClientKind>,
+    user: Option<Vec<u8>>,
     age_seconds_min: Option<u64>,
     /// Whether the caller itself is left out; nothing: what the command does by itself.
     pub skip_me: Option<bool>,
@@ -57,6 +58,17 @@ impl Filter {
         Ok(filter)
     }
 
+    /// Itself, if there is the user that it asks for.
+    ///
+    /// # Errors
+    /// [`ProxyError::NoSuchUser`].
+    pub fn known_to(self, users: &Users) -> Result<Filter, ProxyError> {
+        match &self.user {
+            Some(user) if users.get(user).is_none() => Err(ProxyError::NoSuchUser(quoted(user))),
+            _ => Ok(self),
+        }
+    }
+
     /// Whether this client is meant. `is_me`: it is the caller.
     pub fn fits(&self, info: &ClientInfo, now_ms: u64, is_me: bool) -> bool {
         let age_seconds = now_ms.saturating_sub(info.connected_at_ms) / 1000;
@@ -66,6 +78,7 @@ impl Filter {
         (self.ids.is_empty() || self.ids.contains(&info.id))
             && is_at(&self.addr, info.addr)
             && is_at(&self.laddr, info.laddr)
+            && self.user.as_ref().is_none_or(|user| info.user().name() == user.as_slice())
             && self.kind.is_none_or(|kind| kind == ClientKind::of(info))
             && self.age_seconds_min.is_none_or(|least| age_seconds >= least)
             && !(is_me && self.skip_me == Some(true))
@@ -87,9 +100,7 @@ impl Filter {
             b"ADDR" => self.addr = Some(value.to_vec()),
             b"LADDR" => self.laddr = Some(value.to_vec()),
             b"TYPE" => self.kind = Some(ClientKind::parse(value)?),
-            // There is only one user: either all fit, or nobody knows him.
-            b"USER" if value == DEFAULT_USER.as_bytes() => {}
-            b"USER" => return Err(ProxyError::NoSuchUser(quoted(value))),
+            b"USER" => self.user = Some(value.to_vec()),
             b"MAXAGE" => self.age_seconds_min = Some(parse_age(value)?),
             b"SKIPME" if value.eq_ignore_ascii_case(b"YES") => self.skip_me = Some(true),
             b"SKIPME" if value.eq_ignore_ascii_case(b"NO") => self.skip_me = Some(false),
@@ -142,7 +153,6 @@ mod tests {
             ("ID 99999999999999999999", "ERR syntax error"),
             ("TYPE", "ERR syntax error"),
             ("TYPE nosuch", "ERR Unknown client type 'nosuch'"),
-            ("USER nobody", "ERR No such user 'nobody'"),
             ("MAXAGE 0", "ERR maxage should be greater than 0"),
             ("MAXAGE x", "ERR maxage is not an integer or out of range"),
             ("SKIPME maybe", "ERR syntax error"),
@@ -157,12 +167,26 @@ mod tests {
     fn all_conditions_have_to_hold() {
         let clients = Registry::default();
         let (addr, laddr) = ("[::ffff:10.0.0.1]:1000", "10.0.0.2:6379");
-        let info = clients.add(Door::Resp, addr.parse().unwrap(), laddr.parse().unwrap(), -1, 5_000);
+        let users = Users::default();
+        let user = users.default_user().clone();
+        let info = clients.add(Door::Resp, user, addr.parse().unwrap(), laddr.parse().unwrap(), -1, 5_000);
         let fits = |words: &str, is_me| parse(words).unwrap().fits(&info, 15_000, is_me);
-        for words in ["", "ID 7 1", "ADDR 10.0.0.1:1000", "LADDR 10.0.0.2:6379 TYPE normal", "MAXAGE 10", "SKIPME no"] {
+        assert!(parse("USER nobody").unwrap().known_to(&users).is_err());
+        assert!(parse("USER default").unwrap().known_to(&users).is_ok());
+        for words in [
+            "",
+            "USER default",
+            "ID 7 1",
+            "ADDR 10.0.0.1:1000",
+            "LADDR 10.0.0.2:6379 TYPE normal",
+            "MAXAGE 10",
+            "SKIPME no",
+        ] {
             assert!(fits(words, true), "{words}");
         }
-        for words in ["ID 2", "ADDR 10.0.0.1:1001", "LADDR 10.0.0.2:6379 TYPE pubsub", "MAXAGE 11", "SKIPME yes"] {
+        for words in
+            ["USER other", "ID 2", "ADDR 10.0.0.1:1001", "LADDR 10.0.0.2:6379 TYPE pubsub", "MAXAGE 11", "SKIPME yes"]
+        {
             assert!(!fits(words, true), "{words}");
         }
         assert!(fits("SKIPME yes", false));

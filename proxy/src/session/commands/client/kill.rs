@@ -16,7 +16,8 @@ pub fn kill(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
         let result = if is_known { Ok(()) } else { Err(ProxyError::NoSuchClient) };
         return done(result.map(|()| out.ok()), out);
     }
-    let result = Filter::parse(args, 2).map(|mut filter| {
+    let users = cx.core.shared.access.users();
+    let result = Filter::parse(args, 2).and_then(|filter| filter.known_to(&users)).map(|mut filter| {
         filter.skip_me = filter.skip_me.or(Some(true));
         out.int(end(cx, &filter));
     });

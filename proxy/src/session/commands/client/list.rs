@@ -9,7 +9,6 @@ use swell_wire::{Args, Out};
 
 use super::filter::Filter;
 use crate::clients::{ClientInfo, canonical};
-use crate::session::commands::auth::DEFAULT_USER;
 use crate::session::commands::done;
 use crate::session::{Flow, SessionCx};
 
@@ -22,7 +21,8 @@ pub fn info(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
 
 pub fn list(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     let (me, now_ms) = (cx.session.info.id, cx.core.now_ms);
-    let result = Filter::parse(args, 2).map(|filter| {
+    let users = cx.core.shared.access.users();
+    let result = Filter::parse(args, 2).and_then(|filter| filter.known_to(&users)).map(|filter| {
         let mut lines = String::new();
         for info in cx.core.shared.clients.list() {
             if filter.fits(&info, now_ms, info.id == me) {
@@ -45,7 +45,7 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         line,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={unread} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={unsent} tot-mem={} \
-         events={} cmd={} user={DEFAULT_USER} redir=-1 resp={} lib-name={} lib-ver={}",
+         events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={}",
         info.id,
         canonical(info.addr),
         canonical(info.laddr),
@@ -64,10 +64,20 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         unread + unsent,
         if unsent > 0 { "rw" } else { "r" },
         last_command(info),
+        String::from_utf8_lossy(info.user().name()),
+        info.redirect.load(Relaxed),
         info.resp.load(Relaxed),
         names.lib_name,
         names.lib_version,
     );
+}
+
+/// A client's line without its end, as ACL LOG keeps it.
+pub fn line(info: &ClientInfo, now_ms: u64) -> String {
+    let mut line = String::new();
+    describe(info, now_ms, &mut line);
+    line.truncate(line.trim_end().len());
+    line
 }
 
 /// One letter for each thing that is particular about a client; N: nothing.
@@ -75,6 +85,10 @@ fn flags(info: &ClientInfo) -> String {
     let letters = [
         ('P', info.is_subscribed()),
         ('x', info.multi.load(Relaxed) >= 0),
+        ('b', info.is_blocked()),
+        ('t', info.redirect.load(Relaxed) >= 0),
+        ('R', info.tracking_broken.load(Relaxed)),
+        ('B', info.tracks_prefixes.load(Relaxed)),
         ('e', info.no_evict.load(Relaxed)),
         ('T', info.no_touch.load(Relaxed)),
     ];

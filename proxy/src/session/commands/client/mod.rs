@@ -5,6 +5,8 @@ mod kill;
 mod list;
 mod modes;
 mod names;
+mod tracking;
+mod unblock;
 
 use swell_wire::{Args, Out};
 
@@ -12,14 +14,20 @@ use super::help;
 use crate::session::{Flow, SessionCx};
 
 pub use kill::kill;
-pub use list::{info, list};
+pub use list::{info, line, list};
 pub use modes::{no_evict, no_touch, reply};
 pub use names::{ClientName, get_name, set_info, set_name};
+pub use tracking::{caching, get_redir, tracking, tracking_info};
+pub use unblock::unblock;
 
 const HELP_LINES: &[&str] = &[
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CACHING (YES|NO)",
+    "    Say whether copies of what the next command reads are kept, in OPTIN or OPTOUT mode.",
     "GETNAME",
     "    Read the name of this connection.",
+    "GETREDIR",
+    "    Read the number of the connection that is told what is stale in this one's place.",
     "ID",
     "    Read the number of this connection.",
     "INFO",
@@ -59,6 +67,12 @@ const HELP_LINES: &[&str] = &[
     "      Its version.",
     "SETNAME <name>",
     "    Name this connection.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN|OPTOUT] [NOLOOP]",
+    "    Have this connection told when keys change of which it keeps copies.",
+    "TRACKINGINFO",
+    "    Show how this connection is told.",
+    "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+    "    End the wait of a connection, as if its time were up or with an error.",
     "HELP",
     "    Show these lines.",
 ];

@@ -3,10 +3,14 @@
 mod options;
 mod value;
 
+use std::rc::Rc;
+
+use swell_engine::acl::Users;
 use swell_engine::{Fault, glob};
 use swell_wire::{Args, Out};
 
 use super::{done, help};
+use crate::access::change::{self, Reply};
 use crate::error::{ConfigRefusal, ProxyError};
 use crate::session::{Flow, SessionCx, remote};
 use options::{Change, ConfigOption, OPTIONS};
@@ -53,6 +57,10 @@ pub fn set(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
         Err(error) => return done(Err(error), out),
     };
     let entries: Vec<_> = changes.iter().filter_map(Change::entry).collect();
+    if let Some(password) = changes.iter().find_map(Change::password) {
+        let password = password.to_owned();
+        return set_password(cx, password, changes, entries, out);
+    }
     let is_local = entries.is_empty() || cx.core.shared.route.is_alone();
     if !is_local && cx.session.in_exec {
         // Other processes have to confirm it, and a transaction does not wait for that.
@@ -74,6 +82,29 @@ pub fn set(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
             done(result, out)
         }),
     )
+}
+
+/// With `requirepass` among the changes: the default user changes with them.
+fn set_password(
+    cx: &mut SessionCx<'_>,
+    password: String,
+    changes: Vec<Change>,
+    entries: Vec<(String, String)>,
+    out: &mut Out,
+) -> Flow {
+    let edit = Rc::new(move |users: &Users| {
+        let mut users = users.clone();
+        users.set_default_password(password.as_bytes());
+        Ok((users, Reply::Ok))
+    });
+    let done = |cx: &mut SessionCx<'_>, result: Result<Reply, ProxyError>, out: &mut Out| {
+        let result = result.map(|_| {
+            changes.into_iter().for_each(|change| change.apply(cx.core));
+            out.ok();
+        });
+        done(result, out)
+    };
+    change::begin(cx, edit, entries, done, out)
 }
 
 /// Of what other workers counted in the last tenth of a second, some may still come after it.

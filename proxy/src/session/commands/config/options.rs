@@ -55,6 +55,8 @@ enum Kind {
     Password,
     /// A hard and a soft limit for each class of clients.
     OutputLimits,
+    /// What new users begin with.
+    Channels,
     /// A threshold between compact and large values.
     Limit,
 }
@@ -66,14 +68,27 @@ enum Value {
     Notified(Class),
     Password(String),
     OutputLimits(Vec<(limits::Class, OutputLimit)>),
+    Channels(bool),
     /// One of [`LIMITS`] by its place.
     Limit(usize, i64),
 }
 
 /// By name.
 pub static OPTIONS: &[ConfigOption] = &[
+    ConfigOption { name: "acl-pubsub-default", kind: Kind::Channels },
+    fixed("aclfile", |core| core.shared.access.path().map_or_else(String::new, |path| path.display().to_string())),
+    ConfigOption {
+        name: "acllog-max-len",
+        kind: Kind::Integer {
+            min: 0,
+            max: i64::MAX,
+            get: |core| core.shared.access.log.len_max(),
+            set: |core, len| core.shared.access.log.set_len_max(len),
+        },
+    },
     constant("appendonly", "no"),
     fixed("bind", |core| core.shared.resp_bind.get().map_or_else(String::new, ToString::to_string)),
+    script_limit("busy-reply-threshold"),
     ConfigOption { name: "client-output-buffer-limit", kind: Kind::OutputLimits },
     ConfigOption {
         name: "client-query-buffer-limit",
@@ -115,6 +130,7 @@ pub static OPTIONS: &[ConfigOption] = &[
     },
     limit("list-max-listpack-size"),
     limit("list-max-ziplist-size"),
+    script_limit("lua-time-limit"),
     ConfigOption { name: "maxclients", kind: Kind::Clients },
     ConfigOption {
         name: "maxmemory",
@@ -183,7 +199,10 @@ impl ConfigOption {
             Kind::Notified => core.handle.engine().settings().notified().to_string(),
             Kind::Limit => core.handle.engine().settings().live_limits().get(limit_of(self.name)).to_string(),
             Kind::OutputLimits => core.shared.settings.output_limits.show(),
-            Kind::Password => core.shared.settings.password().map_or_else(String::new, |password| (*password).clone()),
+            Kind::Password => core.shared.access.requirepass().clone(),
+            Kind::Channels => {
+                if core.shared.access.all_channels() { "allchannels" } else { "resetchannels" }.to_owned()
+            }
         }
     }
 
@@ -224,6 +243,11 @@ impl ConfigOption {
                     Value::OutputLimits(limits::parse(text, value::memory)?)
                 }
                 Kind::Notified => Value::Notified(Class::parse(text).ok_or(ConfigRefusal::UnknownClass)?),
+                Kind::Channels => Value::Channels(match text.to_ascii_lowercase().as_slice() {
+                    b"allchannels" => true,
+                    b"resetchannels" => false,
+                    _ => return Err(ConfigRefusal::UnknownChannels),
+                }),
                 Kind::Password => {
                     Value::Password(std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotUtf8)?.to_owned())
                 }
@@ -233,7 +257,8 @@ impl ConfigOption {
 }
 
 /// Options that the nodes have to know, too: they are part of the cache state.
-const OF_THE_CACHE: [&str; 6] = [
+const OF_THE_CACHE: [&str; 7] = [
+    "busy-reply-threshold",
     "lfu-decay-time",
     "lfu-log-factor",
     "maxmemory",
@@ -247,15 +272,27 @@ impl Change {
     pub fn entry(&self) -> Option<(String, String)> {
         let value = match &self.1 {
             Value::Limit(at, number) => return Some((LIMITS[*at].name.to_owned(), number.to_string())),
+            // The old name of the same.
+            Value::Number(_, number) if self.0 == "lua-time-limit" => {
+                return Some(("busy-reply-threshold".to_owned(), number.to_string()));
+            }
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
             Value::Notified(classes) => classes.in_full(),
-            Value::Same | Value::Password(_) | Value::OutputLimits(_) => return None,
+            Value::Same | Value::Password(_) | Value::Channels(_) | Value::OutputLimits(_) => return None,
         };
         OF_THE_CACHE.contains(&self.0).then(|| (self.0.to_owned(), value))
     }
 
-    /// Gives the option its value. A policy that is new makes every worker forget its candidates by itself.
+    /// The default user's new password, if that is what it is about.
+    pub fn password(&self) -> Option<&str> {
+        match &self.1 {
+            Value::Password(password) => Some(password),
+            _ => None,
+        }
+    }
+
+    /// Gives the option its value, but for what the users have of it. A policy that is new makes every worker forget its candidates by itself.
     pub fn apply(self, core: &mut Core) {
         match self.1 {
             Value::Same => {}
@@ -269,8 +306,22 @@ impl Change {
                 changes.into_iter().for_each(|(class, limit)| core.shared.settings.output_limits.set(class, limit));
             }
             Value::Notified(classes) => core.handle.engine().settings().set_notified(classes),
-            Value::Password(password) => core.shared.settings.set_password(&password),
+            Value::Password(password) => *core.shared.access.requirepass() = password,
+            Value::Channels(all) => core.shared.access.set_all_channels(all),
         }
+    }
+}
+
+/// Milliseconds after which a script is told of, under both of its names.
+const fn script_limit(name: &'static str) -> ConfigOption {
+    ConfigOption {
+        name,
+        kind: Kind::Integer {
+            min: 0,
+            max: i64::MAX,
+            get: |core| core.handle.engine().scripts().limit_ms(),
+            set: |core, limit_ms| core.handle.engine().scripts().set_limit_ms(limit_ms),
+        },
     }
 }
 

@@ -53,10 +53,12 @@ pub fn clients(figures: &Figures<'_>, text: &mut Text) {
         (most(|client| client.query_buffer_bytes.load(Relaxed)), most(|client| client.output_bytes.load(Relaxed)));
     text.field("client_recent_max_input_buffer", input.unwrap_or(0));
     text.field("client_recent_max_output_buffer", output.unwrap_or(0));
-    // No command blocks, tracks or watches yet.
-    text.field("blocked_clients", 0);
+    let waiters = figures.core.handle.engine().waiters();
+    text.field("blocked_clients", clients.iter().filter(|client| client.is_blocked()).count());
     text.field("tracking_clients", 0);
     text.field("clients_in_timeout_table", 0);
+    text.field("total_blocking_keys", waiters.keys());
+    text.field("total_blocking_keys_on_nokey", waiters.keys_on_missing());
 }
 
 pub fn memory(figures: &Figures<'_>, text: &mut Text) {
@@ -133,6 +135,9 @@ pub fn stats(figures: &Figures<'_>, text: &mut Text) {
     text.field("total_error_replies", counts.errors);
     text.field("total_reads_processed", counts.batches);
     text.field("acl_access_denied_auth", counts.auth_failures);
+    for (name, count) in figures.core.shared.access.log.counts() {
+        text.field(&format!("acl_access_denied_{name}"), count);
+    }
 }
 
 pub fn replication(figures: &Figures<'_>, text: &mut Text) {
