@@ -6,6 +6,7 @@ use super::write_end;
 use crate::commands::blocking::{self, Timeout};
 use crate::commands::grammar::{KEY, keys_at, plain_arg};
 use crate::exec::{Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::Kind;
 use crate::value::list::{End, List};
@@ -49,14 +50,14 @@ pub static BRPOP: Spec = Spec {
 };
 
 fn blpop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    pop_or_wait(cx, args, out, End::Front, "lpop")
+    pop_or_wait(cx, args, out, End::Front)
 }
 
 fn brpop(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    pop_or_wait(cx, args, out, End::Back, "rpop")
+    pop_or_wait(cx, args, out, End::Back)
 }
 
-fn pop_or_wait(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, end: End, told: &str) -> Reply {
+fn pop_or_wait(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, end: End) -> Reply {
     let timeout = Timeout::seconds(args.slice(args.len() - 1), cx.now_ms())?;
     for n in 0..cx.keys_len() {
         let key = cx.key(args, n);
@@ -66,10 +67,11 @@ fn pop_or_wait(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, end: End, told:
             write_end(list.view(), end, 1, out);
             list.pop(end, 1);
             list.shrink(&tools.limits);
-            Ok(((), tools.effect(|| OwnedArgs::from_slices(&[told.as_bytes(), key.bytes]))))
+            Ok(((), tools.effect(|| OwnedArgs::from_slices(&[end.pop_event().as_bytes(), key.bytes]))))
         })?;
         cx.work(u64::from(n > 0));
         if popped.is_some() {
+            cx.notify_taken(Class::LIST, end.pop_event(), key);
             return Ok(());
         }
     }

@@ -3,10 +3,11 @@
 use swell_wire::{Args, Out, OwnedArgs};
 
 use super::write_score;
-use super::zpop::{end_range, take};
+use super::zpop::{end_range, event_of, take};
 use crate::commands::blocking::{self, Timeout};
 use crate::commands::grammar::{KEY, keys_at, plain_arg};
 use crate::exec::{Exec, Missing, Reply};
+use crate::notify::Class;
 use crate::spec::*;
 use crate::value::Kind;
 use crate::value::zset::ZSet;
@@ -59,7 +60,6 @@ fn bzpopmin(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 
 fn pop_or_wait(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, max: bool) -> Reply {
     let timeout = Timeout::seconds(args.slice(args.len() - 1), cx.now_ms())?;
-    let told: &[u8] = if max { b"zpopmax" } else { b"zpopmin" };
     for n in 0..cx.keys_len() {
         let key = cx.key(args, n);
         let popped = cx.edit::<ZSet, _>(key, Missing::Skip, |zset, tools| {
@@ -71,10 +71,11 @@ fn pop_or_wait(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, max: bool) -> R
                 write_score(out, score);
             }
             take(zset, 1, max, tools);
-            Ok(((), tools.effect(|| OwnedArgs::from_slices(&[told, key.bytes]))))
+            Ok(((), tools.effect(|| OwnedArgs::from_slices(&[event_of(max).as_bytes(), key.bytes]))))
         })?;
         cx.work(u64::from(n > 0));
         if popped.is_some() {
+            cx.notify_taken(Class::SORTED_SET, event_of(max), key);
             return Ok(());
         }
     }
