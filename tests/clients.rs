@@ -52,6 +52,7 @@ fn node(args: &[&str]) {
 everywhere! {
     redis_py_in_resp2
     redis_py_in_resp3
+    redis_py_and_users
     redis_py_cluster
     pymemcache
     ioredis
@@ -76,6 +77,13 @@ fn redis_py_in_resp2(place: Topology) {
 
 fn redis_py_in_resp3(place: Topology) {
     script("resp.py", &[port(&Subject::resp_in(place).resp), "3", tag(place)]);
+}
+
+fn redis_py_and_users(place: Topology) {
+    let server = Subject::resp_in(place);
+    for protocol in ["2", "3"] {
+        script("acl.py", &[port(&server.resp), protocol]);
+    }
 }
 
 fn redis_py_cluster(place: Topology) {

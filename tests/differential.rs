@@ -12,6 +12,7 @@ pub mod grammar;
 mod pools;
 pub mod replay;
 pub mod run;
+mod several;
 
 use std::collections::BTreeMap;
 

@@ -3,6 +3,7 @@
 mod apart;
 mod apart_http;
 mod bench;
+mod blocking;
 mod cli;
 mod doors;
 mod held;
@@ -17,3 +18,4 @@ mod pubsub;
 mod scaling;
 mod several;
 mod silent;
+mod users;

@@ -16,9 +16,11 @@ use crate::exec::{Call, Context, Exec, write_fault};
 use crate::key::KeyHash;
 use crate::number::parse_i64;
 use crate::run::{Held, LockSet, Outcome, run};
+use crate::script::execute::Prepared;
 use crate::slices::{Room, Slices};
 use crate::spec::{Bulk, KeysBody, Spec};
 use crate::value::{Kept, KeptRef};
+use crate::waiters::Ready;
 
 /// About so many elements are gone over on the worker itself: one to three milliseconds, mostly for memory that no cache
 /// has. Changing threads takes 0.1 ms.
@@ -34,13 +36,32 @@ const SCANNED_PER_ELEMENT: usize = 16;
 const SHORT_BYTES: usize = 1_024;
 
 /// Gives work to a helper thread, or gives it back.
-pub type Helpers = Box<dyn Fn(Box<Lent>) -> Result<(), Box<Lent>> + Send + Sync>;
+pub type Helpers = Box<dyn Fn(Errand) -> Result<(), Errand> + Send + Sync>;
+
+/// What helper threads do.
+#[derive(Debug)]
+pub enum Errand {
+    /// Runs a call that has its locks.
+    Run(Box<Lent>),
+    /// Waits for locks, and serves who waits for a key ([`Engine::serve_patiently`]).
+    Serve(Box<Ready>),
+}
+
+impl Errand {
+    /// Something random, for whoever makes the [`Local`] that this runs with.
+    pub fn seed(&self) -> u64 {
+        match self {
+            Errand::Run(lent) => lent.seed,
+            Errand::Serve(ready) => ready.seed(),
+        }
+    }
+}
 
 /// A call that runs elsewhere. It holds the locks of its stripes until it has run, so it must not be dropped before.
 #[must_use = "its stripes stay locked until it has run"]
 pub struct Lent {
     spec: &'static Spec,
-    body: KeysBody,
+    work: Work,
     args: OwnedArgs,
     keys: Vec<KeyHash>,
     context: Context,
@@ -49,6 +70,12 @@ pub struct Lent {
     engine: usize,
     seed: u64,
     ending: Ending,
+}
+
+/// What runs elsewhere.
+pub(crate) enum Work {
+    Body(KeysBody),
+    Script(Box<Prepared>),
 }
 
 /// The end of a call that runs elsewhere, as the one sees it who waits for its reply.
@@ -78,17 +105,12 @@ struct Answer {
 
 impl Lent {
     /// Takes over the locks of `set`, which the caller holds and leaves to this.
-    pub(crate) fn new(engine: &Engine, call: &Call<'_>, body: KeysBody, set: LockSet, seed: u64) -> (Lent, Awaited) {
+    pub(crate) fn new(engine: &Engine, call: &Call<'_>, work: Work, set: LockSet, seed: u64) -> (Lent, Awaited) {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let ending = Ending { shared: shared.clone(), spec: call.spec, context: call.context };
         let (args, keys) = (call.args.to_owned(false), call.keys.to_vec());
         let (spec, context, engine) = (call.spec, call.context, std::ptr::from_ref(engine).addr());
-        (Lent { spec, body, args, keys, context, set, engine, seed, ending }, Awaited { shared, failed: false })
-    }
-
-    /// Something random, for whoever makes the [`Local`] that this runs with.
-    pub fn seed(&self) -> u64 {
-        self.seed
+        (Lent { spec, work, args, keys, context, set, engine, seed, ending }, Awaited { shared, failed: false })
     }
 
     /// Runs it, gives its locks back, and then answers.
@@ -97,14 +119,21 @@ impl Lent {
     /// It is of another engine; or its body does, and then the locks are given back all the same.
     pub fn run(self, engine: &Engine, local: &mut Local) {
         assert_eq!(self.engine, std::ptr::from_ref(engine).addr(), "work of another engine");
-        let Lent { spec, body, args, keys, context, set, ending, .. } = self;
+        let Lent { spec, work, args, keys, context, set, ending, .. } = self;
         let held = Held { engine, set };
         let call = Call { spec, args: args.as_args(), keys: &keys, context };
         let mut out = Out::new(context.proto);
+        let body = match work {
+            Work::Body(body) => body,
+            Work::Script(ready) => {
+                let (work, failed) = engine.run_lent_script(local, &call, &ready, held, &mut out);
+                return ending.answer(Answer { out, work, failed });
+            }
+        };
         engine.mark_unit(set, true);
         let outcome = run(engine, local, &call, body, &mut out);
         engine.mark_unit(set, false);
-        drop(held);
+        engine.settle(local, held);
         let (work, failed) = match (outcome, local.take_deferred()) {
             (Outcome::Deferred, Some(mut rest)) => {
                 rest.finish(&mut out);

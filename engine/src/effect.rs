@@ -9,6 +9,7 @@ use swell_wire::OwnedArgs;
 use crate::entry::Entry;
 use crate::key::Db;
 use crate::track::Tracked;
+use crate::waiters::Queues;
 use crate::watch::Watched;
 
 /// What one change did to one key. Self-contained: replaying the effects of a slot in order rebuilds it.
@@ -44,12 +45,14 @@ pub trait Observer: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObserverId(pub(crate) u64);
 
-/// All who follow one stripe.
+/// All who follow one stripe, and all who wait for its keys.
 #[derive(Default)]
 pub struct Observers {
     streams: Vec<(ObserverId, Box<dyn Observer>)>,
     pub(crate) watched: Watched,
     pub(crate) tracked: Tracked,
+    /// Who waits for what is not there; looked at by `Exec`, beside the followers.
+    pub(crate) queues: Option<Queues>,
 }
 
 impl Observers {
@@ -63,18 +66,27 @@ impl Observers {
         self.streams.retain(|(other, _)| *other != id);
     }
 
-    /// Whether nobody follows.
+    /// Whether nobody follows and nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.streams.is_empty() && self.watched.is_empty() && self.tracked.is_empty()
+        !self.are_told() && self.queues.is_none()
+    }
+
+    /// Whether somebody wants to be told of changes.
+    pub fn are_told(&self) -> bool {
+        !(self.streams.is_empty() && self.watched.is_empty() && self.tracked.is_empty())
     }
 
     pub(crate) fn before(&mut self, slot: Slot, db: Db, key: &[u8], entry: Option<Entry<'_>>) {
         self.each(|observer| observer.before(slot, db, key, entry));
     }
 
-    /// `by`: the [`Tracker`](crate::track::Tracker) whose request it was, or 0.
-    pub(crate) fn after(&mut self, slot: Slot, db: Db, key: &[u8], effect: &Effect<'_>, by: u64) {
+    pub(crate) fn after(&mut self, slot: Slot, db: Db, key: &[u8], effect: &Effect<'_>) {
         self.each(|observer| observer.after(slot, db, key, effect));
+    }
+
+    /// A change that those who watch or keep copies have to know of. `by`: the [`Tracker`](crate::track::Tracker) whose
+    /// request it was, or 0.
+    pub(crate) fn touched(&mut self, db: Db, key: &[u8], effect: &Effect<'_>, by: u64) {
         if !self.watched.is_empty() {
             self.watched.changed(db, key, effect);
         }

@@ -1,11 +1,14 @@
 //! The engine: one cache's key space on one node, and what each worker keeps of its own beside it.
 
+use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 
 use swell_ring::SLOTS;
 
+use crate::acl::User;
 use crate::bulk::Helpers;
 use crate::channels::Channels;
 use crate::commands::memcached::stat::McStat;
@@ -16,12 +19,14 @@ use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
 use crate::notify::{Class, LiveClasses, Notifier};
+use crate::script::{ScriptMachine, Scripts};
 use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
 use crate::track::Tracking;
 use crate::value::COMPACT_BYTES_MAX;
 use crate::value::limits::{Limits, LiveLimits};
+use crate::waiters::{Ready, Waiters};
 use crate::watch::Abandoned;
 
 /// Bytes a worker may be ahead of the shared count of used memory.
@@ -59,6 +64,10 @@ pub struct Settings {
     string_bytes_max: AtomicU64,
     /// Nobody has asked for noeviction: what memcached clients wrote may go all the same.
     spares_only_resp: AtomicBool,
+    /// A pause of clients: nothing expires by being read or by upkeep, and nothing is evicted by upkeep.
+    paused: AtomicBool,
+    /// Upkeep looks for expired keys.
+    expires_actively: AtomicBool,
     limits: LiveLimits,
 }
 
@@ -74,6 +83,8 @@ impl Default for Settings {
             item_bytes_max: AtomicU64::new(swell_wire::limits::MEMCACHED_ITEM_BYTES_MAX as u64),
             string_bytes_max: AtomicU64::new(swell_wire::limits::BULK_BYTES_MAX as u64),
             spares_only_resp: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            expires_actively: AtomicBool::new(true),
             limits: LiveLimits::default(),
         }
     }
@@ -152,6 +163,26 @@ impl Settings {
         self.spares_only_resp.store(spares, Relaxed);
     }
 
+    /// Whether expired keys may be deleted by whoever only reads, and by upkeep. What writes may always.
+    pub fn may_reap(&self) -> bool {
+        !self.paused.load(Relaxed)
+    }
+
+    /// While writes are held back: what has expired reads as missing and stays.
+    pub fn set_reaping(&self, reaping: bool) {
+        self.paused.store(!reaping, Relaxed);
+    }
+
+    /// Whether upkeep looks for expired keys.
+    pub fn expires_actively(&self) -> bool {
+        self.expires_actively.load(Relaxed)
+    }
+
+    /// `DEBUG SET-ACTIVE-EXPIRE`.
+    pub fn set_expires_actively(&self, expires: bool) {
+        self.expires_actively.store(expires, Relaxed);
+    }
+
     /// Minutes after which an LFU counter loses one (`lfu-decay-time`).
     pub fn lfu_decay_minutes(&self) -> u32 {
         self.lfu_decay_minutes.load(Relaxed)
@@ -205,10 +236,12 @@ pub struct Engine {
     next_observer: AtomicU64,
     leftovers: Arc<Leftovers>,
     helpers: OnceLock<Helpers>,
+    scripts: Scripts,
     abandoned: Arc<Abandoned>,
     tracking: Arc<Tracking>,
     channels: OnceLock<Arc<dyn Channels>>,
     pub(crate) notifier: OnceLock<Notifier>,
+    pub(crate) waiters: Arc<Waiters>,
 }
 
 /// What one worker keeps of its own beside the engine: free blocks, unreported counts, the eviction pool.
@@ -219,6 +252,18 @@ pub struct Local {
     pub(crate) garbage: Garbage,
     /// The rest of the reply of the command that has just run.
     pub(crate) deferred: Option<Box<Deferred>>,
+    /// The Lua state of this worker's scripts, once there was one.
+    pub(crate) machine: Option<Box<ScriptMachine>>,
+    /// A unit runs: nothing may be evicted.
+    pub(crate) in_unit: bool,
+    /// Whose scripts run here, if that user may not do everything.
+    pub(crate) script_user: Option<Arc<User>>,
+    /// Keys that somebody waits for and that the command has made ready.
+    pub(crate) ready: VecDeque<Ready>,
+    /// Whom to wake once no lock is held.
+    pub(crate) wakers: Vec<Waker>,
+    /// The next request that waits has done so elsewhere, since then (unix milliseconds); 0: it has not.
+    pub(crate) waits_since_ms: u64,
     /// A compact value on its way through a command.
     scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
@@ -277,10 +322,12 @@ impl Engine {
             next_observer: AtomicU64::new(0),
             leftovers: Arc::default(),
             helpers: OnceLock::new(),
+            scripts: Scripts::default(),
             abandoned: Arc::default(),
             tracking: Arc::new(Tracking::new()),
             channels: OnceLock::new(),
             notifier: OnceLock::new(),
+            waiters: Arc::default(),
         }
     }
 
@@ -292,6 +339,12 @@ impl Engine {
             pool: Pool::default(),
             garbage: Garbage::default(),
             deferred: None,
+            machine: None,
+            in_unit: false,
+            script_user: None,
+            ready: VecDeque::new(),
+            wakers: Vec::new(),
+            waits_since_ms: 0,
             scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
@@ -317,6 +370,12 @@ impl Engine {
 
     pub(crate) fn helpers(&self) -> Option<&Helpers> {
         self.helpers.get()
+    }
+
+    /// Scripts and functions.
+    #[inline]
+    pub fn scripts(&self) -> &Scripts {
+        &self.scripts
     }
 
     /// Settings that may change while running.
@@ -507,6 +566,9 @@ impl Engine {
 
     /// A worker leaves: its free blocks and counts go back.
     pub fn retire(&self, local: &mut Local) {
+        if let Some(machine) = local.machine.take() {
+            self.scripts.give_machine(machine);
+        }
         while self.free_garbage(local, u64::MAX) {}
         self.report(local);
         local.heap.flush(&self.heap);
@@ -555,6 +617,17 @@ impl Local {
     /// The rest of the reply of the command that has just run, after [`Outcome::Deferred`](crate::run::Outcome::Deferred).
     pub fn take_deferred(&mut self) -> Option<Box<Deferred>> {
         self.deferred.take()
+    }
+
+    /// The next request that has to wait has done so elsewhere before, since then (unix milliseconds), and keeps its place;
+    /// 0: it has not.
+    pub fn waits_since(&mut self, since_ms: u64) {
+        self.waits_since_ms = since_ms;
+    }
+
+    /// Scripts that run from now on may do what this user may; nobody: everything.
+    pub fn set_script_user(&mut self, user: Option<Arc<User>>) {
+        self.script_user = user;
     }
 
     /// The counts since the last call.

@@ -47,6 +47,8 @@ impl Garbage {
 impl Engine {
     /// Frees up to about `entries_max` entries of a worker's garbage, and of what long replies have left behind; says whether there is more.
     pub fn free_garbage(&self, local: &mut Local, entries_max: u64) -> bool {
+        // Whoever was made ready outside of a command is served here too, and who has gone is forgotten.
+        self.serve_rest(local);
         local.garbage.large.append(&mut self.leftovers().take());
         let mut left = entries_max;
         while left > 0 {

@@ -13,7 +13,9 @@ use swell_wire::Out;
 use crate::entry::{Content, Entry};
 use crate::exec::Exec;
 use crate::garbage::ELEMENTS_AT_ONCE as FREED_AT_ONCE;
+use crate::gate::Refusal;
 use crate::value::{Collection, Kept, KeptRef, LargeBox};
+use crate::waiters::Waiter;
 
 /// Elements that a command answers at once, under its locks: about 100 µs.
 pub const ELEMENTS_AT_ONCE: usize = 4_096;
@@ -51,6 +53,14 @@ pub trait Slices: Send {
     /// Whether what it has written is an error.
     fn failed(&self) -> bool {
         false
+    }
+    /// The request, if it waits for something that is not there.
+    fn waiter(&self) -> Option<&Arc<Waiter>> {
+        None
+    }
+    /// Why there will be no answer: the request has to run anew, elsewhere perhaps.
+    fn refused(&self) -> Option<(Refusal, usize)> {
+        None
     }
 }
 
@@ -121,6 +131,17 @@ impl Deferred {
     /// Whether the reply is an error, once all is written.
     pub fn failed(&self) -> bool {
         self.slices.failed()
+    }
+
+    /// The request, if it waits for something that is not there (BLPOP): nothing of its reply is written.
+    pub fn waiter(&self) -> Option<&Arc<Waiter>> {
+        self.slices.waiter()
+    }
+
+    /// Once it is ready: whether there is no answer, because it must not wait here any longer. As
+    /// [`Outcome::NotExecuted`](crate::run::Outcome::NotExecuted).
+    pub fn refused(&self) -> Option<(Refusal, usize)> {
+        self.slices.refused()
     }
 
     /// Writes the next slice, which takes some 100 µs; says whether there is more.

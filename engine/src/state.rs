@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
 
 use swell_ring::CacheState;
 
@@ -11,6 +12,9 @@ use crate::key::{DATABASES, Db, all_dbs};
 use crate::notify::Class;
 use crate::stripe::STRIPES;
 use crate::value::limits::LIMITS;
+
+/// How many nodes there may be: not an engine's setting, but scripts may name keys of one slot only if it is above 1.
+const NODES_MAX: &str = "nodes-max";
 
 /// Why a document cannot be taken over. Nothing of it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,9 +46,16 @@ enum Change {
     Databases(u64),
     /// One of [`LIMITS`] by its place.
     Limit(usize, i64),
+    /// Milliseconds after which a script is told of.
+    ScriptLimit(u64),
 }
 
 const ROWS: &[Row] = &[
+    Row {
+        name: "busy-reply-threshold",
+        read: |text| text.parse().ok().map(Change::ScriptLimit),
+        write: |engine| engine.scripts().limit_ms().to_string(),
+    },
     Row {
         name: "databases",
         read: |text| read_databases(text).map(Change::Databases),
@@ -112,6 +123,9 @@ impl Engine {
             changes.push(Change::Limit(at, number.ok_or_else(bad)?));
         }
         changes.into_iter().for_each(|change| self.change(change));
+        let nodes_max = state.entries.get(NODES_MAX).and_then(|text| text.parse::<u32>().ok()).unwrap_or(1);
+        self.scripts().set_strict(nodes_max > 1);
+        self.apply_scripts(&state.entries);
         Ok(())
     }
 
@@ -120,12 +134,14 @@ impl Engine {
         let limits = LIMITS.iter().enumerate();
         let limits = limits.map(|(at, limit)| (limit.name, self.settings().live_limits().get(at).to_string()));
         let rows = ROWS.iter().map(|row| (row.name, (row.write)(self)));
-        rows.chain(limits).map(|(name, value)| (name.to_owned(), value)).collect()
+        let entries = rows.chain(limits).map(|(name, value)| (name.to_owned(), value));
+        entries.chain(self.script_entries()).collect()
     }
 
     fn change(&self, change: Change) {
         let settings = self.settings();
         match change {
+            Change::ScriptLimit(limit_ms) => self.scripts().set_limit_ms(limit_ms),
             Change::MaxMemory(bytes) => settings.set_maxmemory_total_bytes(bytes),
             Change::Policy(policy) => settings.set_policy(policy),
             Change::LfuDecay(minutes) => settings.set_lfu_decay_minutes(minutes),
@@ -144,12 +160,20 @@ impl Engine {
         if self.databases.load(Relaxed) == map {
             return;
         }
-        let _all: Vec<_> = (0..STRIPES).map(|index| self.stripe(index).hold_patiently()).collect();
+        let all: Vec<_> = (0..STRIPES).map(|index| self.stripe(index).hold_patiently()).collect();
         let before: Vec<Db> = all_dbs().map(|db| self.map_db(db)).collect();
         self.databases.store(map, Relaxed);
         let number_at = |place| all_dbs().zip(&before).find(|(_, at)| **at == place).map_or(place, |(db, _)| db);
         // Without a clock whatever is there counts as live, and who watches it is told.
         self.tell_watchers_of_swap(|place| self.map_db(number_at(place)), 0);
+        let mut wakers = Vec::new();
+        for index in 0..STRIPES {
+            // SAFETY: all locks are held.
+            let queues = unsafe { self.stripe(index).data() }.queues();
+            wakers.extend(queues.into_iter().flat_map(|queues| queues.begin_anew()));
+        }
+        drop(all);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

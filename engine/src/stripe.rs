@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::effect::Observers;
 use crate::gate::Gate;
 use crate::key::{DATABASES, Db, all_dbs};
 use crate::table::Table;
+use crate::waiters::{Queues, Waiters};
 
 /// Slots of one stripe.
 pub const STRIPE_SLOTS: usize = 64;
@@ -166,6 +167,27 @@ impl StripeData {
         each.chain(self.gates.is_none().then_some(self.gate))
     }
 
+    /// Who waits for keys of this stripe, if somebody does.
+    pub(crate) fn queues(&mut self) -> Option<&mut Queues> {
+        self.observer.as_mut()?.queues.as_mut()
+    }
+
+    /// The same for one more.
+    pub(crate) fn queues_or_new(&mut self, common: &Arc<Waiters>) -> &mut Queues {
+        self.observer.get_or_insert_default().queues.get_or_insert_with(|| Queues::new(common.clone()))
+    }
+
+    /// Where nobody waits any more and nobody follows, an effect costs nothing again.
+    pub(crate) fn tidy(&mut self) {
+        let Some(observers) = &mut self.observer else { return };
+        if observers.queues.as_ref().is_some_and(Queues::is_empty) {
+            observers.queues = None;
+        }
+        if observers.is_empty() {
+            self.observer = None;
+        }
+    }
+
     fn set_gate(&mut self, slot: Slot, gate: Gate) {
         let all = self.gate;
         let gates = self.gates.get_or_insert_with(|| Box::new([all; STRIPE_SLOTS]));
@@ -315,6 +337,14 @@ impl Stripe {
         }
     }
 
+    /// Wakes all who wait for the lock, though it is not free: there is something to tell them.
+    pub fn wake_all(&self) {
+        let waiting = self.waiting();
+        let wakers: Vec<Waker> = waiting.tickets.iter().map(|(_, waker)| waker.clone()).collect();
+        drop(waiting);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Draws a ticket: `waker` is woken when it is this ticket's turn (at once, if the lock is free by now).
     pub fn draw(&self, index: usize, waker: &Waker) -> Ticket {
         let mut waiting = self.waiting();
@@ -393,9 +423,13 @@ impl Stripe {
             observers.watched.left(slot);
             observers.tracked.left(slot);
         }
+        let refused = match data.queues() {
+            Some(queues) if !gate.counts() => queues.refuse(slot),
+            _ => Vec::new(),
+        };
         drop(held);
         let wakers = std::mem::take(&mut self.waiting().gates);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().chain(refused).for_each(Waker::wake);
     }
 
     /// The keys of a slot count from now on, or no longer. The lock is held.

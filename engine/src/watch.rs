@@ -181,7 +181,7 @@ impl Engine {
     /// Ends watching. What is locked by somebody at the moment is forgotten a little later.
     pub fn unwatch(&self, mut watching: Watching) {
         let flag = watching.flag.clone();
-        let left: Vec<Named> = watching.keys.drain(..).filter(|key| !self.forget(key, &flag)).collect();
+        let left: Vec<Named> = watching.keys.drain(..).filter(|key| !self.forget_watched(key, &flag)).collect();
         watching.keys = left;
     }
 
@@ -189,12 +189,12 @@ impl Engine {
     pub fn forget_abandoned(&self) {
         let keys = self.abandoned().take();
         if !keys.is_empty() {
-            self.abandoned().add(keys.into_iter().filter(|(key, flag)| !self.forget(key, flag)));
+            self.abandoned().add(keys.into_iter().filter(|(key, flag)| !self.forget_watched(key, flag)));
         }
     }
 
     /// Says whether it could.
-    fn forget(&self, key: &Named, flag: &Arc<Flag>) -> bool {
+    fn forget_watched(&self, key: &Named, flag: &Arc<Flag>) -> bool {
         let stripe = self.stripe(stripe_of(key.slot));
         let Some(_held) = stripe.hold_briefly() else { return false };
         // SAFETY: the lock is held.

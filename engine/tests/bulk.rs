@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 
 use swell_engine::admit::Admitted;
-use swell_engine::bulk::Lent;
+use swell_engine::bulk::{Errand, Lent};
 use swell_engine::commands::table::{Found, tables};
 use swell_engine::{Context, Deferred, Engine, Local, Outcome};
 use swell_wire::{Out, OwnedArgs};
@@ -37,8 +37,11 @@ impl Bench {
         let (local, lent) = (engine.local(3), Arc::<Mutex<Vec<Lent>>>::default());
         if helps {
             let lent = lent.clone();
-            engine.use_helpers(Box::new(move |one| {
-                lent.lock().unwrap().push(*one);
+            engine.use_helpers(Box::new(move |errand| {
+                match errand {
+                    Errand::Run(one) => lent.lock().unwrap().push(*one),
+                    Errand::Serve(_) => panic!("nobody waits here"),
+                }
                 Ok(())
             }));
         }

@@ -140,7 +140,9 @@ fn family_usage(family: Family, totals: &Totals) -> FamilyUsage {
 fn is_key_based(spec: &Spec) -> bool {
     match spec.group {
         Group::Generic => true,
-        Group::Connection | Group::Cluster | Group::Server | Group::Transactions => !spec.keys.is_empty(),
+        Group::Connection | Group::Cluster | Group::Scripting | Group::Server | Group::Transactions => {
+            !spec.keys.is_empty()
+        }
         _ => false,
     }
 }
@@ -153,6 +155,7 @@ fn is_of_a_type(spec: &Spec) -> bool {
             | Group::Connection
             | Group::Cluster
             | Group::PubSub
+            | Group::Scripting
             | Group::Server
             | Group::Transactions
             | Group::Memcached

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use swell_engine::bulk::Lent;
+use swell_engine::acl::User;
+use swell_engine::bulk::Errand;
 use swell_engine::channels::{ChannelKind, Channels};
 use swell_engine::commands::memcached::stat::McStat;
 use swell_engine::key::KeyHash;
@@ -165,14 +166,32 @@ impl Handle {
         self.node.engine.execute(&mut self.local, call, ticket, out)
     }
 
+    /// Scripts that run from now on may do what this user may; nobody: everything.
+    pub fn set_script_user(&mut self, user: Option<Arc<User>>) {
+        self.local.set_script_user(user);
+    }
+
     /// The rest of the reply of the request that has just run, after [`Outcome::Deferred`].
     pub fn take_deferred(&mut self) -> Option<Box<Deferred>> {
         self.local.take_deferred()
     }
 
     /// Runs what another worker's call has left to a helper thread, whose handle this is.
-    pub(crate) fn run_lent(&mut self, lent: Lent) {
-        lent.run(&self.node.engine, &mut self.local);
+    pub(crate) fn run_errand(&mut self, errand: Errand) {
+        match errand {
+            Errand::Run(lent) => lent.run(&self.node.engine, &mut self.local),
+            Errand::Serve(ready) => self.node.engine.serve_patiently(&mut self.local, *ready),
+        }
+    }
+
+    /// The next request that has to wait has done so elsewhere, since then; see [`Local::waits_since`].
+    pub fn waits_since(&mut self, since_ms: u64) {
+        self.local.waits_since(since_ms);
+    }
+
+    /// Serves who waits for what upkeep has changed.
+    pub fn serve_rest(&mut self) {
+        self.node.engine.serve_rest(&mut self.local);
     }
 
     /// Frees a slice of what this worker has left behind (large values that were deleted, flushed tables) and of what
@@ -201,6 +220,11 @@ impl Handle {
     /// Runs one request of a unit; returns its work and whether the reply is an error.
     pub fn run_in_unit(&mut self, unit: &Unit<'_>, call: &Call<'_>, out: &mut Out) -> (u64, bool) {
         unit.run(&mut self.local, call, out)
+    }
+
+    /// Ends a unit, whose locks are given back, and serves who waits for what it has changed.
+    pub fn end_unit(&mut self, unit: Unit<'_>) {
+        unit.end(&mut self.local);
     }
 
     /// Begins a walk over the whole key space.

@@ -19,6 +19,9 @@ pub struct Figures {
     pub heap: HeapStats,
     pub databases: Vec<DbFigures>,
     pub stats: Stats,
+    /// Keys that somebody waits for, and those of which somebody wants to know when they go.
+    pub waited_keys: u64,
+    pub waited_keys_on_missing: u64,
 }
 
 impl Figures {
@@ -32,6 +35,8 @@ impl Figures {
             heap: engine.heap_stats(),
             databases: node.databases(),
             stats: node.stats(),
+            waited_keys: engine.waiters().keys(),
+            waited_keys_on_missing: engine.waiters().keys_on_missing(),
         }
     }
 
@@ -45,6 +50,8 @@ impl Figures {
             sum.heap.live_bytes += report.heap.live_bytes as usize;
             sum.heap.spans += report.heap.spans as usize;
             sum.heap.free_spans += report.heap.free_spans as usize;
+            sum.waited_keys += report.waited_keys;
+            sum.waited_keys_on_missing += report.waited_keys_on_missing;
             sum.stats.add(&Stats::from(&report.keyspace));
             for database in &report.databases {
                 match sum.databases.iter_mut().find(|known| known.db == database.db) {

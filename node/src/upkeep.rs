@@ -27,6 +27,7 @@ impl Upkeep {
         let expiring = engine.expire_due(local, &mut self.cursor, now_ms, EXPIRE_KEYS_PER_TICK);
         engine.note_peak();
         let is_full = engine.evict_in_upkeep(local, now_ms);
+        engine.serve_rest(local);
         let is_behind = expiring >= EXPIRE_KEYS_PER_TICK || is_full;
         if handle.node().is_moving(now_ms) {
             return is_behind;

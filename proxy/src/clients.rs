@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use swell_engine::waiters::{GaveUp, Waiter};
 
 use swell_engine::acl::User;
 
@@ -49,12 +52,30 @@ pub struct ClientInfo {
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
     pub killed: AtomicBool,
+    /// CLIENT PAUSE holds its request back.
+    pub paused: AtomicBool,
+    /// It is shown every command.
+    pub monitors: AtomicBool,
+    /// It said so by CLIENT CAPA.
+    pub can_redirect: AtomicBool,
     pub bytes_in: AtomicU64,
     pub bytes_out: AtomicU64,
     pub commands: AtomicU64,
     names: Mutex<Names>,
     /// Who it is, as of its last request.
     user: Mutex<Arc<User>>,
+    wait: Mutex<Option<Wait>>,
+}
+
+/// What a client that waits can be reached by.
+#[derive(Debug)]
+struct Wait {
+    /// Wakes its connection.
+    waker: Waker,
+    /// Its request, where that waits at the node in this process.
+    waiter: Option<Arc<Waiter>>,
+    /// What CLIENT UNBLOCK wants, until its connection comes round to it.
+    ended: Option<GaveUp>,
 }
 
 /// The names a client gave itself.
@@ -92,21 +113,59 @@ impl ClientInfo {
     pub fn set_user(&self, user: Arc<User>) {
         *self.user.lock().unwrap_or_else(PoisonError::into_inner) = user;
     }
-}
 
-impl Registry {
-    /// Adds a client and gives it an id; ids only grow.
-    pub fn add(
-        &self,
+    /// Whether it waits for what is not there (BLPOP and its like).
+    pub fn is_blocked(&self) -> bool {
+        self.wait().is_some()
+    }
+
+    /// It waits; `waker` wakes its connection, `waiter` is its request, where that is in this process.
+    pub fn block(&self, waker: &Waker, waiter: Option<&Arc<Waiter>>) {
+        let mut wait = self.wait();
+        let ended = wait.as_ref().and_then(|wait| wait.ended);
+        *wait = Some(Wait { waker: waker.clone(), waiter: waiter.cloned(), ended });
+    }
+
+    /// It waits no longer.
+    pub fn unblocked(&self) {
+        *self.wait() = None;
+    }
+
+    /// Ends its wait (CLIENT UNBLOCK); says whether there was one that did not have its end already, as far as is known
+    /// here: one at another process may have got its answer a moment ago, and reads that.
+    pub fn unblock(&self, how: GaveUp) -> bool {
+        let mut guard = self.wait();
+        let Some(wait) = guard.as_mut().filter(|wait| wait.ended.is_none()) else { return false };
+        if let Some(waiter) = &wait.waiter {
+            return waiter.give_up(how);
+        }
+        wait.ended = Some(how);
+        let waker = wait.waker.clone();
+        drop(guard);
+        waker.wake();
+        true
+    }
+
+    /// What CLIENT UNBLOCK has asked for.
+    pub fn is_unblocked(&self) -> Option<GaveUp> {
+        self.wait().as_ref()?.ended
+    }
+
+    fn wait(&self) -> MutexGuard<'_, Option<Wait>> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new(
+        id: u64,
         door: Door,
         user: Arc<User>,
         addr: SocketAddr,
         laddr: SocketAddr,
         fd: i32,
         now_ms: u64,
-    ) -> Arc<ClientInfo> {
-        let info = Arc::new(ClientInfo {
-            id: self.next_id.fetch_add(1, Relaxed) + 1,
+    ) -> ClientInfo {
+        ClientInfo {
+            id,
             door,
             addr,
             laddr,
@@ -129,12 +188,38 @@ impl Registry {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            monitors: AtomicBool::new(false),
+            can_redirect: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             names: Mutex::default(),
             user: Mutex::new(user),
-        });
+            wait: Mutex::default(),
+        }
+    }
+
+    /// Of a script that calls a command for this user: no connection, and in no list.
+    pub fn of_script(user: Arc<User>) -> ClientInfo {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        ClientInfo::new(0, Door::Resp, user, nowhere, nowhere, -1, 0)
+    }
+}
+
+impl Registry {
+    /// Adds a client and gives it an id; ids only grow.
+    pub fn add(
+        &self,
+        door: Door,
+        user: Arc<User>,
+        addr: SocketAddr,
+        laddr: SocketAddr,
+        fd: i32,
+        now_ms: u64,
+    ) -> Arc<ClientInfo> {
+        let id = self.next_id.fetch_add(1, Relaxed) + 1;
+        let info = Arc::new(ClientInfo::new(id, door, user, addr, laddr, fd, now_ms));
         self.lock().insert(info.id, info.clone());
         info
     }
@@ -144,7 +229,7 @@ impl Registry {
         self.lock().remove(&id);
     }
 
-    /// One client.
+    /// A client by its id.
     pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
         self.lock().get(&id).cloned()
     }

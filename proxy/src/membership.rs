@@ -241,7 +241,9 @@ fn hear(
             tracing::error!(%error, "a cache state that cannot be read");
         }
         // Before the version is: see `access::change`.
-        shared.access.follow(&state, &shared.clients);
+        if shared.access.follow(&state, &shared.clients) {
+            shared.tell_all(|| Mail::Channels);
+        }
         shared.route.set_state(state);
     }
     if let Some(map) = map {

@@ -78,7 +78,7 @@ fn busy() -> Arc<Shared> {
     [999, 1_000, 300_000, 10_000_000_000].into_iter().for_each(|nanoseconds| counts.batch(nanoseconds));
     shared.totals.add(&counts);
     let address = SocketAddr::from(([127, 0, 0, 1], 7));
-    shared.clients.add(Door::Resp, address, address, -1, 0);
+    shared.clients.add(Door::Resp, shared.access.users().default_user().clone(), address, address, -1, 0);
     let mut charged = Counters::new();
     let resp = |name: &str| tables().resp.by_name(name.as_bytes()).expect(name).id;
     charged.charge(&shared.tariff, resp("set"), 3277, 0, 1, false);

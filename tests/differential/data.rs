@@ -11,11 +11,15 @@ const DATABASES: [&str; 3] = ["0", "1", "2"];
 /// Words without which a case has stayed in the first of them.
 const WAYS_OUT: [&[u8]; 3] = [b"MOVE", b"COPY", b"DB"];
 
-/// What differs, if anything does.
-pub fn differs(requests: &[Request], pair: &mut Pair) -> Option<String> {
+/// The databases that requests may have reached.
+pub fn reached(requests: &[Request]) -> &'static [&'static str] {
     let leaves =
         |request: &Request| request.iter().any(|word| WAYS_OUT.iter().any(|way| word.eq_ignore_ascii_case(way)));
-    let databases = if requests.iter().any(leaves) { &DATABASES[..] } else { &DATABASES[..1] };
+    if requests.iter().any(leaves) { &DATABASES } else { &DATABASES[..1] }
+}
+
+/// What differs, if anything does.
+pub fn differs(databases: &[&str], pair: &mut Pair) -> Option<String> {
     databases.iter().find_map(|database| {
         let why = differs_in(database, pair).err()?;
         Some(format!("in database {database} {why}"))

@@ -1,5 +1,7 @@
 //! Random requests out of the arguments' grammar in `COMMAND DOCS`.
 
+use std::collections::BTreeSet;
+
 use super::pools::{self, Pools, text};
 use super::{Family, Request, feed};
 use crate::harness::{Conn, Reply, Rng};
@@ -69,6 +71,8 @@ const STRANGE: usize = 6;
 
 /// What may be sent.
 pub struct Grammar {
+    /// All that is documented, with the subcommands: "client|id".
+    names: BTreeSet<String>,
     commands: Vec<Command>,
     payloads: Vec<Vec<u8>>,
 }
@@ -102,15 +106,27 @@ impl Grammar {
     /// The grammar that a server documents; payloads for RESTORE are the oracle's.
     pub fn of(subject: &mut Conn, oracle: &mut Conn) -> Grammar {
         let docs = subject.cmd(&["COMMAND", "DOCS"]);
-        let mut commands = Vec::new();
+        let (mut names, mut commands) = (BTreeSet::new(), Vec::new());
         for pair in docs.items().chunks_exact(2) {
-            collect(&pair[0].text(), &pair[1], &mut commands);
+            collect(&pair[0].text(), &pair[1], &mut names, &mut commands);
         }
+        // A seed means the same whatever order the server documents them in: Valkey's is another after each start.
+        commands.sort_by(|one, other| one.words.cmp(&other.words));
         for family in Family::ALL {
             let count = commands.iter().filter(|command| command.family == family).count();
             assert!(count >= 3, "only {count} commands of {family:?} are documented");
         }
-        Grammar { commands, payloads: feed::payloads(oracle) }
+        Grammar { names, commands, payloads: feed::payloads(oracle) }
+    }
+
+    /// Whether a command, or its subcommand, is documented.
+    pub fn knows(&self, request: &[Vec<u8>]) -> bool {
+        let words: Vec<String> =
+            request.iter().take(2).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).collect();
+        self.names.contains(&words.join("|")) || {
+            let has_subcommands = || self.names.iter().any(|name| name.starts_with(&format!("{}|", words[0])));
+            self.names.contains(&words[0]) && !has_subcommands()
+        }
     }
 
     /// The family of a command by its name, in lower case with its subcommand if it has one.
@@ -119,6 +135,13 @@ impl Grammar {
         let found =
             self.commands.iter().find(|command| command.words.iter().enumerate().all(|(at, word)| is(at, word)));
         found.map(|command| command.family)
+    }
+
+    /// What the arguments of several clients are picked from: few keys, nothing long.
+    pub fn pools(&self, keys: &'static [&'static [u8]], rng: &mut Rng) -> Pools<'_> {
+        let mut pools = Pools::new(rng, &self.payloads);
+        (pools.keys, pools.are_long, pools.are_level, pools.spops_many) = (keys, false, false, false);
+        pools
     }
 
     /// The requests of one case, at least as many as that: now and then one is followed by others that go with it.
@@ -147,7 +170,8 @@ impl Grammar {
         requests
     }
 
-    fn request(&self, family: Family, pools: &Pools<'_>, rng: &mut Rng) -> Request {
+    /// One request of a family.
+    pub fn request(&self, family: Family, pools: &Pools<'_>, rng: &mut Rng) -> Request {
         let of_family: Vec<&Command> = self.commands.iter().filter(|command| command.family == family).collect();
         let mut command = rng.pick(&of_family);
         while is_out(&command.words[0], pools) {
@@ -286,10 +310,11 @@ fn drop_pair(words: &mut Request, token: &str) {
     }
 }
 
-fn collect(name: &str, docs: &Reply, commands: &mut Vec<Command>) {
+fn collect(name: &str, docs: &Reply, names: &mut BTreeSet<String>, commands: &mut Vec<Command>) {
+    names.insert(name.to_owned());
     if let Some(subcommands) = docs.field("subcommands") {
         for pair in subcommands.items().chunks_exact(2) {
-            collect(&pair[0].text(), &pair[1], commands);
+            collect(&pair[0].text(), &pair[1], names, commands);
         }
         return;
     }

@@ -148,7 +148,7 @@ const LONG_LEN: usize = 70_000;
 
 /// What the arguments of one case are picked from.
 pub struct Pools<'a> {
-    keys: &'static [&'static [u8]],
+    pub keys: &'static [&'static [u8]],
     payloads: &'a [Vec<u8>],
     now_s: u64,
     /// Whether strings may be long.

@@ -72,7 +72,7 @@ pub fn run(requests: &[Request], pair: &mut Pair) -> Outcome {
         }
         at += length.max(1);
     }
-    match data::differs(requests, pair) {
+    match data::differs(data::reached(requests), pair) {
         Some(why) => Outcome::Differs(format!("then {why}")),
         None => Outcome::Same,
     }

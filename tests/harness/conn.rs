@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use super::{DEADLINE, Reply, frame_len};
 
@@ -13,6 +14,16 @@ pub struct Conn {
     stream: TcpStream,
     got: Vec<u8>,
     piece: Box<[u8]>,
+    /// What the socket waits for bytes at most.
+    patience: Duration,
+}
+
+/// What listening came to.
+pub enum Heard {
+    Reply(Reply),
+    /// Nothing that is whole, in time.
+    Nothing,
+    Closed,
 }
 
 impl Conn {
@@ -33,7 +44,7 @@ impl Conn {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
-        Ok(Conn { stream, got: Vec::new(), piece: vec![0; READ_LEN].into() })
+        Ok(Conn { stream, got: Vec::new(), piece: vec![0; READ_LEN].into(), patience: DEADLINE })
     }
 
     /// Sends bytes as they are. A peer that has closed already is not an error here: the next read will say so.
@@ -80,6 +91,38 @@ impl Conn {
         }
     }
 
+    /// Listens for a reply; without any time it only looks at what has arrived.
+    ///
+    /// # Errors
+    /// Says what is malformed.
+    pub fn hear(&mut self, limit: Duration) -> Result<Heard, String> {
+        let until = Instant::now() + limit;
+        loop {
+            if let Some(length) = frame_len(&self.got)? {
+                let frame: Vec<u8> = self.got.drain(..length).collect();
+                return Reply::parse(&frame).map(Heard::Reply);
+            }
+            match self.read_until(until, limit.is_zero()) {
+                Ok(0) if self.got.is_empty() => return Ok(Heard::Closed),
+                Ok(0) => return Err(format!("the connection was closed after {:?}", super::escape(&self.got))),
+                Ok(_) => {}
+                Err(why) if why.kind() == io::ErrorKind::ConnectionReset => return Ok(Heard::Closed),
+                Err(why) if [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&why.kind()) => {
+                    return Ok(Heard::Nothing);
+                }
+                Err(why) => return Err(format!("no reply: {why}")),
+            }
+        }
+    }
+
+    /// Ends the connection without the farewell that would keep its port for a minute.
+    ///
+    /// # Panics
+    /// When the system does not know how.
+    pub fn abort(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a socket can be told to reset");
+    }
+
     /// Reads up to and without the next CRLF, for memcached.
     ///
     /// # Errors
@@ -101,7 +144,7 @@ impl Conn {
     /// When the connection stays open.
     pub fn until_closed(&mut self) -> Result<Vec<u8>, String> {
         loop {
-            match self.read_some() {
+            match self.read_until(Instant::now() + DEADLINE, false) {
                 Ok(0) => return Ok(std::mem::take(&mut self.got)),
                 Ok(_) => {}
                 Err(why) if why.kind() == io::ErrorKind::ConnectionReset => return Ok(std::mem::take(&mut self.got)),
@@ -117,11 +160,30 @@ impl Conn {
     }
 
     fn fill(&mut self) -> Result<(), String> {
-        match self.read_some() {
+        match self.read_until(Instant::now() + DEADLINE, false) {
             Ok(0) => Err(format!("the connection was closed after {:?}", super::escape(&self.got))),
             Ok(_) => Ok(()),
             Err(why) => Err(format!("no reply: {why}; so far {:?}", super::escape(&self.got))),
         }
+    }
+
+    fn read_until(&mut self, until: Instant, only_look: bool) -> io::Result<usize> {
+        if only_look {
+            self.stream.set_nonblocking(true)?;
+            let read = self.read_some();
+            self.stream.set_nonblocking(false)?;
+            return read;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        // Setting it anew for each read would double the calls to the system.
+        if self.patience > left + left / 8 || self.patience < left / 2 {
+            self.patience = left;
+            self.stream.set_read_timeout(Some(left))?;
+        }
+        self.read_some()
     }
 
     fn read_some(&mut self) -> io::Result<usize> {

@@ -11,7 +11,7 @@ mod topology;
 
 use std::time::{Duration, Instant};
 
-pub use conn::{Conn, encode};
+pub use conn::{Conn, Heard, encode};
 pub use escape::{escape, split_words, unescape};
 pub use http::{get, request};
 pub use places::{

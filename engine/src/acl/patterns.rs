@@ -46,6 +46,10 @@ impl Keys {
             }
             None => patterns.push(KeyPattern { access, pattern: pattern.into() }),
         }
+        // However it was said: where it is written it reads as all keys.
+        if patterns.iter().any(|known| known.access == KeyAccess::BOTH && *known.pattern == *b"*") {
+            *self = Keys::All;
+        }
         true
     }
 

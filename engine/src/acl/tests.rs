@@ -61,6 +61,7 @@ fn rules_are_written_as_they_hold() {
         ("%R~a %W~b", "off %R~a %W~b resetchannels -@all"),
         ("%W ~", "off ~ resetchannels -@all"),
         ("%W", "off %W~ resetchannels -@all"),
+        ("~a %R~* %w~*", "off ~* resetchannels -@all"),
         ("&x &x &y allchannels resetchannels &", "off resetchannels & -@all"),
         ("db=3,1,2,1", "off resetchannels db=1,2,3 -@all"),
         ("db=1 DB=2", "off resetchannels db=2 -@all"),

@@ -74,6 +74,13 @@ impl User {
         self.is_on && (fits || self.no_password)
     }
 
+    /// Whether both may hear of the same channels.
+    pub fn hears_as(&self, other: &User) -> bool {
+        self.each_selector()
+            .map(|selector| &selector.channels)
+            .eq(other.each_selector().map(|selector| &selector.channels))
+    }
+
     /// Whether it may look at how the cache is: what INFO tells, and pages that tell as much.
     pub fn may_look(&self) -> bool {
         let info = crate::commands::table::tables().resp.by_name(b"info");

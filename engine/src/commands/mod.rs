@@ -1,6 +1,7 @@
 //! The commands, a file each, by family; and the one table of all of them.
 
 pub mod bitmap;
+pub mod blocking;
 pub mod cluster;
 mod collection_scan;
 pub mod connection;
@@ -13,6 +14,7 @@ pub mod list;
 pub mod memcached;
 pub mod options;
 pub mod pubsub;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod sorted_set;

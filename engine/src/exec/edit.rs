@@ -92,7 +92,7 @@ impl<'e> Exec<'e> {
             None if missing == Missing::Skip => return Ok(None),
             None => None,
         };
-        let tools = Tools { followed: self.stripe_data(key.slot).observer.is_some(), ..self.tools() };
+        let tools = Tools { followed: self.is_followed(key), ..self.tools() };
         self.before(key, found.map(|(_, entry)| entry));
         let mut taken = Taken::<C>::take(self, key, found);
         let Some(value) = &mut taken.value else { return Err(Fault::WrongType) };
@@ -105,6 +105,12 @@ impl<'e> Exec<'e> {
         };
         taken.finish(change);
         Ok(Some(reply))
+    }
+
+    /// Whether somebody is told of changes of this key.
+    #[inline]
+    fn is_followed(&self, key: Key<'_>) -> bool {
+        self.stripe_data(key.slot).observer.as_ref().is_some_and(|observers| observers.are_told())
     }
 
     /// Stores a whole collection, which is not empty, creating or overwriting the key.

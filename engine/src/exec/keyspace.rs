@@ -23,7 +23,8 @@ impl Exec<'_> {
     }
 
     /// Exchanges two databases. Every stripe is locked. No entry changes its place, so of those who follow only those
-    /// who watch are told: effects name databases by where they live.
+    /// who watch are told: effects name databases by where they live. Who waits goes on waiting for the database that his
+    /// number means.
     pub fn swap_db(&mut self, one: Db, other: Db) {
         let (at_one, at_other) = (self.engine.map_db(one), self.engine.map_db(other));
         self.engine.swap_db(one, other);
@@ -32,7 +33,14 @@ impl Exec<'_> {
             db if db == at_other => at_one,
             db => db,
         };
-        self.engine.tell_watchers_of_swap(to, self.now_ms);
+        let (engine, now_ms) = (self.engine, self.now_ms);
+        engine.tell_watchers_of_swap(to, now_ms);
+        let first_slots = (0..STRIPES).filter_map(|index| Slot::new((index * STRIPE_SLOTS) as u16));
+        for slot in first_slots {
+            if let Some(queues) = self.stripe_data(slot).queues() {
+                self.local.ready.extend(queues.swap_db(one, other, now_ms, |key| engine.hasher().hash(key)));
+            }
+        }
     }
 
     /// Visits about `count` live keys of one slot, from a hash cursor on; expired ones are dropped, not shown.
@@ -105,6 +113,10 @@ impl Exec<'_> {
             observers.tracked.flushed(slot);
             if keys > 0 {
                 observers.cleared(slot, db);
+                if let Some(queues) = &mut observers.queues {
+                    let (engine, now_ms) = (self.engine, self.now_ms);
+                    self.local.ready.extend(queues.note_cleared(slot, db, now_ms, |key| engine.hasher().hash(key)));
+                }
             }
         }
         keys

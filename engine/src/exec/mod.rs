@@ -22,11 +22,13 @@ use crate::stripe::{STRIPE_SLOTS, StripeData, stripe_of};
 use crate::table::{Position, Table};
 use crate::track::Tracker;
 
+pub use block::Blocks;
 pub use edit::{Change, Missing, Tools};
 pub use keyspace::inspect_slot;
 
 use place::Place;
 
+mod block;
 mod change;
 mod edit;
 mod keyspace;
@@ -58,6 +60,8 @@ pub struct Context {
     pub no_touch: bool,
     /// `CLIENT TRACKING`: who it is, and whether what it reads is to be remembered.
     pub tracker: Tracker,
+    /// Whether it may wait for what is not there.
+    pub blocks: Blocks,
     /// Unix milliseconds, the same for the whole command.
     pub now_ms: u64,
 }
@@ -104,6 +108,8 @@ pub struct Exec<'e> {
     /// For settings; keys are reached through the methods here.
     pub engine: &'e Engine,
     local: &'e mut Local,
+    /// The request itself; upkeep has none.
+    call: Option<&'e Call<'e>>,
     /// The command's words, for effects that are the command itself.
     args: Args<'e>,
     keys: &'e [KeyHash],
@@ -112,66 +118,66 @@ pub struct Exec<'e> {
     no_touch: bool,
     /// Whose request it is, of those who keep copies; or 0.
     by: u64,
+    /// It changes what readers keep beside a value.
+    is_aside: bool,
     /// Whether the keys stored here count: not in the slots of an import.
     counts: bool,
     work: u64,
     /// The rest of the reply, where that is long.
     pub(crate) deferred: Option<Box<Deferred>>,
+    /// A request that waits has found nothing again.
+    pub(crate) still_waits: bool,
 }
 
 impl<'e> Exec<'e> {
     /// For one request. The caller holds the locks of the stripes that the command will touch.
     #[inline]
-    pub(crate) fn new(engine: &'e Engine, local: &'e mut Local, call: &Call<'e>) -> Exec<'e> {
+    pub(crate) fn new(engine: &'e Engine, local: &'e mut Local, call: &'e Call<'e>) -> Exec<'e> {
         Exec {
             engine,
             local,
+            call: Some(call),
             args: call.args,
             keys: call.keys,
             now_ms: call.context.now_ms,
             db: engine.map_db(call.context.db),
             no_touch: call.context.no_touch,
             by: call.context.tracker.id,
+            is_aside: false,
             counts: true,
             work: 1,
             deferred: None,
+            still_waits: false,
         }
     }
 
     /// For expiry, eviction and tools, which have no request.
     pub(crate) fn upkeep(engine: &'e Engine, local: &'e mut Local, now_ms: u64) -> Exec<'e> {
-        let (args, db) = (Args::new(&[], &[], &[]), Db::default());
-        Exec {
-            engine,
-            local,
-            args,
-            keys: &[],
-            now_ms,
-            db,
-            no_touch: true,
-            by: 0,
-            counts: true,
-            work: 0,
-            deferred: None,
-        }
+        Exec::without_call(engine, local, now_ms, Db::default(), true)
     }
 
     /// For an import into slots that do not count, where nothing expires: no time has passed yet. `db` is where the
     /// database lives.
     pub(crate) fn import(engine: &'e Engine, local: &'e mut Local, db: Db) -> Exec<'e> {
-        let args = Args::new(&[], &[], &[]);
+        Exec::without_call(engine, local, 0, db, false)
+    }
+
+    fn without_call(engine: &'e Engine, local: &'e mut Local, now_ms: u64, db: Db, counts: bool) -> Exec<'e> {
         Exec {
             engine,
             local,
-            args,
+            call: None,
+            args: Args::new(&[], &[], &[]),
             keys: &[],
-            now_ms: 0,
+            now_ms,
             db,
             no_touch: true,
             by: 0,
-            counts: false,
+            is_aside: false,
+            counts,
             work: 0,
             deferred: None,
+            still_waits: false,
         }
     }
 
@@ -207,6 +213,12 @@ impl<'e> Exec<'e> {
     pub fn key_of<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
         let KeyHash { hash, slot, .. } = self.engine.hasher().key_hash(bytes, 0);
         Key { bytes, hash, slot, db: self.db }
+    }
+
+    /// From here on it changes what readers keep beside a value (a stream's groups), which is no change of the key for
+    /// WATCH and client-side caching, as in Valkey.
+    pub fn change_aside(&mut self) {
+        self.is_aside = true;
     }
 
     /// Counts logical work beyond the one unit that each call starts with.
@@ -299,7 +311,8 @@ impl<'e> Exec<'e> {
 
     #[cold]
     fn expire(&mut self, key: Key<'_>, position: Position, entry: EntryPtr) {
-        if self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
+        let is_kept = !self.engine.settings().may_reap() && self.call.is_some_and(|call| !call.spec().is_write());
+        if !is_kept && self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
             self.delete(key, position, entry);
             self.local.stats.expired_keys += 1;
             self.notify(Class::EXPIRED, "expired", key);
@@ -463,11 +476,18 @@ impl<'e> Exec<'e> {
     #[inline]
     fn after<'a>(&mut self, key: Key<'_>, effect: impl FnOnce() -> Effect<'a>) {
         let followed = &mut self.stripe_data(key.slot).observer;
-        if let Some(observers) = followed {
-            observers.after(key.slot, key.db, key.bytes, &effect(), self.by);
-            if observers.is_empty() {
-                *followed = None;
-            }
+        let Some(observers) = followed else { return };
+        let effect = effect();
+        observers.after(key.slot, key.db, key.bytes, &effect);
+        // A key that is gone (it may have expired) is gone for everybody.
+        if !self.is_aside || matches!(effect, Effect::Delete) {
+            observers.touched(key.db, key.bytes, &effect, self.by);
+        }
+        if let Some(queues) = &mut observers.queues {
+            self.local.ready.extend(queues.note(key, &effect, self.args, self.now_ms));
+        }
+        if observers.is_empty() {
+            *followed = None;
         }
     }
 }

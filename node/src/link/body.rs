@@ -11,8 +11,9 @@ use swell_engine::key::KeyHash;
 use swell_engine::spec::{Body, Spec};
 use swell_engine::stripe::Ticket;
 use swell_engine::track::Tracker;
+use swell_engine::waiters::{GaveUp, write_unserved};
 use swell_engine::walk::{Step, WalkState, over_slots};
-use swell_engine::{Context, Db, Deferred, Outcome};
+use swell_engine::{Blocks, Context, Db, Deferred, Outcome};
 use swell_ring::{SLOTS, SlotSet};
 use swell_wire::requests::Kind as ItemKind;
 use swell_wire::{Args, Limits, Out, OwnedArgs, Proto, Requests, memcached, resp};
@@ -47,6 +48,12 @@ pub(super) struct Job {
     walk: Option<Box<WalkState>>,
     /// The first request has run, and the rest of its reply comes in slices.
     pub answering: Option<Answering>,
+    /// `Block`: since when its client waits, unix milliseconds.
+    since_ms: u64,
+    /// `Block`: it shall wait no longer.
+    gave_up: Option<GaveUp>,
+    /// `Block`: its request is as it was when it began to wait.
+    has_waited: bool,
 }
 
 /// A reply that is written in slices.
@@ -141,6 +148,7 @@ pub(super) fn context(head: &RequestHead, now_ms: u64) -> Context {
         proto: if head.flags.has(Flags::RESP3) { Proto::Resp3 } else { Proto::Resp2 },
         no_touch: head.flags.has(Flags::NO_TOUCH),
         tracker: Tracker::default(),
+        blocks: Blocks::Never,
         now_ms,
     }
 }
@@ -160,6 +168,9 @@ impl Job {
             slots: None,
             walk: None,
             answering: None,
+            since_ms: 0,
+            gave_up: None,
+            has_waited: false,
         }
     }
 
@@ -175,7 +186,12 @@ impl Job {
             job.slots = Some(read_slots(set));
             body = rest;
         }
-        if head.count == 0 || kind == Kind::Walk && head.count != 1 {
+        if kind == Kind::Block {
+            let (since, rest) = body.split_first_chunk::<8>().ok_or(BadFrame::TooShort)?;
+            job.since_ms = u64::from_le_bytes(*since);
+            body = rest;
+        }
+        if head.count == 0 || matches!(kind, Kind::Walk | Kind::Block) && head.count != 1 {
             return Err(BadFrame::OutOfPlace("a number of requests that does not fit"));
         }
         job.missing = head.count as usize;
@@ -213,6 +229,23 @@ impl Job {
     pub fn wait(&mut self, waker: &Waker) {
         if let Some(answering) = &mut self.answering {
             answering.rest.wait(waker);
+        }
+    }
+
+    /// A request that waits shall do so no longer; one that has been served has its answer already.
+    pub fn give_up(&mut self, why: GaveUp) {
+        if self.kind == Kind::Block {
+            self.gave_up = Some(why);
+            if let Some(waiter) = self.answering.as_ref().and_then(|answering| answering.rest.waiter()) {
+                waiter.give_up(why);
+            }
+        }
+    }
+
+    /// It is refused: one that has waited says what to go on with elsewhere.
+    pub fn hand_back(&mut self) {
+        if let (true, Some(request)) = (self.has_waited, self.requests.front()) {
+            write_request(request.args.as_args(), &mut self.out);
         }
     }
 
@@ -306,28 +339,51 @@ impl Job {
         now_ms: u64,
         counts: &mut Counts,
     ) -> Ran {
-        let context = context(&self.head, now_ms);
+        let blocks = if self.kind == Kind::Block { Blocks::May } else { Blocks::Never };
+        let context = Context { blocks, ..context(&self.head, now_ms) };
         let mut keys = Vec::new();
-        while let Some(request) = self.requests.front() {
+        while let Some(request) = self.requests.front_mut() {
             keys.clear();
             let args = request.args.as_args();
-            if self.answering.as_ref().is_some_and(|answering| !answering.rest.is_ready()) {
-                return Ran::Elsewhere;
+            if let Some(answering) = self.answering.as_ref().filter(|answering| !answering.rest.is_ready()) {
+                // In vain while it is being served; if that comes to nothing, this is tried again.
+                let unserved = self.gave_up.zip(answering.rest.waiter());
+                if !unserved.is_some_and(|(why, waiter)| waiter.give_up(why)) {
+                    return Ran::Elsewhere;
+                }
             }
             if let Some(answering) = self.answering.take() {
+                if let (Some(_), Some(waiter)) = (answering.rest.refused(), answering.rest.waiter()) {
+                    request.args = waiter.args().clone();
+                    self.has_waited = true;
+                    continue;
+                }
                 request.spec.hash_keys(handle.engine(), args, &mut keys);
                 if !self.answer_on(answering, &keys, counts) {
                     return Ran::More;
                 }
                 continue;
             }
+            if let Some(why) = self.gave_up {
+                self.answer_unserved(why);
+                continue;
+            }
             let (mark, before) = (self.out.mark(), (self.out.len(), self.out.data_bytes()));
             request.spec.hash_keys(handle.engine(), args, &mut keys);
             let call = Admitted::from_link(request.spec, args).call(&keys, context);
+            handle.waits_since(self.since_ms);
             let outcome = handle.execute(&call, *ticket, &mut self.out);
+            handle.waits_since(0);
             let (work, failed) = match outcome {
                 Outcome::Done { work, failed } => (work, failed),
-                Outcome::Busy(stripe) => return Ran::Busy(stripe),
+                Outcome::Busy(stripe) => match handle.engine().scripts().busy(stripe) {
+                    // A script has it, and takes too long.
+                    Some(words) => {
+                        self.out.error(words);
+                        (1, true)
+                    }
+                    None => return Ran::Busy(stripe),
+                },
                 Outcome::NotExecuted(Refusal::Paused, stripe) => return Ran::Closed(stripe),
                 Outcome::NotExecuted(Refusal::Moved, _) | Outcome::Walk => return Ran::Moved,
                 Outcome::Deferred => {
@@ -348,6 +404,15 @@ impl Job {
             self.requests.pop_front();
         }
         if self.is_arriving() { Ran::Arriving } else { Ran::Done }
+    }
+
+    /// Answers a request that shall not wait any longer, and does not at the moment.
+    fn answer_unserved(&mut self, why: GaveUp) {
+        let before = self.out.len();
+        write_unserved(why, &mut self.out);
+        let reply_bytes = (self.out.len() - before) as u64;
+        self.entries.push(Entry { reply_bytes, data_bytes: 0, work: 1, failed: why == GaveUp::Error });
+        self.requests.pop_front();
     }
 
     /// Writes the next slice of a long reply; says whether that is all of it.
@@ -413,6 +478,12 @@ fn pass_on(handle: &Handle, ticket: &mut Option<Ticket>) {
     if let Some(ticket) = ticket.take() {
         handle.engine().stripe(ticket.stripe()).cancel(ticket);
     }
+}
+
+/// A request as clients send it.
+fn write_request(args: Args<'_>, out: &mut Out) {
+    out.array(args.len());
+    args.iter().for_each(|arg| out.bulk(arg));
 }
 
 fn read_slots(bytes: &[u8; SLOTS_BYTES]) -> SlotSet {

@@ -8,6 +8,8 @@
 //! | `Chunk` | [`ChunkHead`] | the next piece of a body over [`CHUNK_BYTES`] |
 //! | `Credit` | [`CreditHead`] | none: the reader has room for so many more bytes of this session's chunks |
 //! | `Close` | session (u32) | none: the session has ended |
+//! | `Block` | [`RequestHead`] | since when its client waits (u64, unix milliseconds), then one request that may wait |
+//! | `Unblock` | [`UnblockHead`] | none: the `Block` of this session and id shall wait no longer |
 //! | `Stream` | none | a hand-over's records (see `stream`), from source to target |
 //! | `Subscribe`, `Subscribed`, `Push` | see `news` | subscriptions of a proxy's worker, and the messages for it |
 //!
@@ -47,6 +49,8 @@ pub enum Kind {
     Subscribe = 12,
     Subscribed = 13,
     Push = 14,
+    Block = 15,
+    Unblock = 16,
 }
 
 /// What is wrong with the bytes of a link. It ends.
@@ -67,7 +71,8 @@ pub enum BadFrame {
 /// `Request`: `count` requests one behind the other, run in order, each for itself. `Exec`: the same, run as one unit;
 /// `SELECT` in between changes the database and counts as a request; for `WATCH` at the beginning see `link/watch.rs`. `Walk`: a bitmap of the slots wanted
 /// ([`swell_ring::SlotSet::words`], 2048 bytes), then one request; the reply's body begins with the bitmap of the slots
-/// covered. `Stats`: no body; the reply's body is JSON.
+/// covered. `Stats`: no body; the reply's body is JSON. `Block`: one request, answered when it has what it waits for or an
+/// `Unblock` comes; if it is refused as `Moved` after it has waited, the body is the request to go on with.
 pub type RequestKind = Kind;
 
 /// The flags of a request.
@@ -199,6 +204,15 @@ pub struct CreditHead {
     pub bytes: u32,
 }
 
+/// The header of `Unblock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnblockHead {
+    pub session: u32,
+    pub id: u32,
+    /// Its client reads an error (CLIENT UNBLOCK … ERROR), and not that its time is over.
+    pub error: bool,
+}
+
 /// One frame in a buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
@@ -214,7 +228,7 @@ impl Kind {
         use Kind::*;
         let known = [
             Hello, Control, Request, Exec, Walk, Stats, Reply, Chunk, Credit, Close, Stream, Subscribe, Subscribed,
-            Push,
+            Push, Block, Unblock,
         ];
         known.into_iter().find(|kind| *kind as u8 == byte)
     }
@@ -401,6 +415,23 @@ impl ChunkHead {
     pub fn read(rest: &[u8]) -> Result<(ChunkHead, &[u8]), BadFrame> {
         let (bytes, body) = rest.split_first_chunk::<{ Self::BYTES }>().ok_or(BadFrame::TooShort)?;
         Ok((ChunkHead { session: u32_at(bytes, 0), id: u32_at(bytes, 4), last: bytes[8] != 0 }, body))
+    }
+}
+
+impl UnblockHead {
+    /// Writes a whole frame.
+    pub fn frame(&self, out: &mut Vec<u8>) {
+        let at = begin(Kind::Unblock, out);
+        out.extend_from_slice(&self.session.to_le_bytes());
+        out.extend_from_slice(&self.id.to_le_bytes());
+        out.push(u8::from(self.error));
+        end(at, out);
+    }
+
+    /// Reads it.
+    pub fn read(rest: &[u8]) -> Result<UnblockHead, BadFrame> {
+        let bytes = rest.first_chunk::<9>().ok_or(BadFrame::TooShort)?;
+        Ok(UnblockHead { session: u32_at(bytes, 0), id: u32_at(bytes, 4), error: bytes[8] != 0 })
     }
 }
 

@@ -9,7 +9,7 @@ use super::USERS;
 use crate::error::ProxyError;
 use crate::session::remote::{Finish, Remote};
 use crate::session::{Flow, SessionCx};
-use crate::shared::Shared;
+use crate::shared::{Mail, Shared};
 use crate::upstream::job::{Job, JobAnswer};
 
 /// How often a change is made anew because somebody else's came first.
@@ -38,7 +38,9 @@ pub fn begin(
         let client = cx.session.info.id;
         shared.access.begin_change(client);
         let result = edited(&edit, &shared.access.users()).map(|(users, reply)| {
-            shared.access.replace(users, &shared.clients);
+            if shared.access.replace(users, &shared.clients) {
+                shared.tell_all(|| Mail::Channels);
+            }
             reply
         });
         shared.access.end_change(client);
@@ -86,11 +88,8 @@ pub async fn make(shared: &Shared, edit: &Edit, entries: &[(String, String)]) ->
         let mut entries = entries.to_vec();
         entries.push((USERS.to_owned(), changed.to_entry()));
         match shared.asking.ask(Ask::ChangeState { base, entries }).await? {
-            Answer::StateChanged(state) => {
-                // The push has come before; where it has not, this is the same.
-                shared.access.follow(&state, &shared.clients);
-                return Ok(reply);
-            }
+            // It was pushed here, too, before it was confirmed. What the answer says may be outdated already.
+            Answer::StateChanged(_) => return Ok(reply),
             Answer::StateDiffers(state) => {
                 base = state.version;
                 if let Some(newest) = state.entries.get(USERS).and_then(|entry| Users::from_entry(entry).ok()) {

@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const LEN_MAX: u64 = 128;
 /// How long an entry can be counted up after it was last, in milliseconds (Valkey's).
 const GROUPING_MS: u64 = 60_000;
+/// What is counted: a reason of [`Refused`], and the end of its name in INFO.
+const COUNTED: [(&str, &str); 4] = [("command", "cmd"), ("key", "key"), ("channel", "channel"), ("database", "db")];
 /// Entries that are compared with a new one (Valkey's).
 const COMPARED_MAX: usize = 10;
 
@@ -39,17 +41,27 @@ pub struct Log {
     entries: Mutex<VecDeque<Entry>>,
     next_id: AtomicU64,
     len_max: AtomicU64,
+    /// How often each of [`COUNTED`] was the reason.
+    counts: [AtomicU64; COUNTED.len()],
 }
 
 impl Default for Log {
     fn default() -> Log {
-        Log { entries: Mutex::default(), next_id: AtomicU64::new(0), len_max: AtomicU64::new(LEN_MAX) }
+        Log {
+            entries: Mutex::default(),
+            next_id: AtomicU64::new(0),
+            len_max: AtomicU64::new(LEN_MAX),
+            counts: Default::default(),
+        }
     }
 }
 
 impl Log {
     /// Notes it.
     pub fn add(&self, refused: Refused, client: String, now_ms: u64) {
+        if let Some(at) = COUNTED.iter().position(|(reason, _)| *reason == refused.reason) {
+            self.counts[at].fetch_add(1, Relaxed);
+        }
         let mut entries = self.lock();
         let is_same =
             |entry: &Entry| entry.refused == refused && now_ms.saturating_sub(entry.updated_ms) <= GROUPING_MS;
@@ -68,6 +80,16 @@ impl Log {
     /// The latest entries.
     pub fn latest(&self, count: usize) -> Vec<Entry> {
         self.lock().iter().take(count).cloned().collect()
+    }
+
+    /// How often what was refused, by its name in INFO, since the last [`Log::reset_counts`].
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        COUNTED.iter().zip(&self.counts).map(|((_, name), count)| (*name, count.load(Relaxed)))
+    }
+
+    /// Counts from zero (CONFIG RESETSTAT).
+    pub fn reset_counts(&self) {
+        self.counts.iter().for_each(|count| count.store(0, Relaxed));
     }
 
     /// Forgets all.
@@ -122,5 +144,8 @@ mod tests {
         assert_eq!(log.latest(9).len(), 2);
         log.reset();
         assert!(log.latest(9).is_empty());
+        assert_eq!(log.counts().collect::<Vec<_>>(), [("cmd", 0), ("key", 5), ("channel", 0), ("db", 0)]);
+        log.reset_counts();
+        assert!(log.counts().all(|(_, count)| count == 0));
     }
 }

@@ -108,32 +108,37 @@ impl Access {
     }
 
     /// These are the users from now on. Connections of users who are gone end; a client's whose own change this is ends
-    /// when it has its answer.
-    pub fn replace(&self, users: Users, clients: &Registry) {
+    /// when it has its answer. True: some may hear of other channels than before, see `pubsub::end_strangers`.
+    #[must_use]
+    pub fn replace(&self, users: Users, clients: &Registry) -> bool {
         if *self.users.load_full() == users {
-            return;
+            return false;
         }
         let before = self.users.swap(Arc::new(users));
         self.generation.fetch_add(1, Ordering::AcqRel);
         let users = self.users.load();
         let is_gone = |name: &[u8]| users.get(name).is_none();
-        if !before.iter().any(|user| is_gone(user.name())) {
-            return;
-        }
-        let changing = self.changing();
-        for client in clients.list() {
-            if is_gone(client.user().name()) && !changing.contains(&client.id) {
-                clients.kill(client.id);
+        if before.iter().any(|user| is_gone(user.name())) {
+            let changing = self.changing();
+            for client in clients.list() {
+                if is_gone(client.user().name()) && !changing.contains(&client.id) {
+                    clients.kill(client.id);
+                }
             }
         }
+        before.iter().any(|user| users.get(user.name()).is_some_and(|now| !now.hears_as(user)))
     }
 
-    /// Takes over the users of a cache state, if it has any.
-    pub fn follow(&self, state: &CacheState, clients: &Registry) {
-        let Some(entry) = state.entries.get(USERS) else { return };
+    /// Takes over the users of a cache state, if it has any. As [`Access::replace`].
+    #[must_use]
+    pub fn follow(&self, state: &CacheState, clients: &Registry) -> bool {
+        let Some(entry) = state.entries.get(USERS) else { return false };
         match Users::from_entry(entry) {
             Ok(users) => self.replace(users, clients),
-            Err(error) => tracing::error!(%error, "users in the cache state that cannot be read"),
+            Err(error) => {
+                tracing::error!(%error, "users in the cache state that cannot be read");
+                false
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! runs here (`batch`) or at its nodes (`routed`), what cannot be answered yet is `late`, and replies go out in `send`.
 
 mod batch;
+mod blocked;
 mod late;
 mod pushes;
 mod routed;
@@ -21,10 +22,12 @@ use swell_wire::{Args, OwnedArgs, memcached, resp};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+pub(crate) use self::blocked::Timer;
 use self::late::{LateAnswer, LateState, WRITTEN_AHEAD_MAX};
 use self::send::Unsent;
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
+use crate::observe::Stopwatch;
 use crate::plan::{InPlace, Source};
 use crate::pubsub;
 use crate::push::limits::Excess;
@@ -49,6 +52,8 @@ pub struct Client {
     /// Requests behind a late answer (it stands first).
     backlog: VecDeque<Waiting>,
     late: Option<Box<LateAnswer>>,
+    /// How long the late request has run.
+    stopwatch: Stopwatch,
     /// Requests under way to other processes, once there was one.
     flights: Option<Rc<RefCell<Flights>>>,
     /// The backlog waits for them.
@@ -135,6 +140,7 @@ impl Client {
             unsent: None,
             backlog: VecDeque::new(),
             late: None,
+            stopwatch: Stopwatch::default(),
             flights: None,
             hold: None,
             deadline: None,
@@ -182,7 +188,12 @@ impl Client {
                 return Poll::Pending;
             }
             if self.late.is_some() {
-                if !self.is_writing() && self.is_gone(cx) {
+                if self.session.wait.is_some() {
+                    // What is read ahead may stand before the news that nobody is there.
+                    if self.has_left(cx) {
+                        return Poll::Ready(());
+                    }
+                } else if !self.is_writing() && self.is_gone(cx) {
                     return Poll::Ready(());
                 }
                 ready!(self.poll_late(cx));
@@ -354,8 +365,18 @@ impl Drop for Client {
         let ticket = self.late.take().and_then(|late| match late.state {
             LateState::Stripe(_, ticket) => ticket,
             LateState::Walk(walking, ..) => walking.state.ticket,
-            LateState::Told(..) | LateState::Crowded(..) => None,
-            LateState::Gate(..) | LateState::Slices(..) | LateState::Sleep(..) | LateState::Remote(..) => None,
+            LateState::Blocked(answering, _) => {
+                self.forget(&answering);
+                None
+            }
+            LateState::Gate(..)
+            | LateState::Slices(..)
+            | LateState::Sleep(..)
+            | LateState::Replicas(..)
+            | LateState::Told(..)
+            | LateState::Crowded(..)
+            | LateState::Paused(_)
+            | LateState::Remote(..) => None,
         });
         if let Some(ticket) = ticket {
             self.worker.shared.node.engine().stripe(ticket.stripe()).cancel(ticket);
@@ -363,6 +384,8 @@ impl Drop for Client {
         if let Some(flights) = self.flights.take() {
             self.worker.upstreams.leave_seat(&flights);
         }
+        let worker = self.worker.clone();
+        self.session.stop_monitoring(&worker.shared);
         if self.session.tracked().is_some() {
             self.worker.shared.tracking.end(self.session.info.id);
         }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use swell_engine::spec::Flags;
 use swell_engine::stripe::Ticket;
 use swell_node::link::frame::{CHUNK_BYTES, FRAME_REQUESTS_MAX};
 use swell_wire::Args;
@@ -53,6 +54,7 @@ impl Client {
             core.planned.clear();
             core.keys.clear();
             if plan(core, &self.session, source, index) && self.submit(core, source, index, &flights, &lines) {
+                self.show_to_monitors(core, source, index);
                 index += 1;
                 continue;
             }
@@ -74,6 +76,16 @@ impl Client {
         Progress { late: stop }
     }
 
+    /// Shows the request that was just planned and sent to whoever monitors.
+    #[inline]
+    fn show_to_monitors(&self, core: &Core, source: &impl Source, index: usize) {
+        if core.observer.is_monitored
+            && let (Some(planned), Some(args)) = (core.planned.first(), source.args(index))
+        {
+            core.show_to_monitors(&self.session, planned.command, args);
+        }
+    }
+
     /// Sends one planned request. False: it has to run alone.
     #[inline]
     fn submit(
@@ -86,14 +98,20 @@ impl Client {
     ) -> bool {
         let (Some(planned), Some(args)) = (core.planned.first().copied(), source.args(index)) else { return false };
         let (command, keys) = (planned.command, &core.keys[..]);
+        if command.spec.flags.has(Flags::BLOCKING) {
+            return false;
+        }
         let Some(first) = keys.first() else { return false };
         let is_one = remote::one_slot(keys);
         if !is_one && (core.shared.route.is_strict() || lines.links().len() > 1) && !remote::is_split(command.spec) {
             return false;
         }
-        let verbatim = source.verbatim(index);
+        // One that is not known here is refused where it runs alone.
+        let Ok(script) = remote::script_request(core, command.spec, args) else { return false };
+        let verbatim = source.verbatim(index).filter(|_| script.is_none());
         // What is longer than a chunk goes alone, in chunks; a split into many parts goes alone, some at a time.
-        let bytes = verbatim.map_or_else(|| frame_bytes(args), <[u8]>::len);
+        let sent = script.as_ref().map_or(args, swell_wire::OwnedArgs::as_args);
+        let bytes = verbatim.map_or_else(|| frame_bytes(sent), <[u8]>::len);
         if bytes > CHUNK_BYTES || !is_one && keys.len() > FRAME_REQUESTS_MAX {
             return false;
         }
@@ -105,7 +123,7 @@ impl Client {
         if is_one || !remote::is_split(command.spec) {
             flights.submit(lines, &framing, command, bill, noreply, first.slot, |out| match verbatim {
                 Some(bytes) => out.extend_from_slice(bytes),
-                None => encode::args(args, out),
+                None => encode::args(sent, out),
             });
             return true;
         }
@@ -219,6 +237,7 @@ impl Client {
                 Framing { epoch: worker.lines().map().epoch().0, state: route.state_version(), ..framing }
             }
         };
+        self.session.wait = remote.job.wait();
         let running = job::start(self.worker.clone(), flights, framing, self.session.proto, remote.job);
         LateState::Remote(running, remote.finish)
     }

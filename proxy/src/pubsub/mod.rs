@@ -2,6 +2,7 @@
 //! worker subscribes once for all its clients (it is one peer of each node's broker, see `swell_node::broker`), gets each
 //! message once, and hands it on without a lock.
 
+mod strangers;
 mod table;
 mod telling;
 
@@ -29,6 +30,7 @@ use crate::shared::random_u64;
 use crate::upstream::link::{Link, Upstream};
 use crate::upstream::{Lines, THE_DESK};
 use crate::worker::Worker;
+pub use strangers::end_strangers;
 use table::Table;
 use telling::Telling;
 

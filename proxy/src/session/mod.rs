@@ -22,7 +22,7 @@ use swell_engine::spec::{Body, Flags, Group, Spec};
 use swell_engine::stripe::Ticket;
 use swell_engine::track::Tracker;
 use swell_engine::walk::Step;
-use swell_engine::{Call, Context, Db};
+use swell_engine::{Blocks, Call, Context, Db};
 use swell_meter::parts::clean_name;
 use swell_meter::{Payer, Prefix, Who};
 use swell_node::broker::Topic;
@@ -37,10 +37,12 @@ use crate::catalog;
 use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
+use crate::pause;
 use crate::plan::value_bytes;
 use crate::pubsub::Subscriptions;
 use crate::push::Inbox;
 use crate::session::walk::Walk;
+use crate::shared::{Shared, unix_ms};
 
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,10 +79,14 @@ pub struct Session {
     copies: caching::Copies,
     /// EXEC is running: no answer may be late.
     pub in_exec: bool,
+    /// It is shown every command (MONITOR).
+    pub monitors: bool,
     /// The nodes' figures were just asked for.
     pub is_informed: bool,
     /// Close once everything is sent.
     pub closing: bool,
+    /// Until when a request that waits may do so, and since when it has: kept while it goes from node to node.
+    pub wait: Option<Wait>,
     /// Requests queued since MULTI.
     pub multi: Option<Box<multi::Queue>>,
     /// The condition of the next transaction.
@@ -103,6 +109,15 @@ pub struct Session {
     pub is_publishing: bool,
 }
 
+/// A request's wait for what is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Unix milliseconds; nothing: for ever.
+    pub deadline_ms: Option<u64>,
+    /// Unix milliseconds.
+    pub since_ms: u64,
+}
+
 /// What a request that cut the batch leads to.
 pub enum Flow {
     /// Its reply is written.
@@ -123,12 +138,18 @@ pub enum Late {
     Slices(Box<slices::Answering>),
     /// Its answer comes from other processes.
     Remote(Box<remote::Remote>),
+    /// CLIENT PAUSE holds it back. `writes`: it may write.
+    Paused { writes: bool },
     /// This is the answer, once all nodes know what the client has subscribed to (up to this change).
     Told(u64, Out),
     /// Those whom a message is for are far behind: it is published a little later.
     Crowded,
     /// The command itself takes this long (`DEBUG SLEEP`), and then this is the answer.
     Sleep(std::time::Duration, Out),
+    /// It waits at the node in this process for what is not there.
+    Blocked(Box<slices::Answering>),
+    /// It waits for replicas that there are not; then this is the answer.
+    Replicas(Wait, Out),
 }
 
 impl Session {
@@ -154,8 +175,10 @@ impl Session {
             tracker: Tracker::default(),
             copies: caching::Copies::default(),
             in_exec: false,
+            monitors: false,
             is_informed: false,
             closing: false,
+            wait: None,
             multi: None,
             watch: None,
             watches: 0,
@@ -248,6 +271,7 @@ impl Session {
             || self.reply != ReplyMode::On
             || self.closing
             || self.subscriptions.is_some()
+            || self.monitors
             || self.copies.is_pending()
     }
 
@@ -285,10 +309,11 @@ impl Session {
         keys: &'a [KeyHash],
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
-        self.call_in(self.db, command, args, keys, now_ms)
+        let context = Context { blocks: Blocks::May, ..self.context(self.db, now_ms) };
+        Ok(self.caller_in(self.db).admit(command, args)?.call(keys, context))
     }
 
-    /// As [`Session::call`], in another database than the session's.
+    /// As [`Session::call`], in another database than the session's, and part of a unit, where nothing waits.
     #[inline]
     pub fn call_in<'a>(
         &self,
@@ -298,8 +323,20 @@ impl Session {
         keys: &'a [KeyHash],
         now_ms: u64,
     ) -> Result<Call<'a>, Denied> {
-        let context = Context { db, proto: self.proto, no_touch: self.no_touch, tracker: self.tracker, now_ms };
-        Ok(self.caller_in(db).admit(command, args)?.call(keys, context))
+        Ok(self.caller_in(db).admit(command, args)?.call(keys, self.context(db, now_ms)))
+    }
+
+    #[inline]
+    fn context(&self, db: Db, now_ms: u64) -> Context {
+        let Session { proto, no_touch, tracker, .. } = *self;
+        Context { db, proto, no_touch, tracker, blocks: Blocks::Never, now_ms }
+    }
+
+    /// It is shown no more commands.
+    pub fn stop_monitoring(&mut self, shared: &Shared) {
+        if std::mem::take(&mut self.monitors) && shared.watch.monitors.remove(&self.info) {
+            shared.watch.changed();
+        }
     }
 
     /// Back to what a new connection is (RESET); its id stays, and what its library is called.
@@ -484,6 +521,10 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
         }
     };
     if let Err(denied) = session.caller().admit(command, args) {
+        if denied.reason().is_some() && session.multi.is_some() && is_forbidden_in_multi(command.spec.flags) {
+            // Whoever may call it.
+            return multi::queue(core, session, command, args, out);
+        }
         note_denied(core, session, &denied, args);
         return match denied {
             denied if denied.reason().is_some() && session.info.door == Door::Memcached => {
@@ -506,6 +547,14 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             _ => fail(core, session, text.as_bytes(), out),
         };
     }
+    if session.monitors && (command.spec.flags.has(Flags::WRITE) || command.spec.flags.has(Flags::READONLY)) {
+        return fail(core, session, ProxyError::MonitorsOnly.to_string().as_bytes(), out);
+    }
+    if core.observer.is_pausing
+        && let Some(late) = held_back(core, session, command)
+    {
+        return Flow::Late(late);
+    }
     if session.multi.is_some() && multi::queues(command.spec) {
         return multi::queue(core, session, command, args, out);
     }
@@ -518,7 +567,7 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             let denied = Denied::Arity(command.spec.name);
             fail(core, session, denied.to_string().as_bytes(), out)
         }
-        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
+        Body::Keys(_) | Body::Bulk(_) | Body::Script(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
             run_engine(core, session, command, args, ticket, out)
         }
     };
@@ -541,6 +590,19 @@ pub fn note_refused(core: &Core, session: &Session, reason: &'static str, object
     let context = if session.multi.is_some() || session.in_exec { "multi" } else { "toplevel" };
     let client = commands::client::line(&session.info, core.now_ms);
     core.shared.access.log.add(Refused { reason, context, object, user }, client, core.now_ms);
+}
+
+/// Whether CLIENT PAUSE holds a command back.
+#[cold]
+fn held_back(core: &Core, session: &Session, command: Command) -> Option<Late> {
+    let queued_write = || session.multi.as_ref().is_some_and(|queue| queue.any(pause::may_write));
+    let writes = pause::may_write(command.spec) || command.spec.name == "exec" && queued_write();
+    let now_ms = unix_ms();
+    if core.shared.pause.holding(now_ms).is_none() {
+        core.shared.pausing_has_changed();
+        return None;
+    }
+    core.shared.pause.holds(writes, now_ms).then_some(Late::Paused { writes })
 }
 
 /// An error reply for a request that did not reach a body; it also spoils a transaction.
@@ -572,7 +634,8 @@ pub fn run_session(
     let (mark, errors_before) = (out.len(), core.counts.errors);
     let flow = body(&mut SessionCx { core, session, command, ticket }, args, out);
     // EXEC counts and charges for itself, and each of its requests for its own.
-    if matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..) | Late::Told(..))) && command.spec.name != "exec" {
+    let is_answered = matches!(flow, Flow::Done | Flow::Late(Late::Sleep(..) | Late::Told(..) | Late::Replicas(..)));
+    if is_answered && command.spec.name != "exec" {
         // A body that refuses in memcached's words has counted that already.
         let has_counted = core.counts.errors > errors_before;
         let error = error_at(out, mark).filter(|_| !has_counted);
@@ -583,6 +646,9 @@ pub fn run_session(
         let prefix = prefix_of(core, command, args);
         let failed = has_counted || error.is_some();
         core.charge_on(prefix, command, value_bytes(command.spec, args), bytes_out, 1, failed);
+    }
+    if matches!(flow, Flow::Done) {
+        core.saw_alone(session, command, args, (out.len() - mark) as u64);
     }
     flow
 }
@@ -641,12 +707,24 @@ pub fn run_engine(
     if remote::changes_state(command.spec) && !core.shared.route.is_alone() {
         return remote::swap_databases(core, command, args, out);
     }
+    let is_limited = matches!(command.spec.body, Body::Script(_)) && !session.is_trusted;
+    if is_limited && !core.shared.route.is_direct() {
+        // Nodes do not know users.
+        return fail(core, session, ProxyError::LimitedScript.to_string().as_bytes(), out);
+    }
     if !core.shared.route.is_direct() {
         session.is_publishing = session.subscriptions.is_some() && matches!(command.spec.body, Body::Free(_));
-        return remote::run(core, session, command, args, &keys);
+        return remote::run(core, session, command, args, &keys, out);
     }
     let (data_before, at, mark) = (out.data_bytes(), out.len(), out.mark());
-    match core.handle.execute(&call, ticket, out) {
+    if let Some(wait) = session.wait {
+        core.handle.waits_since(wait.since_ms);
+    }
+    core.handle.set_script_user(is_limited.then(|| session.user.clone()));
+    let outcome = core.handle.execute(&call, ticket, out);
+    core.handle.set_script_user(None);
+    core.handle.waits_since(0);
+    match outcome {
         Outcome::Done { work, failed } => {
             let bytes_out = out.data_bytes() - data_before;
             let prefix = core.prefix_of(args, &keys);
@@ -654,6 +732,7 @@ pub fn run_engine(
             if failed {
                 count_error_at(core, out, at);
             }
+            core.saw_alone(session, command, args, (out.len() - at) as u64);
             Flow::Done
         }
         Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),

@@ -1,9 +1,11 @@
 //! Long replies of commands that ran in this process: they go to the client a slice at a time, others running in between.
 
+use std::sync::Arc;
 use std::task::Waker;
 
 use swell_engine::Deferred;
 use swell_engine::commands::table::Command;
+use swell_engine::waiters::Waiter;
 use swell_meter::Prefix;
 use swell_wire::Out;
 
@@ -25,7 +27,11 @@ pub struct Answering {
 #[cold]
 pub fn begin(core: &mut Core, command: Command, prefix: Prefix, bytes_in: u64, bytes_out: u64) -> Flow {
     match core.handle.take_deferred() {
-        Some(rest) => Flow::Late(Late::Slices(Box::new(Answering { command, prefix, bytes_in, bytes_out, rest }))),
+        Some(rest) => {
+            let waits = rest.waiter().is_some();
+            let answering = Box::new(Answering { command, prefix, bytes_in, bytes_out, rest });
+            Flow::Late(if waits { Late::Blocked(answering) } else { Late::Slices(answering) })
+        }
         None => Flow::Done,
     }
 }
@@ -38,6 +44,25 @@ impl Answering {
             self.rest.wait(waker);
         }
         self.rest.is_ready()
+    }
+
+    /// The same, for one that waits: its waker may be changed by whoever looks at it.
+    pub fn is_ready_or_wakes(&self, waker: &Waker) -> bool {
+        let is_ready = self.rest.is_ready();
+        if !is_ready && let Some(waiter) = self.rest.waiter() {
+            waiter.wake_later(waker);
+        }
+        is_ready || self.rest.is_ready()
+    }
+
+    /// The request, if it waits for what is not there.
+    pub fn waiter(&self) -> Option<&Arc<Waiter>> {
+        self.rest.waiter()
+    }
+
+    /// Whether the request has to run anew: then the stripe at whose gates it has to wait.
+    pub fn refused(&self) -> Option<usize> {
+        self.rest.refused().map(|(_, stripe)| stripe)
     }
 }
 

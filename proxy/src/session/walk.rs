@@ -183,7 +183,9 @@ mod tests {
             let state = CacheState::default().changed([(NODES_MAX.to_owned(), nodes_max.to_string())]);
             core.shared.route.set_state(state);
             let nowhere = "127.0.0.1:1".parse().unwrap();
-            let info = core.shared.clients.add(Door::Resp, nowhere, nowhere, 0, 0);
+            let shared = core.shared.clone();
+            let user = shared.access.users().default_user().clone();
+            let info = shared.clients.add(Door::Resp, user, nowhere, nowhere, 0, 0);
             Bench { core, session: Session::new(info, &shared.access) }
         }
 

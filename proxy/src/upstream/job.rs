@@ -5,10 +5,12 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
 use swell_engine::spec::Merge;
+use swell_engine::waiters::GaveUp;
 use swell_node::control::{Answer, Ask};
 use swell_node::link::frame::{Flags, Kind};
 use swell_node::link::stats::NodeReport;
@@ -16,7 +18,10 @@ use swell_ring::{NodeId, SLOTS, Slot, SlotSet};
 use swell_wire::{Out, Proto};
 
 use crate::access::change;
+use crate::client::Timer;
+use crate::clients::ClientInfo;
 use crate::error::ProxyError;
+use crate::session::Wait;
 use crate::shared::random_u64;
 use crate::upstream::flights::{Flights, Framing, WAIT_MAX};
 use crate::upstream::link::Link;
@@ -47,6 +52,8 @@ pub enum Job {
     Ask(Ask),
     /// A change of the users, with other entries of the cache state.
     Users { edit: change::Edit, entries: Vec<(String, String)> },
+    /// A frame of one request that waits, until it is over by this client's timer or CLIENT UNBLOCK at the latest.
+    Block { shot: Shot, wait: Wait, client: Arc<ClientInfo> },
 }
 
 /// What came of it.
@@ -63,6 +70,18 @@ pub enum JobAnswer {
     Reports(Vec<(NodeId, NodeReport)>),
     Asked(Answer),
     Users(change::Reply),
+    /// It has waited in vain, and no node has said so.
+    GaveUp(GaveUp),
+}
+
+impl Job {
+    /// For how long it waits, if it is such a one.
+    pub fn wait(&self) -> Option<Wait> {
+        match self {
+            Job::Block { wait, .. } => Some(*wait),
+            _ => None,
+        }
+    }
 }
 
 /// A job under way.
@@ -88,6 +107,7 @@ pub fn start(
             Job::Users { edit, entries } => {
                 change::make(&desk.worker.shared, &edit, &entries).await.map(JobAnswer::Users)
             }
+            Job::Block { shot, wait, client } => desk.block(shot, wait, &client).await,
             Job::Ask(ask) => desk.worker.shared.asking.ask(ask).await.map(JobAnswer::Asked),
         }
     })
@@ -146,6 +166,50 @@ impl Desk {
                 let shots = std::mem::take(&mut self.flights.borrow_mut().shots);
                 return Ok(shots.into_iter().filter_map(Shot::into_answer).collect());
             }
+            if let Err(error) = self.wait().await {
+                self.flights.borrow_mut().drop_shots();
+                return Err(error);
+            }
+        }
+    }
+
+    /// As [`Desk::fire_round`], for a request that waits. Once its time is over the node is told, and answers: it may have
+    /// got what it waited for a moment before.
+    async fn block(&mut self, shot: Shot, wait: Wait, client: &ClientInfo) -> Result<JobAnswer, ProxyError> {
+        let (mut timer, mut gave_up) = (Timer::until(wait.deadline_ms), None);
+        self.flights.borrow_mut().shots = vec![shot];
+        loop {
+            let sent_at = Instant::now();
+            self.send(&self.worker.lines());
+            poll_fn(|cx| {
+                let mut flights = self.flights.borrow_mut();
+                flights.set_waker(cx.waker());
+                client.block(cx.waker(), None);
+                if gave_up.is_none() {
+                    gave_up = client.is_unblocked().or_else(|| timer.is_over(cx).then_some(GaveUp::Timeout));
+                    gave_up.into_iter().for_each(|how| flights.unblock(how));
+                }
+                if flights.shots.iter().any(Shot::is_sent) { Poll::Pending } else { Poll::Ready(()) }
+            })
+            .await;
+            let mut shots = std::mem::take(&mut self.flights.borrow_mut().shots);
+            let Some(shot) = shots.pop() else { return Err(ProxyError::Internal) };
+            if shot.is_unknown() {
+                self.worker.core.borrow_mut().counts.unknown_outcomes += 1;
+                return Err(ProxyError::OutcomeUnknown);
+            }
+            if shot.is_paused() {
+                return Err(ProxyError::GateTimeout);
+            }
+            if !shot.is_waiting() {
+                return Ok(JobAnswer::Shots(shot.into_answer().into_iter().collect()));
+            }
+            if let Some(how) = gave_up {
+                return Ok(JobAnswer::GaveUp(how));
+            }
+            self.flights.borrow_mut().shots.push(shot);
+            // Getting nowhere is what counts, and not the time at a node.
+            self.since = self.since.map(|since| since + sent_at.elapsed());
             if let Err(error) = self.wait().await {
                 self.flights.borrow_mut().drop_shots();
                 return Err(error);

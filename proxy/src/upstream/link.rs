@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::task::Waker;
 
-use swell_node::link::frame::{self, CHUNK_BYTES, CREDIT_BYTES, ChunkHead, CreditHead, Flags, Kind, RequestHead};
+use swell_node::link::frame::{
+    self, CHUNK_BYTES, CREDIT_BYTES, ChunkHead, CreditHead, Flags, Kind, RequestHead, UnblockHead,
+};
 use swell_ring::NodeId;
 
 use crate::upstream::encode::Piece;
@@ -218,6 +220,14 @@ impl Link {
     pub fn credit(&self, session: u32, bytes: u32) {
         CreditHead { session, bytes }.frame(&mut self.out.borrow_mut());
         self.schedule();
+    }
+
+    /// A request of a session shall wait no longer.
+    pub fn unblock(&self, head: UnblockHead) {
+        if self.is_up() {
+            head.frame(&mut self.out.borrow_mut());
+            self.schedule();
+        }
     }
 
     /// The session has ended.

@@ -8,6 +8,9 @@ use swell_ring::{NodeId, Slot};
 
 use crate::upstream::encode::Piece;
 
+/// Bytes before the request in a frame of one that waits.
+const SINCE_BYTES: usize = 8;
+
 /// Where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -137,6 +140,11 @@ impl Shot {
             }
             Status::Moved | Status::Behind => {
                 self.state = ShotState::Waiting;
+                if let (Kind::Block, Payload::Bytes(bytes), false) = (self.kind, &mut self.payload, body.is_empty()) {
+                    // It has waited there, and says what to go on with; since when it does so stays.
+                    bytes.truncate(SINCE_BYTES);
+                    bytes.extend_from_slice(body);
+                }
                 return Ok(());
             }
         }

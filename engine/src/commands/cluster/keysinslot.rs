@@ -156,7 +156,8 @@ mod tests {
 
     fn put(engine: &Engine, local: &mut Local, key: &str) {
         let args = OwnedArgs::default();
-        let mut cx = Exec::new(engine, local, &call(&COUNTKEYSINSLOT, args.as_args()));
+        let call = call(&COUNTKEYSINSLOT, args.as_args());
+        let mut cx = Exec::new(engine, local, &call);
         let key = cx.key_of(key.as_bytes());
         cx.put(key, NewValue::Bytes(b"v"), Ttl::Clear, McField::Clear);
     }

@@ -260,6 +260,31 @@ pub static SETNAME: Spec = Spec {
     body: Body::Session,
 };
 
+pub static UNBLOCK: Spec = Spec {
+    name: "client|unblock",
+    summary: "Ends another connection's wait.",
+    since: "5.0.0",
+    complexity: "O(log N) where N is the number of client connections",
+    group: Group::Connection,
+    arity: -3,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS).and(Acl::CONNECTION),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[
+        plain_arg("client-id", ArgKind::Integer),
+        ArgDoc {
+            optional: true,
+            arguments: &[word_arg("timeout", "TIMEOUT"), word_arg("error", "ERROR")],
+            ..plain_arg("unblock-type", ArgKind::OneOf)
+        },
+    ],
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
 /// What `CLIENT KILL` may ask for beyond one address.
 const KILL_FILTERS: &[ArgDoc] = &[
     ArgDoc { token: "ID", since: "2.8.12", optional: true, multiple: true, ..plain_arg("client-id", ArgKind::Integer) },

@@ -16,6 +16,7 @@ pub(crate) mod sort;
 mod touch;
 mod ttl;
 mod r#type;
+mod wait;
 
 use std::borrow::Cow;
 
@@ -58,6 +59,8 @@ pub static SPECS: &[&Spec] = &[
     &ttl::TTL,
     &r#type::TYPE,
     &del::UNLINK,
+    &wait::WAIT,
+    &wait::WAITAOF,
 ];
 
 /// Keys that a walk visits under one lock, even where all keys lie in one slot.

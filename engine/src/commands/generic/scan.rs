@@ -210,7 +210,8 @@ mod tests {
 
     fn change(engine: &Engine, local: &mut Local, key: &str, present: bool) {
         let args = OwnedArgs::default();
-        let mut cx = Exec::new(engine, local, &call(args.as_args()));
+        let call = call(args.as_args());
+        let mut cx = Exec::new(engine, local, &call);
         let key = cx.key_of(key.as_bytes());
         if present {
             cx.put(key, NewValue::Bytes(b"v"), Ttl::Clear, McField::Clear);

@@ -1,5 +1,6 @@
 //! The list family: elements in order, pushed and taken at both ends.
 
+mod blpop;
 mod lindex;
 mod linsert;
 mod llen;
@@ -23,6 +24,11 @@ use crate::value::list::{End, ListRef};
 
 /// The family's commands, by name.
 pub static SPECS: &[&Spec] = &[
+    &lmove::BLMOVE,
+    &lmpop::BLMPOP,
+    &blpop::BLPOP,
+    &blpop::BRPOP,
+    &lmove::BRPOPLPUSH,
     &lindex::LINDEX,
     &linsert::LINSERT,
     &llen::LLEN,

@@ -1,6 +1,7 @@
 //! The sorted set family: members with scores, in order of both.
 
 mod aggregate;
+mod bzpop;
 mod source;
 mod zadd;
 mod zcard;
@@ -31,6 +32,9 @@ use crate::value::zset::{LexRange, ScoreRange};
 
 /// The family's commands, by name.
 pub static SPECS: &[&Spec] = &[
+    &zmpop::BZMPOP,
+    &bzpop::BZPOPMAX,
+    &bzpop::BZPOPMIN,
     &zadd::ZADD,
     &zcard::ZCARD,
     &zcount::ZCOUNT,

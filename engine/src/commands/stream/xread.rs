@@ -1,8 +1,9 @@
 //! XREAD, and what its arguments and answers have in common with XREADGROUP's.
 
-use swell_wire::{Args, Out, Proto};
+use swell_wire::{Args, Out, OwnedArgs, Proto};
 
 use super::heads;
+use crate::commands::blocking::Timeout;
 use crate::commands::grammar::{KEY, plain_arg};
 use crate::commands::options::is_word;
 use crate::error::Fault;
@@ -10,7 +11,9 @@ use crate::exec::{Exec, Reply};
 use crate::notify::Class;
 use crate::number::parse_i64;
 use crate::spec::*;
-use crate::value::stream::{Stream, StreamId};
+use crate::value::Kind;
+use crate::value::stream::{ID_TEXT_BYTES_MAX, Stream, StreamId};
+use crate::waiters::Wait;
 
 /// XREAD.
 pub static XREAD: Spec = Spec {
@@ -56,6 +59,8 @@ pub(super) struct Options<'a> {
     /// Entries per stream at most; 0 for any number.
     pub count: u64,
     pub no_ack: bool,
+    /// For how long to wait for entries, if at all.
+    pub block: Option<Timeout>,
     /// Group and consumer.
     pub group: Option<(&'a [u8], &'a [u8])>,
     /// The argument of the first key.
@@ -70,9 +75,8 @@ pub(super) struct Streams {
     count: usize,
 }
 
-/// Waiting for entries is to come: until then a BLOCK answers as if its time were up.
 fn xread(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let options = Options::parse(args, false)?;
+    let options = Options::parse(args, false, cx.now_ms())?;
     options.check_keys(cx, args)?;
     let mut after = Vec::with_capacity(options.keys);
     for index in 0..options.keys {
@@ -80,8 +84,13 @@ fn xread(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     }
     let mut streams = Streams::begin();
     let mut read = 0;
-    for (index, after) in after.into_iter().enumerate() {
+    for (index, &after) in after.iter().enumerate() {
         read += read_one(cx, args, &options, index, after, &mut streams, out)?;
+    }
+    if let Some(timeout) = options.block.filter(|_| streams.is_empty())
+        && wait(cx, &options, Some(with_ids(args, &options, &after)), timeout)
+    {
+        return Ok(());
     }
     streams.end(out);
     cx.work(read.saturating_sub(1));
@@ -93,11 +102,11 @@ impl<'a> Options<'a> {
     ///
     /// # Errors
     /// Syntax; numbers that are none; what belongs to the other command.
-    pub fn parse(args: Args<'a>, is_group: bool) -> Result<Options<'a>, Fault> {
-        let mut options = Options { count: 0, no_ack: false, group: None, keys_at: 0, keys: 0 };
+    pub fn parse(args: Args<'a>, is_group: bool, now_ms: u64) -> Result<Options<'a>, Fault> {
+        let mut options = Options { count: 0, no_ack: false, block: None, group: None, keys_at: 0, keys: 0 };
         let mut at = 1;
         while at < args.len() && options.keys_at == 0 {
-            at += options.parse_one(args, at, is_group)?;
+            at += options.parse_one(args, at, is_group, now_ms)?;
         }
         if options.keys_at == 0 {
             return Err(Fault::Syntax);
@@ -123,11 +132,11 @@ impl<'a> Options<'a> {
     }
 
     /// Reads the option at `at`; returns how many arguments it has.
-    fn parse_one(&mut self, args: Args<'a>, at: usize, is_group: bool) -> Result<usize, Fault> {
+    fn parse_one(&mut self, args: Args<'a>, at: usize, is_group: bool, now_ms: u64) -> Result<usize, Fault> {
         let (word, value) = (args.slice(at), args.opt(at + 1));
         match (value, args.opt(at + 2)) {
             (Some(value), _) if is_word(word, "BLOCK") => {
-                check_timeout(value)?;
+                self.block = Some(Timeout::millis(value, now_ms)?);
                 Ok(2)
             }
             (Some(value), _) if is_word(word, "COUNT") => {
@@ -169,6 +178,11 @@ impl Streams {
             out.array(2);
         }
         out.bulk(key);
+    }
+
+    /// Whether no stream has had anything so far.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_none()
     }
 
     /// Ends the answer.
@@ -223,12 +237,19 @@ fn read_one(
     Ok(read as u64)
 }
 
-fn check_timeout(value: &[u8]) -> Result<(), Fault> {
-    match parse_i64(value) {
-        None => Err(Fault::say("ERR timeout is not an integer or out of range")),
-        Some(..0) => Err(Fault::say("ERR timeout is negative")),
-        Some(_) => Ok(()),
-    }
+/// Waits until one of the streams may have something, if that is allowed. `args`: what to run with then.
+pub(super) fn wait(cx: &mut Exec<'_>, options: &Options<'_>, args: Option<OwnedArgs>, timeout: Timeout) -> bool {
+    let (keys, deadline_ms) = (options.keys, timeout.deadline_ms());
+    cx.block(Wait { kind: Kind::Stream, keys, on_missing: options.group.is_some(), args, deadline_ms })
+}
+
+/// The same request with IDs that mean the same when it runs again.
+fn with_ids(args: Args<'_>, options: &Options<'_>, after: &[StreamId]) -> OwnedArgs {
+    let mut owned = OwnedArgs::default();
+    let ids_at = options.keys_at + options.keys;
+    args.iter().take(ids_at).for_each(|arg| owned.push(arg));
+    after.iter().for_each(|id| owned.push(id.format(&mut [0; ID_TEXT_BYTES_MAX])));
+    owned
 }
 
 fn unbalanced(is_group: bool) -> Fault {

@@ -3,7 +3,7 @@
 use swell_wire::{Args, Out};
 
 use super::effect::{self, Read, Touched};
-use super::xread::{OPTIONS, Options, Streams};
+use super::xread::{OPTIONS, Options, Streams, wait};
 use super::{Change, Missing, heads, no_group, told};
 use crate::commands::grammar::{KEY, plain_arg};
 use crate::error::Fault;
@@ -63,10 +63,10 @@ enum From {
     Pending(StreamId),
 }
 
-/// Everything is checked for all streams before the first one is changed. Waiting for entries is to come: until then a
-/// BLOCK answers as if its time were up.
+/// Everything is checked for all streams before the first one is changed.
 fn xreadgroup(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
-    let options = Options::parse(args, true)?;
+    cx.change_aside();
+    let options = Options::parse(args, true, cx.now_ms())?;
     let Some((group, consumer)) = options.group else { return Err(Fault::Syntax) };
     options.check_keys(cx, args)?;
     let mut from = Vec::with_capacity(options.keys);
@@ -89,6 +89,11 @@ fn xreadgroup(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
             cx.notify(Class::STREAM, "xgroup-createconsumer", key);
         }
         read += here;
+    }
+    if let Some(timeout) = options.block.filter(|_| streams.is_empty())
+        && wait(cx, &options, None, timeout)
+    {
+        return Ok(());
     }
     streams.end(out);
     cx.work(read.saturating_sub(1));

@@ -2,13 +2,14 @@
 //! A session is a FIFO: its first frame runs, the later ones stand behind it.
 
 use swell_engine::stripe::Ticket;
+use swell_engine::waiters::GaveUp;
 use swell_wire::Out;
 
 use super::{Cx, Sessions, reply_head, slow_mut};
 use crate::link::body::{self, Job, Ran};
 use crate::link::frame::{
     self, BadFrame, CHUNK_BYTES, CREDIT_BYTES, ChunkHead, CreditHead, Flags, Frame, Kind, ReplyHead, RequestHead,
-    Status,
+    Status, UnblockHead,
 };
 use crate::link::session::{GATE_WAIT_MS, Incoming, PARKED_BYTES_MAX, SESSIONS_MAX, Slow, UNSENT_BYTES_MAX, Wait};
 
@@ -32,7 +33,13 @@ impl Sessions {
     #[cold]
     pub(super) fn accept(&mut self, cx: &mut Cx<'_>, frame: Frame<'_>) -> Result<(), BadFrame> {
         match frame.kind {
-            Kind::Request | Kind::Exec | Kind::Walk | Kind::Stats => self.accept_request(cx, frame.kind, frame.rest),
+            Kind::Request | Kind::Exec | Kind::Walk | Kind::Stats | Kind::Block => {
+                self.accept_request(cx, frame.kind, frame.rest)
+            }
+            Kind::Unblock => {
+                self.unblock(cx, UnblockHead::read(frame.rest)?);
+                Ok(())
+            }
             Kind::Chunk => self.accept_chunk(cx, frame.rest),
             Kind::Credit => {
                 let credit = CreditHead::read(frame.rest)?;
@@ -87,6 +94,14 @@ impl Sessions {
             self.drive(cx, session);
         }
         Ok(())
+    }
+
+    /// A session's request waits no longer, if it still does: the frame may have crossed its answer.
+    fn unblock(&mut self, cx: &mut Cx<'_>, head: UnblockHead) {
+        let slow = self.sessions.get_mut(head.session as usize).and_then(Option::as_mut);
+        let Some(job) = slow.and_then(|slow| slow.jobs.iter_mut().find(|job| job.head.id == head.id)) else { return };
+        job.give_up(if head.error { GaveUp::Error } else { GaveUp::Timeout });
+        self.drive(cx, head.session);
     }
 
     fn accept_chunk(&mut self, cx: &mut Cx<'_>, rest: &[u8]) -> Result<(), BadFrame> {
@@ -241,6 +256,7 @@ impl Sessions {
 
     /// Refuses the first frame of a session, and the later ones until one goes on with what was refused.
     fn refuse(&mut self, slow: &mut Slow, status: Status, epoch: u64, state: u64) {
+        slow.jobs.iter_mut().take(1).for_each(Job::hand_back);
         self.answer(slow, status, epoch, state);
         slow.refused = true;
         while let Some(job) = slow.jobs.front() {

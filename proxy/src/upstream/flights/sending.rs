@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use swell_engine::commands::table::Command;
 use swell_engine::spec::{Merge, Spread};
-use swell_node::link::frame::{Flags, RequestHead};
+use swell_engine::waiters::GaveUp;
+use swell_node::link::frame::{Flags, RequestHead, UnblockHead};
 use swell_ring::Slot;
 
 use super::{Bill, Flights, Frame, Framing, Request, Role, State};
@@ -183,6 +184,13 @@ impl Flights {
     pub fn end_shot(&mut self, id: u32, end_at: u64) {
         if let Some(frame) = self.frames.iter_mut().rev().find(|frame| frame.id == id) {
             frame.end_at = end_at;
+        }
+    }
+
+    /// The request that the job's frame waits with shall do so no longer.
+    pub fn unblock(&mut self, how: GaveUp) {
+        for frame in self.frames.iter().filter(|frame| frame.is_shot) {
+            frame.link.unblock(UnblockHead { session: self.session, id: frame.id, error: how == GaveUp::Error });
         }
     }
 
