@@ -1,5 +1,6 @@
 # What the applications in Python share: their arguments, processes of their own, waiting, the summary line.
 import collections
+import faulthandler
 import os
 import pathlib
 import shutil
@@ -11,6 +12,9 @@ import traceback
 
 # Seconds that any single thing may take before an application gives up on it.
 DEADLINE_S = 30
+
+# Seconds after which an application of the usual size has hung: it says where, and ends.
+HUNG_S = 150
 
 # Seconds between two looks at a condition.
 POLL_S = 0.01
@@ -95,9 +99,10 @@ class Notes:
 
 def application(name, body):
     """Runs an application: its numbers become the summary line, anything raised ends the process with 1."""
-    begun, status = time.monotonic(), 1
+    begun, status, options = time.monotonic(), 1, Options()
+    faulthandler.dump_traceback_later(HUNG_S * options.factor, exit=True)
     try:
-        numbers = body(Options())
+        numbers = body(options)
         text = ", ".join(f"{count} {what}" for what, count in numbers.items())
         print(f"ok {name}: {text}, {time.monotonic() - begun:.1f} s")
         status = 0

@@ -73,7 +73,7 @@ def main(options):
     assert kept == {f"shop:{cookie}" for number, (_, cookie) in enumerate(visits) if number % 10 != 0}
     for number, (said, cookie) in enumerate(visits):
         if number % 10 != 0:
-            assert 590 <= raw.ttl(f"shop:{cookie}") <= 600
+            assert 500 <= raw.ttl(f"shop:{cookie}") <= 600
             found = msgspec.msgpack.decode(raw.get(f"shop:{cookie}"))
             assert found["user"] == said["user"] and found["items"] == said["items"]
     with app.test_client() as client:

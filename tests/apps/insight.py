@@ -92,7 +92,7 @@ def browse(client, raw, options):
         answers = pipe.execute()
         for n in range(len(page)):
             type_, ttl, size = answers[3 * n:3 * n + 3]
-            assert type_ == kind and size > 0 and (990 <= ttl <= 1000 if kind == "string" else ttl == -1)
+            assert type_ == kind and size > 0 and (900 <= ttl <= 1000 if kind == "string" else ttl == -1)
     assert client.dbsize() == 6 * count
     assert client.exists("s:1", "nosuch") == 1 and client.keys("z:1") == ["z:1"] and client.randomkey()
     return {"browsed": 6 * count}

@@ -76,7 +76,7 @@ def many(bench):
     assert [job.return_value() for job in jobs] == [n * n for n in range(count)]
     once("square", [job.id for job in jobs])
     assert len(queue) == 0 and queue.finished_job_registry.count == count
-    assert all(400 < bench.redis.ttl(f"rq:job:{job.id}") <= 500 for job in jobs)
+    assert all(300 < bench.redis.ttl(f"rq:job:{job.id}") <= 500 for job in jobs)
     return {"jobs": count}
 
 
