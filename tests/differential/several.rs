@@ -8,8 +8,10 @@
 //! run already, which the test `servers_that_run` then compares.
 
 mod judge;
+mod lua;
 mod make;
 mod play;
+mod requests;
 mod script;
 mod side;
 mod tables;

@@ -77,7 +77,7 @@ impl Side {
             words(&["CONFIG", "SET", "notify-keyspace-events", ""]),
         ];
         if has_scripts {
-            requests.push(words(&["SCRIPT", "FLUSH"]));
+            requests.extend([words(&["SCRIPT", "FLUSH"]), words(&["FUNCTION", "FLUSH"])]);
         }
         let replies = pipeline(&mut self.control, &requests);
         assert!(replies[..2].iter().all(|reply| reply.text() == "OK"), "{} says {replies:?}", self.address);
