@@ -5,15 +5,13 @@ use super::super::grammar::Grammar;
 use super::super::pools::Pools;
 use super::super::{Family, Request, compare};
 use super::Topic;
+use super::lua::SCRIPTS;
 use super::play::States;
+use super::requests::{PAUSE_MS, waits_shortly};
 use super::script::{CLIENTS_MAX, Step, id_of};
 use super::side::State;
 use super::tables::*;
 use crate::harness::{Conn, Rng, split_words};
-
-/// A time to live that a pause outlasts, in milliseconds; and that pause.
-pub const SHORT_MS: &[u8] = b"301";
-const PAUSE_MS: u64 = 450;
 
 /// Few keys, so that clients meet: in several slots, or in one.
 const KEYS_APART: [&[u8]; 4] = [b"a", b"b", b"{t}1", b"{t}2"];
@@ -55,13 +53,10 @@ const LEFT_OUT: [&str; 21] = [
     "lcs",
 ];
 
-/// Times after which a client has waited enough, in seconds and in milliseconds: nobody else does anything meanwhile.
-const SHORT_WAITS: [&[u8]; 2] = [b"0.011", b"11"];
-
 /// What all scripts are made from.
 pub struct Maker {
     grammar: Grammar,
-    /// The SHA1 of each of [`SCRIPTS`].
+    /// The SHA1 of each script.
     shas: Vec<String>,
     /// Whether all keys have to be in one slot.
     together: bool,
@@ -128,11 +123,6 @@ impl Topic {
             ],
         }
     }
-}
-
-/// Whether a request makes its client wait, but not for long.
-pub fn waits_shortly(request: &Request) -> bool {
-    request.iter().any(|word| SHORT_WAITS.contains(&&word[..]))
 }
 
 impl Maker {

@@ -9,8 +9,9 @@
 use std::time::{Duration, Instant};
 
 use super::super::run::{Pair, words};
-use super::super::{Request, compare, data};
+use super::super::{Request, data};
 use super::judge::{self, Asked};
+use super::requests;
 use super::script::{CLIENTS_MAX, Step};
 use super::side::{SILENT, Side, State, is_end};
 use crate::harness::Reply;
@@ -23,28 +24,6 @@ const SHORT_TIMES_SET_MAX: Duration = Duration::from_millis(200);
 
 /// Databases that scripts reach.
 const DATABASES: [&str; 3] = ["0", "1", "2"];
-
-/// Commands that may make their client wait.
-const WAITING: [&str; 12] = [
-    "blpop",
-    "brpop",
-    "blmove",
-    "brpoplpush",
-    "blmpop",
-    "bzpopmin",
-    "bzpopmax",
-    "bzmpop",
-    "xread",
-    "xreadgroup",
-    "wait",
-    "waitaof",
-];
-
-/// Commands after which a server may know scripts.
-const SCRIPTING: [&str; 3] = ["eval", "eval_ro", "script"];
-
-/// Commands that change what a server says of a client, beside those that may make it wait.
-const STATE_CHANGING: [&str; 9] = ["multi", "exec", "discard", "watch", "unwatch", "reset", "hello", "quit", "client"];
 
 /// What the oracle says of each client.
 pub type States = [Option<State>; CLIENTS_MAX];
@@ -169,7 +148,7 @@ impl Table {
                 self.forget(*client);
             }
             Step::Send { client, requests } if self.theirs.is_open(*client) => {
-                if requests.iter().any(sets_short_time) {
+                if requests.iter().any(requests::sets_short_time) {
                     self.short_times_since.get_or_insert_with(Instant::now);
                 }
                 return self.act(&Act::Send(*client, requests));
@@ -211,7 +190,7 @@ impl Table {
         let before = self.states;
         if let Act::Send(client, requests) = act {
             self.asked[*client].add(requests);
-            self.has_scripts |= requests.iter().any(|request| SCRIPTING.contains(&compare::name(request).as_str()));
+            self.has_scripts |= requests.iter().any(requests::leaves_scripts);
         }
         let first = self.theirs_acts(act);
         if self.may_change_states(act) {
@@ -236,7 +215,7 @@ impl Table {
             Act::Send(client, requests) => {
                 self.theirs.send(*client, requests);
                 let waits = self.states[*client].is_some_and(|state| state.blocked);
-                if !waits && requests.iter().all(answers_at_once) {
+                if !waits && requests.iter().all(requests::answers_at_once) {
                     first = self.theirs.replies(*client, 1);
                 } else {
                     self.theirs.round();
@@ -250,12 +229,10 @@ impl Table {
 
     /// Whether the oracle may have something else to say of the clients: asking takes longer than most requests.
     fn may_change_states(&self, act: &Act<'_>) -> bool {
-        let changes =
-            |request: &Request| !answers_at_once(request) || STATE_CHANGING.contains(&compare::name(request).as_str());
         match act {
             Act::Send(_, requests) => {
                 let has_waiting = self.states.iter().flatten().any(|state| state.blocked);
-                has_waiting || requests.iter().any(changes)
+                has_waiting || requests.iter().any(requests::changes_states)
             }
             Act::Release(_) | Act::Last => true,
         }
@@ -369,7 +346,7 @@ impl Table {
         };
         let was_blocked = before[client].is_some_and(|state| state.blocked);
         let somebody_tracks = self.states.iter().flatten().any(|state| state.tracking);
-        let is_plain = matches!(act, Act::Send(_, requests) if !self.may_change_states(act) && requests.iter().all(answers_at_once));
+        let is_plain = matches!(act, Act::Send(_, requests) if !self.may_change_states(act) && requests.iter().all(requests::answers_at_once));
         match self.states[client] {
             None if self.theirs.is_open(client) => Ear::End,
             None => Ear::None,
@@ -425,17 +402,4 @@ impl Stop {
 fn release(side: &mut Side, client: usize) -> Reply {
     let id = side.ids()[client].to_string();
     side.control.cmd(&["CLIENT", "UNBLOCK", &id])
-}
-
-/// Whether a request is answered by at least one reply, which is no push, before anybody else is served.
-fn answers_at_once(request: &Request) -> bool {
-    let name = compare::name(request);
-    let is_reply_mode = name == "client" && request.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"REPLY"));
-    let waits = WAITING.contains(&name.as_str()) && !super::make::waits_shortly(request);
-    !waits && !name.ends_with("subscribe") && !is_reply_mode
-}
-
-/// Whether a request gives a key a time to live that a pause outlasts.
-fn sets_short_time(request: &Request) -> bool {
-    request.last().is_some_and(|word| word == super::make::SHORT_MS)
 }

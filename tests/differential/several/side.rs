@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use super::super::Request;
 use super::super::run::{pipeline, words};
 use super::script::CLIENTS_MAX;
-use crate::harness::{Conn, Heard, Reply, encode, wait_for};
+use crate::harness::{Conn, DEADLINE, Heard, Reply, encode, wait_for};
 
 /// What any answer may take.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = DEADLINE;
 
 /// Stands in a client's replies for the end of its connection.
 pub const CLOSED: &str = "<closed>";
@@ -77,7 +77,7 @@ impl Side {
             words(&["CONFIG", "SET", "notify-keyspace-events", ""]),
         ];
         if has_scripts {
-            requests.push(words(&["SCRIPT", "FLUSH"]));
+            requests.extend([words(&["SCRIPT", "FLUSH"]), words(&["FUNCTION", "FLUSH"])]);
         }
         let replies = pipeline(&mut self.control, &requests);
         assert!(replies[..2].iter().all(|reply| reply.text() == "OK"), "{} says {replies:?}", self.address);
@@ -234,7 +234,7 @@ impl Side {
 
     fn await_gone(&mut self, ids: &[i64]) {
         if !ids.is_empty() {
-            wait_for("clients to be gone", PATIENCE * 2, || self.list(ids).trim().is_empty().then_some(()));
+            wait_for("clients to be gone", DEADLINE * 2, || self.list(ids).trim().is_empty().then_some(()));
         }
     }
 

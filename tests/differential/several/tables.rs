@@ -347,7 +347,7 @@ pub const READING: Table = &[
     (1, "DUMP nosuch"),
 ];
 
-/// Scripts; `$script` is one of [`SCRIPTS`] with its keys and arguments.
+/// Scripts; `$script` is one of [`super::lua::SCRIPTS`] with its keys and arguments.
 pub const SCRIPTING: Table = &[
     (20, "$script"),
     (6, "$scriptsha"),
@@ -360,51 +360,19 @@ pub const SCRIPTING: Table = &[
     (1, "EVAL \"return 1\" x"),
     (1, "EVAL \"this is not lua\" 0"),
     (1, "EVALSHA 0 0 0"),
+    (4, LIBRARY),
+    (4, "FCALL put 1 $key $value"),
+    (3, "FCALL get 1 $key"),
+    (2, "FCALL_RO get 1 $key"),
+    (1, "FCALL_RO put 1 $key $value"),
+    (1, "FCALL nosuch 0"),
+    (1, "FUNCTION LOAD \"#!lua name=lib\\nreturn 1\""),
+    (1, "FUNCTION DELETE lib"),
+    (1, "MULTI ; FCALL put 1 $key $value ; FCALL get 1 $key ; EXEC"),
 ];
 
-/// How many keys a script takes, and the script.
-pub const SCRIPTS: &[(usize, &str)] = &[
-    (0, "return 1"),
-    (0, "return {1, 'two', {3}, false, true}"),
-    (0, "return 3.99"),
-    (0, "return {ok='fine'}"),
-    (0, "return {err='MINE of my own'}"),
-    (0, "return redis.error_reply('plain words')"),
-    (0, "return redis.status_reply('plain words')"),
-    (0, "error('thrown')"),
-    (0, "error({err='thrown table'})"),
-    (0, "return nosuchglobal"),
-    (0, "x = 1"),
-    (0, "return redis.call('NOSUCH')"),
-    (0, "return redis.pcall('NOSUCH')"),
-    (0, "return redis.sha1hex('')"),
-    (0, "return redis.call('PING')"),
-    (0, "return redis.call('SUBSCRIBE', 'c')"),
-    (0, "return redis.pcall('MULTI')"),
-    (0, "redis.setresp(3) return redis.call('HGETALL', '{t}1')"),
-    (0, "return cjson.encode({1, 2, {a='b'}})"),
-    (0, "return redis.call('SELECT', 1)"),
-    (0, "return redis.call('PUBLISH', 'c', 'from a script')"),
-    (0, "for i = 1, 3 do redis.call('PUBLISH', 'd', i) end return redis.call('PUBLISH', 'c', 'end')"),
-    (1, "return redis.call('GET', KEYS[1])"),
-    (1, "return redis.pcall('GET', KEYS[1])"),
-    (1, "return redis.call('SET', KEYS[1], ARGV[1])"),
-    (1, "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('INCR', KEYS[1])"),
-    (1, "redis.call('SET', KEYS[1], 1) error('after a write')"),
-    (1, "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"),
-    (1, "for i = 1, 3 do redis.call('RPUSH', KEYS[1], i) end return redis.call('LLEN', KEYS[1])"),
-    (1, "return redis.call('LPOP', KEYS[1])"),
-    (1, "return redis.call('BLPOP', KEYS[1], 0)"),
-    (1, "return redis.call('TYPE', KEYS[1])"),
-    (1, "return redis.call('TYPE', KEYS[1]).ok"),
-    (1, "return redis.call('ZADD', KEYS[1], 1.5, ARGV[1])"),
-    (1, "return redis.call('ZSCORE', KEYS[1], ARGV[1])"),
-    (1, "redis.setresp(3) return redis.call('ZSCORE', KEYS[1], ARGV[1])"),
-    (1, "return redis.call('DEL', KEYS[1])"),
-    (2, "redis.call('RPUSH', KEYS[1], ARGV[1]) return redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')"),
-    (
-        2,
-        "redis.call('DEL', KEYS[1]) redis.call('RPUSH', KEYS[1], 'a') redis.call('DEL', KEYS[2]) return {KEYS[1], KEYS[2]}",
-    ),
-    (2, "return redis.call('MGET', KEYS[1], KEYS[2])"),
-];
+/// Loads two functions, of which one may only read.
+const LIBRARY: &str = "FUNCTION LOAD REPLACE \"#!lua name=lib\\n\
+    redis.register_function('put', function(keys, args) return redis.call('SET', keys[1], args[1]) end)\\n\
+    redis.register_function{function_name='get', flags={'no-writes'}, \
+    callback=function(keys) return redis.call('GET', keys[1]) end}\"";
