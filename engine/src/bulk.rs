@@ -16,6 +16,7 @@ use crate::exec::{Call, Context, Exec, write_fault};
 use crate::key::KeyHash;
 use crate::number::parse_i64;
 use crate::run::{Held, LockSet, Outcome, run};
+use crate::script::execute::Prepared;
 use crate::slices::{Room, Slices};
 use crate::spec::{Bulk, KeysBody, Spec};
 use crate::value::{Kept, KeptRef};
@@ -60,7 +61,7 @@ impl Errand {
 #[must_use = "its stripes stay locked until it has run"]
 pub struct Lent {
     spec: &'static Spec,
-    body: KeysBody,
+    work: Work,
     args: OwnedArgs,
     keys: Vec<KeyHash>,
     context: Context,
@@ -69,6 +70,12 @@ pub struct Lent {
     engine: usize,
     seed: u64,
     ending: Ending,
+}
+
+/// What runs elsewhere.
+pub(crate) enum Work {
+    Body(KeysBody),
+    Script(Box<Prepared>),
 }
 
 /// The end of a call that runs elsewhere, as the one sees it who waits for its reply.
@@ -98,12 +105,12 @@ struct Answer {
 
 impl Lent {
     /// Takes over the locks of `set`, which the caller holds and leaves to this.
-    pub(crate) fn new(engine: &Engine, call: &Call<'_>, body: KeysBody, set: LockSet, seed: u64) -> (Lent, Awaited) {
+    pub(crate) fn new(engine: &Engine, call: &Call<'_>, work: Work, set: LockSet, seed: u64) -> (Lent, Awaited) {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let ending = Ending { shared: shared.clone(), spec: call.spec, context: call.context };
         let (args, keys) = (call.args.to_owned(false), call.keys.to_vec());
         let (spec, context, engine) = (call.spec, call.context, std::ptr::from_ref(engine).addr());
-        (Lent { spec, body, args, keys, context, set, engine, seed, ending }, Awaited { shared, failed: false })
+        (Lent { spec, work, args, keys, context, set, engine, seed, ending }, Awaited { shared, failed: false })
     }
 
     /// Runs it, gives its locks back, and then answers.
@@ -112,10 +119,17 @@ impl Lent {
     /// It is of another engine; or its body does, and then the locks are given back all the same.
     pub fn run(self, engine: &Engine, local: &mut Local) {
         assert_eq!(self.engine, std::ptr::from_ref(engine).addr(), "work of another engine");
-        let Lent { spec, body, args, keys, context, set, ending, .. } = self;
+        let Lent { spec, work, args, keys, context, set, ending, .. } = self;
         let held = Held { engine, set };
         let call = Call { spec, args: args.as_args(), keys: &keys, context };
         let mut out = Out::new(context.proto);
+        let body = match work {
+            Work::Body(body) => body,
+            Work::Script(ready) => {
+                let (work, failed) = engine.run_lent_script(local, &call, &ready, held, &mut out);
+                return ending.answer(Answer { out, work, failed });
+            }
+        };
         engine.mark_unit(set, true);
         let outcome = run(engine, local, &call, body, &mut out);
         engine.mark_unit(set, false);

@@ -80,9 +80,13 @@ impl Observers {
         self.each(|observer| observer.before(slot, db, key, entry));
     }
 
-    /// `by`: the [`Tracker`](crate::track::Tracker) whose request it was, or 0.
-    pub(crate) fn after(&mut self, slot: Slot, db: Db, key: &[u8], effect: &Effect<'_>, by: u64) {
+    pub(crate) fn after(&mut self, slot: Slot, db: Db, key: &[u8], effect: &Effect<'_>) {
         self.each(|observer| observer.after(slot, db, key, effect));
+    }
+
+    /// A change that those who watch or keep copies have to know of. `by`: the [`Tracker`](crate::track::Tracker) whose
+    /// request it was, or 0.
+    pub(crate) fn touched(&mut self, db: Db, key: &[u8], effect: &Effect<'_>, by: u64) {
         if !self.watched.is_empty() {
             self.watched.changed(db, key, effect);
         }

@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use swell_ring::SLOTS;
 
+use crate::acl::User;
 use crate::bulk::Helpers;
 use crate::channels::Channels;
 use crate::commands::memcached::stat::McStat;
@@ -18,6 +19,7 @@ use crate::garbage::Garbage;
 use crate::heap::{self, Heap, HeapLocal, HeapStats};
 use crate::key::{DATABASES, Db, Hasher, all_dbs};
 use crate::notify::{Class, LiveClasses, Notifier};
+use crate::script::{ScriptMachine, Scripts};
 use crate::slices::{Deferred, Leftovers};
 use crate::stripe::{STRIPES, Stripe};
 use crate::table::ArrayAlloc;
@@ -62,6 +64,10 @@ pub struct Settings {
     string_bytes_max: AtomicU64,
     /// Nobody has asked for noeviction: what memcached clients wrote may go all the same.
     spares_only_resp: AtomicBool,
+    /// A pause of clients: nothing expires by being read or by upkeep, and nothing is evicted by upkeep.
+    paused: AtomicBool,
+    /// Upkeep looks for expired keys.
+    expires_actively: AtomicBool,
     limits: LiveLimits,
 }
 
@@ -77,6 +83,8 @@ impl Default for Settings {
             item_bytes_max: AtomicU64::new(swell_wire::limits::MEMCACHED_ITEM_BYTES_MAX as u64),
             string_bytes_max: AtomicU64::new(swell_wire::limits::BULK_BYTES_MAX as u64),
             spares_only_resp: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            expires_actively: AtomicBool::new(true),
             limits: LiveLimits::default(),
         }
     }
@@ -155,6 +163,26 @@ impl Settings {
         self.spares_only_resp.store(spares, Relaxed);
     }
 
+    /// Whether expired keys may be deleted by whoever only reads, and by upkeep. What writes may always.
+    pub fn may_reap(&self) -> bool {
+        !self.paused.load(Relaxed)
+    }
+
+    /// While writes are held back: what has expired reads as missing and stays.
+    pub fn set_reaping(&self, reaping: bool) {
+        self.paused.store(!reaping, Relaxed);
+    }
+
+    /// Whether upkeep looks for expired keys.
+    pub fn expires_actively(&self) -> bool {
+        self.expires_actively.load(Relaxed)
+    }
+
+    /// `DEBUG SET-ACTIVE-EXPIRE`.
+    pub fn set_expires_actively(&self, expires: bool) {
+        self.expires_actively.store(expires, Relaxed);
+    }
+
     /// Minutes after which an LFU counter loses one (`lfu-decay-time`).
     pub fn lfu_decay_minutes(&self) -> u32 {
         self.lfu_decay_minutes.load(Relaxed)
@@ -208,6 +236,7 @@ pub struct Engine {
     next_observer: AtomicU64,
     leftovers: Arc<Leftovers>,
     helpers: OnceLock<Helpers>,
+    scripts: Scripts,
     abandoned: Arc<Abandoned>,
     tracking: Arc<Tracking>,
     channels: OnceLock<Arc<dyn Channels>>,
@@ -223,6 +252,12 @@ pub struct Local {
     pub(crate) garbage: Garbage,
     /// The rest of the reply of the command that has just run.
     pub(crate) deferred: Option<Box<Deferred>>,
+    /// The Lua state of this worker's scripts, once there was one.
+    pub(crate) machine: Option<Box<ScriptMachine>>,
+    /// A unit runs: nothing may be evicted.
+    pub(crate) in_unit: bool,
+    /// Whose scripts run here, if that user may not do everything.
+    pub(crate) script_user: Option<Arc<User>>,
     /// Keys that somebody waits for and that the command has made ready.
     pub(crate) ready: VecDeque<Ready>,
     /// Whom to wake once no lock is held.
@@ -287,6 +322,7 @@ impl Engine {
             next_observer: AtomicU64::new(0),
             leftovers: Arc::default(),
             helpers: OnceLock::new(),
+            scripts: Scripts::default(),
             abandoned: Arc::default(),
             tracking: Arc::new(Tracking::new()),
             channels: OnceLock::new(),
@@ -303,6 +339,9 @@ impl Engine {
             pool: Pool::default(),
             garbage: Garbage::default(),
             deferred: None,
+            machine: None,
+            in_unit: false,
+            script_user: None,
             ready: VecDeque::new(),
             wakers: Vec::new(),
             waits_since_ms: 0,
@@ -331,6 +370,12 @@ impl Engine {
 
     pub(crate) fn helpers(&self) -> Option<&Helpers> {
         self.helpers.get()
+    }
+
+    /// Scripts and functions.
+    #[inline]
+    pub fn scripts(&self) -> &Scripts {
+        &self.scripts
     }
 
     /// Settings that may change while running.
@@ -521,6 +566,9 @@ impl Engine {
 
     /// A worker leaves: its free blocks and counts go back.
     pub fn retire(&self, local: &mut Local) {
+        if let Some(machine) = local.machine.take() {
+            self.scripts.give_machine(machine);
+        }
         while self.free_garbage(local, u64::MAX) {}
         self.report(local);
         local.heap.flush(&self.heap);
@@ -575,6 +623,11 @@ impl Local {
     /// 0: it has not.
     pub fn waits_since(&mut self, since_ms: u64) {
         self.waits_since_ms = since_ms;
+    }
+
+    /// Scripts that run from now on may do what this user may; nobody: everything.
+    pub fn set_script_user(&mut self, user: Option<Arc<User>>) {
+        self.script_user = user;
     }
 
     /// The counts since the last call.

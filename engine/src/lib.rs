@@ -26,6 +26,7 @@ pub mod number;
 pub mod prefetch;
 pub mod rdb;
 pub mod run;
+pub mod script;
 pub mod slices;
 pub mod spec;
 pub mod state;

@@ -1,8 +1,10 @@
 //! Running requests: lock, check the gates, run, one command after the other.
 
+use std::cell::Cell;
+
 use swell_wire::{Args, Out, OwnedArgs};
 
-use crate::bulk::{Errand, Lent};
+use crate::bulk::{Errand, Lent, Work};
 use crate::commands::memcached::stat::McStat;
 use crate::engine::{Engine, Local};
 use crate::error::Fault;
@@ -44,6 +46,24 @@ impl LockSet {
         self.0[stripe / 64] |= 1 << (stripe % 64);
     }
 
+    /// One stripe.
+    pub fn one(stripe: usize) -> LockSet {
+        let mut set = LockSet::default();
+        set.add(stripe);
+        set
+    }
+
+    /// Whether a stripe is in.
+    #[inline]
+    pub fn has(&self, stripe: usize) -> bool {
+        self.0[stripe / 64] & 1 << (stripe % 64) != 0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        *self == LockSet::default()
+    }
+
     /// The stripes in ascending order.
     pub fn iter(self) -> impl Iterator<Item = usize> {
         self.0.into_iter().enumerate().flat_map(|(word, bits)| {
@@ -60,18 +80,6 @@ impl LockSet {
         let mut set = LockSet::default();
         call.keys.iter().for_each(|key| set.add(stripe_of(key.slot)));
         set
-    }
-
-    /// One stripe.
-    pub(crate) fn one(stripe: usize) -> LockSet {
-        let mut set = LockSet::default();
-        set.add(stripe);
-        set
-    }
-
-    /// Whether a stripe is in it.
-    pub(crate) fn has(&self, stripe: usize) -> bool {
-        self.0[stripe / 64] & 1 << (stripe % 64) != 0
     }
 
     /// Whether all of another's stripes are in it.
@@ -100,7 +108,7 @@ impl LockSet {
         self.iter().for_each(|stripe| engine.stripe(stripe).lock_patiently());
     }
 
-    fn unlock(self, engine: &Engine) {
+    pub(crate) fn unlock(self, engine: &Engine) {
         self.iter().for_each(|stripe| engine.stripe(stripe).unlock());
     }
 }
@@ -187,12 +195,12 @@ impl Spec {
     }
 
     /// Whether the argument may be longer than 64 KiB without being copied into one piece.
-    fn takes_long(&self, arg: usize) -> bool {
+    pub(crate) fn takes_long(&self, arg: usize) -> bool {
         match self.long {
-            Long::Never => false,
             Long::At(at) => at == arg,
             Long::EverySecond(from) => arg >= from && (arg - from).is_multiple_of(2),
             Long::From(from) => arg >= from,
+            Long::Never | Long::BehindKeys(_) => false,
         }
     }
 
@@ -225,6 +233,7 @@ impl Engine {
             Body::Whole(body) => return self.execute_locked(local, call, LockSet::ALL, body, ticket, out),
             Body::Free(body) => return run(self, local, call, body, out),
             Body::Walk(_) => return Outcome::Walk,
+            Body::Script(how) => return self.execute_script(local, call, how, ticket, out),
             Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
         };
         if let Some(refused) = self.refuse_full(local, call, out) {
@@ -294,7 +303,7 @@ impl Engine {
             && let Some(helpers) = self.helpers()
             && bulk.is_much(self, local, call)
         {
-            let (lent, awaited) = Lent::new(self, call, bulk.body, set, local.random());
+            let (lent, awaited) = Lent::new(self, call, Work::Body(bulk.body), set, local.random());
             std::mem::forget(held);
             if let Err(Errand::Run(lent)) = helpers(Errand::Run(Box::new(lent))) {
                 lent.run(self, local);
@@ -351,7 +360,7 @@ impl Engine {
         let mut set = self.watched_stripes(watching.map(|(watching, _)| watching));
         for call in calls {
             match call.spec.body {
-                Body::Keys(_) | Body::Bulk(_) => set = set.and(LockSet::of(call)),
+                Body::Keys(_) | Body::Bulk(_) | Body::Script(_) => set = set.and(LockSet::of(call)),
                 Body::Free(_) => {}
                 _ => set = LockSet::ALL,
             }
@@ -365,7 +374,7 @@ impl Engine {
         }
         let is_stale = watching.is_some_and(|(watching, now_ms)| self.is_stale(watching, now_ms));
         self.mark_unit(set, true);
-        Ok(Unit { held, is_full, is_stale })
+        Ok(Unit { held, extra: Cell::default(), is_full, is_stale })
     }
 
     fn check_gates(&self, call: &Call<'_>) -> Result<(), (Refusal, usize)> {
@@ -375,17 +384,19 @@ impl Engine {
         if call.reaches_beyond() {
             self.check_all_gates(false)?;
         }
+        let writes =
+            call.spec.is_write() || matches!(call.spec.body, Body::Script(_)) && !call.spec.flags.has(Flags::READONLY);
         for key in call.keys {
             let index = stripe_of(key.slot);
             // SAFETY: the caller holds the locks of the call's stripes.
             let gate = unsafe { self.stripe(index).data() }.gate_of(key.slot);
-            gate.check(call.spec.is_write()).map_err(|refusal| (refusal, index))?;
+            gate.check(writes).map_err(|refusal| (refusal, index))?;
         }
         Ok(())
     }
 
     /// The gates of all slots that count. Every stripe is locked.
-    fn check_all_gates(&self, writes: bool) -> Result<(), (Refusal, usize)> {
+    pub(crate) fn check_all_gates(&self, writes: bool) -> Result<(), (Refusal, usize)> {
         for index in 0..STRIPES {
             // SAFETY: the caller holds every lock.
             let data = unsafe { self.stripe(index).data() };
@@ -414,6 +425,8 @@ impl Engine {
 /// Several requests running as one: holds their locks until dropped.
 pub struct Unit<'e> {
     held: Held<'e>,
+    /// What scripts in it have locked beyond.
+    extra: Cell<LockSet>,
     is_full: bool,
     is_stale: bool,
 }
@@ -437,31 +450,45 @@ impl Unit<'_> {
             write_fault(call.spec, &Fault::OutOfMemory, out);
             return (1, true);
         }
-        match &call.spec.body {
-            // What is much runs here too: a transaction is one piece of work.
-            Body::Keys(body) | Body::Bulk(Bulk { body, .. }) | Body::Whole(body) | Body::Free(body) => {
-                match (run(engine, local, call, *body, out), local.take_deferred()) {
-                    (Outcome::Done { work, failed }, _) => (work, failed),
-                    (Outcome::Deferred, Some(mut deferred)) => {
-                        deferred.finish(out);
-                        (deferred.work(), false)
-                    }
-                    _ => unreachable!("a body that runs is done"),
-                }
-            }
-            Body::Walk(body) => match WalkState::begin(body, engine, local, call) {
-                Ok(mut state) => {
-                    while !matches!(state.step(body, engine, local, call, true), Step::Done | Step::Closed(_)) {}
-                    (body.end)(call.args, &mut state, out);
-                    (state.work, false)
-                }
-                Err(fault) => {
-                    write_fault(call.spec, &fault, out);
-                    (1, true)
-                }
-            },
-            Body::Session | Body::Container => unreachable!("the proxy answers {}", call.spec.name),
+        if let Body::Script(how) = call.spec.body {
+            let held = self.held.set.and(self.extra.get());
+            local.in_unit = true;
+            let (work, failed, extra) = engine.run_script_in_unit(local, call, how, held, out);
+            local.in_unit = false;
+            self.extra.set(self.extra.get().and(extra));
+            return (work, failed);
         }
+        run_held(engine, local, call, out)
+    }
+}
+
+/// Runs a call whose stripes are locked and whose gates are open, to its end; returns its work and whether its reply is
+/// an error.
+pub(crate) fn run_held(engine: &Engine, local: &mut Local, call: &Call<'_>, out: &mut Out) -> (u64, bool) {
+    match &call.spec.body {
+        // What is much runs here too: a transaction is one piece of work.
+        Body::Keys(body) | Body::Bulk(Bulk { body, .. }) | Body::Whole(body) | Body::Free(body) => {
+            match (run(engine, local, call, *body, out), local.take_deferred()) {
+                (Outcome::Done { work, failed }, _) => (work, failed),
+                (Outcome::Deferred, Some(mut deferred)) => {
+                    deferred.finish(out);
+                    (deferred.work(), false)
+                }
+                _ => unreachable!("a body that runs is done"),
+            }
+        }
+        Body::Walk(body) => match WalkState::begin(body, engine, local, call) {
+            Ok(mut state) => {
+                while !matches!(state.step(body, engine, local, call, true), Step::Done | Step::Closed(_)) {}
+                (body.end)(call.args, &mut state, out);
+                (state.work, false)
+            }
+            Err(fault) => {
+                write_fault(call.spec, &fault, out);
+                (1, true)
+            }
+        },
+        Body::Session | Body::Container | Body::Script(_) => unreachable!("{} does not run in a unit", call.spec.name),
     }
 }
 
@@ -471,9 +498,10 @@ impl Unit<'_> {
     pub fn end(self, local: &mut Local) {
         let engine = self.held.engine;
         if !local.ready.is_empty() {
-            engine.mark_unit(self.held.set, false);
-            engine.serve_held(local, self.held.set);
-            engine.mark_unit(self.held.set, true);
+            let set = self.held.set.and(self.extra.get());
+            engine.mark_unit(set, false);
+            engine.serve_held(local, set);
+            engine.mark_unit(set, true);
         }
         drop(self);
         engine.serve_rest(local);
@@ -482,7 +510,9 @@ impl Unit<'_> {
 
 impl Drop for Unit<'_> {
     fn drop(&mut self) {
-        self.held.engine.mark_unit(self.held.set, false);
+        let Unit { held, extra, .. } = self;
+        held.engine.mark_unit(held.set.and(extra.get()), false);
+        extra.get().unlock(held.engine);
     }
 }
 

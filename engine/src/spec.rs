@@ -4,6 +4,7 @@ use swell_wire::{Args, Out};
 
 use crate::error::Fault;
 use crate::exec::Exec;
+use crate::script::How;
 use crate::walk::WalkBody;
 
 /// Index of a command in the joined table: dense, so that counters are array rows.
@@ -58,6 +59,7 @@ pub enum Group {
     List,
     Memcached,
     PubSub,
+    Scripting,
     Server,
     Set,
     SortedSet,
@@ -90,6 +92,7 @@ impl Flags {
     pub const MOVABLEKEYS: Flags = Flags(1 << 15);
     pub const MAY_REPLICATE: Flags = Flags(1 << 16);
     pub const PUBSUB: Flags = Flags(1 << 17);
+    pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 18);
 
     /// Names as `COMMAND` prints them, in Valkey's order.
     pub const NAMES: &[(Flags, &str)] = &[
@@ -107,6 +110,7 @@ impl Flags {
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::MAY_REPLICATE, "may_replicate"),
+        (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
         (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::NO_MULTI, "no_multi"),
         (Flags::MOVABLEKEYS, "movablekeys"),
@@ -314,6 +318,8 @@ pub enum Long {
     EverySecond(usize),
     /// Every argument from this one (RPUSH).
     From(usize),
+    /// None; but all behind the keys, whose number stands at this argument, are values (EVAL).
+    BehindKeys(usize),
 }
 
 /// Runs a command under the locks of its keys.
@@ -341,6 +347,8 @@ pub enum Body {
     Free(KeysBody),
     /// Runs over the whole key space, a slot at a time.
     Walk(WalkBody),
+    /// Runs a script under the locks of the keys that are declared; it may reach for others.
+    Script(How),
     /// The proxy answers; its body is registered there.
     Session,
     /// Has only subcommands.
@@ -377,7 +385,7 @@ impl Body {
     /// Whether it runs under the locks of its keys, wherever.
     #[inline]
     pub fn is_for_keys(&self) -> bool {
-        matches!(self, Body::Keys(_) | Body::Bulk(_))
+        matches!(self, Body::Keys(_) | Body::Bulk(_) | Body::Script(_))
     }
 }
 
@@ -389,6 +397,7 @@ impl std::fmt::Debug for Body {
             Body::Whole(_) => "Whole",
             Body::Free(_) => "Free",
             Body::Walk(_) => "Walk",
+            Body::Script(_) => "Script",
             Body::Session => "Session",
             Body::Container => "Container",
         })
@@ -458,6 +467,7 @@ impl Group {
             Group::List => "list",
             Group::Memcached => "memcached",
             Group::PubSub => "pubsub",
+            Group::Scripting => "scripting",
             Group::Server => "server",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",

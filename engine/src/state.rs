@@ -13,6 +13,9 @@ use crate::notify::Class;
 use crate::stripe::STRIPES;
 use crate::value::limits::LIMITS;
 
+/// How many nodes there may be: not an engine's setting, but scripts may name keys of one slot only if it is above 1.
+const NODES_MAX: &str = "nodes-max";
+
 /// Why a document cannot be taken over. Nothing of it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cache state says {name} = '{value}', which does not fit")]
@@ -43,9 +46,16 @@ enum Change {
     Databases(u64),
     /// One of [`LIMITS`] by its place.
     Limit(usize, i64),
+    /// Milliseconds after which a script is told of.
+    ScriptLimit(u64),
 }
 
 const ROWS: &[Row] = &[
+    Row {
+        name: "busy-reply-threshold",
+        read: |text| text.parse().ok().map(Change::ScriptLimit),
+        write: |engine| engine.scripts().limit_ms().to_string(),
+    },
     Row {
         name: "databases",
         read: |text| read_databases(text).map(Change::Databases),
@@ -113,6 +123,9 @@ impl Engine {
             changes.push(Change::Limit(at, number.ok_or_else(bad)?));
         }
         changes.into_iter().for_each(|change| self.change(change));
+        let nodes_max = state.entries.get(NODES_MAX).and_then(|text| text.parse::<u32>().ok()).unwrap_or(1);
+        self.scripts().set_strict(nodes_max > 1);
+        self.apply_scripts(&state.entries);
         Ok(())
     }
 
@@ -121,12 +134,14 @@ impl Engine {
         let limits = LIMITS.iter().enumerate();
         let limits = limits.map(|(at, limit)| (limit.name, self.settings().live_limits().get(at).to_string()));
         let rows = ROWS.iter().map(|row| (row.name, (row.write)(self)));
-        rows.chain(limits).map(|(name, value)| (name.to_owned(), value)).collect()
+        let entries = rows.chain(limits).map(|(name, value)| (name.to_owned(), value));
+        entries.chain(self.script_entries()).collect()
     }
 
     fn change(&self, change: Change) {
         let settings = self.settings();
         match change {
+            Change::ScriptLimit(limit_ms) => self.scripts().set_limit_ms(limit_ms),
             Change::MaxMemory(bytes) => settings.set_maxmemory_total_bytes(bytes),
             Change::Policy(policy) => settings.set_policy(policy),
             Change::LfuDecay(minutes) => settings.set_lfu_decay_minutes(minutes),

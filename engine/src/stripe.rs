@@ -337,6 +337,14 @@ impl Stripe {
         }
     }
 
+    /// Wakes all who wait for the lock, though it is not free: there is something to tell them.
+    pub fn wake_all(&self) {
+        let waiting = self.waiting();
+        let wakers: Vec<Waker> = waiting.tickets.iter().map(|(_, waker)| waker.clone()).collect();
+        drop(waiting);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Draws a ticket: `waker` is woken when it is this ticket's turn (at once, if the lock is free by now).
     pub fn draw(&self, index: usize, waker: &Waker) -> Ticket {
         let mut waiting = self.waiting();

@@ -7,6 +7,8 @@ mod drive;
 mod random;
 #[path = "../../fuzz/rules.rs"]
 mod rules;
+#[path = "../../fuzz/scripts.rs"]
+mod scripts;
 #[path = "../../fuzz/values.rs"]
 mod values;
 
@@ -20,6 +22,11 @@ fn rdb_objects() {
 #[test]
 fn acl_rules() {
     replay_and_mutate("acl_rules", "acl.dict", None, rules::acl_rules);
+}
+
+#[test]
+fn script_bindings() {
+    replay_and_mutate("script_bindings", "values.dict", None, scripts::script_bindings);
 }
 
 #[test]

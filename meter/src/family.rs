@@ -23,6 +23,8 @@ pub enum Family {
     HyperLogLogBasedCmds,
     /// On keys of any type, or on the key space.
     KeyBasedCmds,
+    /// On channels.
+    PubSubBasedCmds,
     /// On the connection, the server, the cluster, transactions.
     NonKeyTypeCmds,
     /// memcached: retrieval, with or without touching.
@@ -46,7 +48,7 @@ pub struct FamilyUsage {
 
 impl Family {
     /// All families, in the order of bills and metrics.
-    pub const ALL: [Family; 16] = [
+    pub const ALL: [Family; 17] = [
         Family::GetTypeCmds,
         Family::SetTypeCmds,
         Family::StringBasedCmds,
@@ -58,6 +60,7 @@ impl Family {
         Family::StreamBasedCmds,
         Family::HyperLogLogBasedCmds,
         Family::KeyBasedCmds,
+        Family::PubSubBasedCmds,
         Family::NonKeyTypeCmds,
         Family::CmdGet,
         Family::CmdSet,
@@ -79,6 +82,7 @@ impl Family {
             Family::StreamBasedCmds => "StreamBasedCmds",
             Family::HyperLogLogBasedCmds => "HyperLogLogBasedCmds",
             Family::KeyBasedCmds => "KeyBasedCmds",
+            Family::PubSubBasedCmds => "PubSubBasedCmds",
             Family::NonKeyTypeCmds => "NonKeyTypeCmds",
             Family::CmdGet => "CmdGet",
             Family::CmdSet => "CmdSet",
@@ -104,6 +108,7 @@ impl Family {
             Family::StreamBasedCmds => spec.group == Group::Stream,
             Family::HyperLogLogBasedCmds => spec.group == Group::HyperLogLog,
             Family::KeyBasedCmds => is_key_based(spec),
+            Family::PubSubBasedCmds => spec.group == Group::PubSub,
             Family::NonKeyTypeCmds => !is_of_a_type(spec) && !is_key_based(spec),
             Family::CmdGet | Family::CmdSet | Family::CmdTouch | Family::CmdFlush => false,
         }
@@ -140,7 +145,9 @@ fn family_usage(family: Family, totals: &Totals) -> FamilyUsage {
 fn is_key_based(spec: &Spec) -> bool {
     match spec.group {
         Group::Generic => true,
-        Group::Connection | Group::Cluster | Group::Server | Group::Transactions => !spec.keys.is_empty(),
+        Group::Connection | Group::Cluster | Group::Scripting | Group::Server | Group::Transactions => {
+            !spec.keys.is_empty()
+        }
         _ => false,
     }
 }
@@ -152,7 +159,7 @@ fn is_of_a_type(spec: &Spec) -> bool {
         Group::Generic
             | Group::Connection
             | Group::Cluster
-            | Group::PubSub
+            | Group::Scripting
             | Group::Server
             | Group::Transactions
             | Group::Memcached

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use swell_engine::acl::User;
 use swell_engine::bulk::Errand;
 use swell_engine::channels::{ChannelKind, Channels};
 use swell_engine::commands::memcached::stat::McStat;
@@ -163,6 +164,11 @@ impl Handle {
     #[inline]
     pub fn execute(&mut self, call: &Call<'_>, ticket: Option<Ticket>, out: &mut Out) -> Outcome {
         self.node.engine.execute(&mut self.local, call, ticket, out)
+    }
+
+    /// Scripts that run from now on may do what this user may; nobody: everything.
+    pub fn set_script_user(&mut self, user: Option<Arc<User>>) {
+        self.local.set_script_user(user);
     }
 
     /// The rest of the reply of the request that has just run, after [`Outcome::Deferred`].

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use swell_engine::bulk::Errand;
 
@@ -28,7 +29,13 @@ struct Todo {
 pub(crate) fn attach(node: &Arc<Node>) {
     let helpers = Arc::<Helpers>::default();
     let weak = Arc::downgrade(node);
+    node.engine().scripts().use_clock(unix_us);
     node.engine().use_helpers(Box::new(move |errand| helpers.take(&weak, errand)));
+}
+
+/// The time in microseconds since 1970.
+fn unix_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
 impl Helpers {

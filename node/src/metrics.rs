@@ -19,6 +19,11 @@ pub struct Figures {
     pub heap: HeapStats,
     pub databases: Vec<DbFigures>,
     pub stats: Stats,
+    /// Keys that somebody waits for, and those of which somebody wants to know when they go.
+    pub waited_keys: u64,
+    pub waited_keys_on_missing: u64,
+    /// Channels, patterns and shard channels that somebody has subscribed to.
+    pub subscriptions: [usize; 3],
 }
 
 impl Figures {
@@ -32,6 +37,9 @@ impl Figures {
             heap: engine.heap_stats(),
             databases: node.databases(),
             stats: node.stats(),
+            waited_keys: engine.waiters().keys(),
+            waited_keys_on_missing: engine.waiters().keys_on_missing(),
+            subscriptions: node.broker().sizes(),
         }
     }
 
@@ -45,7 +53,13 @@ impl Figures {
             sum.heap.live_bytes += report.heap.live_bytes as usize;
             sum.heap.spans += report.heap.spans as usize;
             sum.heap.free_spans += report.heap.free_spans as usize;
+            sum.waited_keys += report.waited_keys;
+            sum.waited_keys_on_missing += report.waited_keys_on_missing;
             sum.stats.add(&Stats::from(&report.keyspace));
+            // Every node knows all of them.
+            for (most, size) in sum.subscriptions.iter_mut().zip(report.subscriptions) {
+                *most = size.max(*most);
+            }
             for database in &report.databases {
                 match sum.databases.iter_mut().find(|known| known.db == database.db) {
                     Some(known) => {

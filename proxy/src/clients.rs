@@ -52,6 +52,12 @@ pub struct ClientInfo {
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
     pub killed: AtomicBool,
+    /// CLIENT PAUSE holds its request back.
+    pub paused: AtomicBool,
+    /// It is shown every command.
+    pub monitors: AtomicBool,
+    /// It said so by CLIENT CAPA.
+    pub can_redirect: AtomicBool,
     pub bytes_in: AtomicU64,
     pub bytes_out: AtomicU64,
     pub commands: AtomicU64,
@@ -148,21 +154,18 @@ impl ClientInfo {
     fn wait(&self) -> MutexGuard<'_, Option<Wait>> {
         self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Registry {
-    /// Adds a client and gives it an id; ids only grow.
-    pub fn add(
-        &self,
+    fn new(
+        id: u64,
         door: Door,
         user: Arc<User>,
         addr: SocketAddr,
         laddr: SocketAddr,
         fd: i32,
         now_ms: u64,
-    ) -> Arc<ClientInfo> {
-        let info = Arc::new(ClientInfo {
-            id: self.next_id.fetch_add(1, Relaxed) + 1,
+    ) -> ClientInfo {
+        ClientInfo {
+            id,
             door,
             addr,
             laddr,
@@ -185,13 +188,38 @@ impl Registry {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            monitors: AtomicBool::new(false),
+            can_redirect: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             names: Mutex::default(),
             user: Mutex::new(user),
             wait: Mutex::default(),
-        });
+        }
+    }
+
+    /// Of a script that calls a command for this user: no connection, and in no list.
+    pub fn of_script(user: Arc<User>) -> ClientInfo {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        ClientInfo::new(0, Door::Resp, user, nowhere, nowhere, -1, 0)
+    }
+}
+
+impl Registry {
+    /// Adds a client and gives it an id; ids only grow.
+    pub fn add(
+        &self,
+        door: Door,
+        user: Arc<User>,
+        addr: SocketAddr,
+        laddr: SocketAddr,
+        fd: i32,
+        now_ms: u64,
+    ) -> Arc<ClientInfo> {
+        let id = self.next_id.fetch_add(1, Relaxed) + 1;
+        let info = Arc::new(ClientInfo::new(id, door, user, addr, laddr, fd, now_ms));
         self.lock().insert(info.id, info.clone());
         info
     }

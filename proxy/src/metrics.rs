@@ -15,6 +15,7 @@ pub struct Figures {
     counts: Counts,
     resp_clients: u64,
     memcached_clients: u64,
+    blocked_clients: u64,
     query_buffer_bytes: u64,
     output_buffer_bytes: u64,
     maxclients: usize,
@@ -31,6 +32,7 @@ impl Figures {
             counts: shared.totals.get(),
             resp_clients: 0,
             memcached_clients: 0,
+            blocked_clients: 0,
             query_buffer_bytes: 0,
             output_buffer_bytes: 0,
             maxclients: shared.settings.maxclients.load(Relaxed),
@@ -44,6 +46,7 @@ impl Figures {
                 Door::Resp => figures.resp_clients += 1,
                 Door::Memcached => figures.memcached_clients += 1,
             }
+            figures.blocked_clients += u64::from(client.is_blocked());
             figures.query_buffer_bytes += client.query_buffer_bytes.load(Relaxed);
             figures.output_buffer_bytes += client.output_bytes.load(Relaxed);
         }
@@ -63,6 +66,14 @@ pub static METRICS: &[Metric<Figures>] = &[
             samples.add(&["resp"], figures.resp_clients as f64);
             samples.add(&["memcached"], figures.memcached_clients as f64);
         },
+    },
+    Metric {
+        name: "swell_connections_blocked",
+        kind: Gauge,
+        unit: Unit::Count,
+        labels: &[],
+        help: "Clients whose request waits for a key to have something, or for replicas.",
+        read: |figures, samples| samples.add(&[], figures.blocked_clients as f64),
     },
     Metric {
         name: "swell_connections_limit",

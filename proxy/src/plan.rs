@@ -2,7 +2,8 @@
 //! batch and goes through `session::run`.
 
 use swell_engine::commands::table::Found;
-use swell_engine::spec::{Long, Spec};
+use swell_engine::number::parse_u64;
+use swell_engine::spec::{Body, Long, Spec};
 use swell_wire::Args;
 use swell_wire::requests::{Kind, Requests};
 
@@ -67,7 +68,11 @@ impl Source for InPlace<'_> {
 pub fn plan(core: &mut Core, session: &Session, source: &impl Source, index: usize) -> bool {
     let Some(args) = source.args(index) else { return false };
     let Found::Command(command) = session.table().find(args) else { return false };
-    if !command.spec.body.is_for_keys() || session.cuts() || args.has_long() {
+    if !command.spec.body.is_for_keys() || session.cuts() || args.has_long() || core.observer.is_pausing {
+        return false;
+    }
+    // Who runs a script is told where it runs alone.
+    if matches!(command.spec.body, Body::Script(_)) && !session.is_trusted() {
         return false;
     }
     if matches!(source.kind(index), Kind::TooLarge(_)) || session.caller().admit(command, args).is_err() {
@@ -87,6 +92,10 @@ pub fn value_bytes(spec: &Spec, args: Args<'_>) -> u64 {
         Long::At(at) if at < args.len() => args.get(at).len() as u64,
         Long::At(_) => 0,
         Long::EverySecond(from) => (from..args.len()).step_by(2).map(|at| args.get(at).len() as u64).sum(),
+        Long::BehindKeys(number) => {
+            let keys = args.opt(number).and_then(parse_u64).unwrap_or(0).min(args.len() as u64) as usize;
+            (number + 1 + keys..args.len()).map(|at| args.get(at).len() as u64).sum()
+        }
         Long::From(from) => (from..args.len()).map(|at| args.get(at).len() as u64).sum(),
     }
 }
@@ -95,7 +104,7 @@ pub fn value_bytes(spec: &Spec, args: Args<'_>) -> u64 {
 mod tests {
     use swell_engine::admit::Admitted;
     use swell_engine::exec::Exec;
-    use swell_engine::spec::{Access, Acl, Begin, Body, Cost, Find, Flags, Group, KeySpec, Pricing, Spread, WorkUnit};
+    use swell_engine::spec::{Access, Acl, Begin, Cost, Find, Flags, Group, KeySpec, Pricing, Spread, WorkUnit};
     use swell_engine::{Context, Engine, Fault, Outcome};
     use swell_wire::{Out, OwnedArgs, Proto};
 

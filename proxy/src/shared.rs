@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use swell_engine::Stats;
-use swell_engine::commands::table::Command;
+use swell_engine::commands::table::{Command, tables};
 use swell_meter::counters::Usage;
 use swell_meter::{Ledger, Tariff, Totals as LedgerTotals};
 use swell_node::Node;
@@ -21,11 +21,14 @@ use crate::clients::{ClientInfo, Registry};
 use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
+use crate::observe::Watch;
+use crate::outside;
+use crate::pause::Pause;
 use crate::push::{MAIL_BYTES_MAX, Message};
 use crate::rates::Rates;
 use crate::route::Route;
 use crate::stats::Totals;
-use crate::tracking::Tracking;
+use crate::tracking::{Tracked, Tracking};
 
 /// How long a reader of figures waits for the workers to report.
 const REPORT_WAIT: Duration = Duration::from_millis(200);
@@ -40,6 +43,10 @@ pub struct Shared {
     pub has_scaler: bool,
     pub clients: Registry,
     pub totals: Totals,
+    /// What commands are watched for.
+    pub watch: Watch,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
     pub ledger: Arc<Ledger>,
     /// What was charged for each node's replies and not told to the scaler yet.
     pub charged: Charged,
@@ -119,6 +126,8 @@ pub enum Mail {
     Report(std::sync::mpsc::Sender<()>),
     /// Messages for clients of this worker, by their numbers.
     Push(Vec<(u64, Message)>),
+    /// These have keys to be told that are stale.
+    Stale(Vec<Arc<Tracked>>),
     /// The slot map or the cache state has changed.
     Ring,
     /// Users may hear of other channels than before.
@@ -137,6 +146,8 @@ impl Shared {
             has_scaler: config.control.is_some(),
             clients: Registry::default(),
             totals: Totals::default(),
+            watch: Watch::default(),
+            pause: Pause::default(),
             ledger,
             charged: Charged::default(),
             tariff: config.tariff.clone(),
@@ -169,6 +180,7 @@ impl Shared {
                 shared.tracking.tell(&shared, stale);
             }
         }));
+        outside::attach(&shared);
         shared
     }
 
@@ -214,6 +226,26 @@ impl Shared {
         }
     }
 
+    /// Has the workers of these clients tell them what is stale.
+    pub fn mail_stale<'a>(&self, tracked: impl Iterator<Item = &'a Arc<Tracked>>) {
+        let mut parcels: Vec<Vec<Arc<Tracked>>> = Vec::new();
+        for tracked in tracked {
+            let worker = tracked.worker();
+            if parcels.len() <= worker {
+                parcels.resize(worker + 1, Vec::new());
+            }
+            parcels[worker].push(tracked.clone());
+        }
+        if parcels.is_empty() {
+            return;
+        }
+        let mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (mailbox, parcel) in mailboxes.iter().zip(parcels).filter(|(_, parcel)| !parcel.is_empty()) {
+            // A worker that is gone has no clients.
+            let _ = mailbox.send(Mail::Stale(parcel));
+        }
+    }
+
     /// Keeps what the nodes say of themselves.
     pub fn set_reports(&self, reports: Vec<(NodeId, NodeReport)>) {
         *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = reports;
@@ -247,19 +279,26 @@ impl Shared {
         self.clients.stop_reading();
     }
 
+    /// A pause has begun or ended: workers look at each command while there is one, and nothing is reaped.
+    pub fn pausing_has_changed(&self) {
+        let is_paused = self.pause.holding(unix_ms()).is_some();
+        self.node.engine().settings().set_reaping(!is_paused);
+        self.watch.set_pausing(is_paused);
+    }
+
     /// Tells the ledger how much is stored.
     pub(crate) fn observe_stored(&self, now_ms: u64) {
         self.ledger.observe_stored(self.figures().used_bytes, now_ms);
     }
 
-    /// Ends connections that have been idle for longer than the timeout, if there is one.
+    /// Ends connections that have been idle for longer than the timeout, if there is one. Who waits is not idle.
     pub(crate) fn close_idle_clients(&self, now_ms: u64) {
         let timeout_ms = self.settings.timeout_seconds.load(Relaxed) * 1000;
         if timeout_ms == 0 {
             return;
         }
         for client in self.clients.list() {
-            if now_ms.saturating_sub(client.last_active_ms.load(Relaxed)) > timeout_ms {
+            if now_ms.saturating_sub(client.last_active_ms.load(Relaxed)) > timeout_ms && !client.is_blocked() {
                 self.clients.kill(client.id);
             }
         }
@@ -269,6 +308,7 @@ impl Shared {
     pub fn reset_stats(&self, now_ms: u64) {
         self.totals.reset();
         self.access.log.reset_counts();
+        self.watch.histograms().clear();
         self.rates.reset();
         self.node.reset_stats();
         if !self.route.is_direct() {
@@ -289,6 +329,15 @@ impl Shared {
             (usage.calls > 0).then_some((command, usage))
         };
         self.ledger.totals(now_ms).commands().filter_map(since).collect()
+    }
+
+    /// Calls of every command since the last reset, by its number.
+    pub fn calls(&self, now_ms: u64) -> Vec<u64> {
+        let mut calls = vec![0; tables().len()];
+        for (command, usage) in self.command_stats(now_ms) {
+            calls[command.id.0 as usize] = usage.calls;
+        }
+        calls
     }
 
     fn before_reset(&self) -> MutexGuard<'_, Option<LedgerTotals>> {

@@ -95,6 +95,7 @@ impl Worker {
     pub fn begin_batch(&self, core: &mut Core) -> u64 {
         let now = unix_ns();
         core.now_ms = now / 1_000_000;
+        core.observer.begin_batch(&self.shared.watch, now);
         // Left over only if a body has panicked: another client must not read it.
         core.out.clear();
         if !core.active {
@@ -154,7 +155,13 @@ impl Worker {
                         let _ = done.send(());
                     }
                     Some(Mail::Push(parcel)) => self.core.borrow().take_mail(parcel),
+                    Some(Mail::Stale(tracked)) => {
+                        tracked.iter().for_each(|tracked| tracked.tell_pending(&self.shared));
+                    }
                     Some(Mail::Ring) => {
+                        if !self.shared.route.is_direct() {
+                            self.shared.tracking.leave(&self.shared.clients);
+                        }
                         self.lines();
                         self.upstreams.changed();
                     }
@@ -215,7 +222,8 @@ impl Worker {
     }
 }
 
+/// The time in unix nanoseconds.
 #[inline]
-fn unix_ns() -> u64 {
+pub fn unix_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

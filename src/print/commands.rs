@@ -29,7 +29,7 @@ const HEAD: &str = "\
 ";
 
 /// The families of the page in their order, with their headings.
-const FAMILIES: [(Group, &str); 16] = [
+const FAMILIES: [(Group, &str); 17] = [
     (Group::String, "Strings"),
     (Group::Bitmap, "Bitmaps"),
     (Group::HyperLogLog, "HyperLogLogs"),
@@ -42,6 +42,7 @@ const FAMILIES: [(Group, &str); 16] = [
     (Group::Generic, "Keys of any type"),
     (Group::PubSub, "Pub/sub"),
     (Group::Transactions, "Transactions"),
+    (Group::Scripting, "Scripts and functions"),
     (Group::Connection, "Connection"),
     (Group::Server, "Server"),
     (Group::Cluster, "Cluster"),

@@ -169,7 +169,8 @@ def workbench(client, raw, options):
     other.ping()
     found = client.client_list()
     assert {"insight", "other"} <= {entry["name"] for entry in found}
-    wanted = "id addr laddr fd name age idle flags db sub psub ssub multi qbuf tot-mem cmd user resp lib-name lib-ver".split()
+    wanted = "id addr laddr fd name age idle flags db sub psub ssub multi qbuf tot-mem cmd user resp".split()
+    wanted += ["lib-name", "lib-ver"] if is_new(client) else []
     assert [field for field in wanted if field not in found[0]] == []
     target = next(entry for entry in found if entry["name"] == "other")
     assert client.client_list(client_id=[target["id"]])[0]["name"] == "other"

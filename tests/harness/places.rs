@@ -13,6 +13,11 @@ pub fn client_script(name: &str) -> PathBuf {
     tests_dir().join("clients").join(name)
 }
 
+/// A program of tests/apps.
+pub fn app_script(name: &str) -> PathBuf {
+    tests_dir().join("apps").join(name)
+}
+
 /// A program: valkey-server out of its Python package, everything else on the search path.
 ///
 /// # Panics
@@ -39,6 +44,26 @@ pub fn python() -> PathBuf {
 pub fn node_modules() -> PathBuf {
     let folder = clients_dir().join("node/node_modules");
     assert!(folder.join("ioredis").exists(), "the Node.js client libraries are not installed: run tests/setup.sh");
+    folder
+}
+
+/// The Python that has the applications.
+///
+/// # Panics
+/// When it is not installed, naming the remedy.
+pub fn apps_python() -> PathBuf {
+    let python = clients_dir().join("apps/venv/bin/python");
+    assert!(python.exists(), "the applications in Python are not installed: run tests/setup.sh");
+    python
+}
+
+/// The folder of the applications in JavaScript.
+///
+/// # Panics
+/// When it is not installed, naming the remedy.
+pub fn apps_modules() -> PathBuf {
+    let folder = clients_dir().join("apps/node/node_modules");
+    assert!(folder.join("bullmq").exists(), "the applications in JavaScript are not installed: run tests/setup.sh");
     folder
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use swell::nodes::asking::Asking;
 use swell_node::control::{Answer, Ask};
 use swell_node::link::socket::Address;
-use swell_ring::{NodeId, SlotSet};
+use swell_ring::{NodeId, SlotSet, slot_of};
 
 use crate::harness::{Conn, DEADLINE, Real, Reply, Server, Swell, Topology, nodes, wait_for};
 
@@ -283,7 +283,7 @@ fn who_waits_moves_with_the_slot() {
     let address: Address = server.link.parse().expect("the ready file tells the link");
     let mut asking = Asking::begin(&address, "").expect("the scaler answers");
     for (round, node) in nodes(&server.link).into_iter().enumerate() {
-        move_all(&mut asking, node.id);
+        move_slots(&mut asking, one_slot(), node.id);
         assert!(clients.iter().all(|client| client.waits(&mut admin)), "round {round}");
     }
     cmd(&mut admin, "RPUSH {w}k 1 2");
@@ -299,20 +299,27 @@ fn who_waits_here_goes_on_waiting_where_the_slot_has_gone() {
     let (mut admin, mut client) = (server.conn(), Waiting::new(&server));
     let address: Address = server.link.parse().expect("the ready file tells the link");
     let mut asking = Asking::begin(&address, "").expect("the scaler answers");
-    let both = nodes(&server.link);
-    // One of them is in the proxy's own process, which calls it as a function while it has all slots.
-    for round in 0..4 {
-        let (from, to) = (both[round % 2].id, both[(round + 1) % 2].id);
-        move_all(&mut asking, from);
-        client.begin(&mut admin, "BLPOP {w}k 0");
-        move_all(&mut asking, to);
+    let all = nodes(&server.link);
+    let (here, there) = all.iter().partition::<Vec<_>, _>(|node| node.pid == server.pid());
+    // The proxy calls the node in its own process as a function, while that has all slots.
+    move_slots(&mut asking, SlotSet::all(), here[0].id);
+    client.begin(&mut admin, "BLPOP {w}k 0");
+    for (round, node) in [there[0], here[0]].into_iter().enumerate() {
+        move_slots(&mut asking, one_slot(), node.id);
         assert!(client.waits(&mut admin), "round {round}");
-        cmd(&mut admin, "RPUSH {w}k 1");
-        assert_eq!(client.conn.reply(), array(&["{w}k", "1"]), "round {round}");
     }
+    cmd(&mut admin, "RPUSH {w}k 1");
+    assert_eq!(client.conn.reply(), array(&["{w}k", "1"]));
 }
 
-fn move_all(asking: &mut Asking, to: NodeId) {
-    let done = asking.ask(Ask::Move { slots: SlotSet::all(), to }).expect("slots can be moved");
+/// That of the keys here.
+fn one_slot() -> SlotSet {
+    let mut slots = SlotSet::new();
+    slots.insert(slot_of(b"{w}k"));
+    slots
+}
+
+fn move_slots(asking: &mut Asking, slots: SlotSet, to: NodeId) {
+    let done = asking.ask(Ask::Move { slots, to }).expect("slots can be moved");
     let Answer::Done(_) = done else { panic!("not an end: {done:?}") };
 }

@@ -140,8 +140,8 @@ fn the_bill_tells_users_apart() {
     ok(&mut ann, &["AUTH", "ann", "x"]);
     (0..10).for_each(|_| ok(&mut ann, &["SET", "k", "v"]));
     wait_for("what ann has used", DEADLINE, || {
-        let page = get(&server.http, "/usage?by=user").body;
-        page.contains("\"ann\"").then_some(())
+        let page = get(&server.http, "/usage?by=user");
+        page.body.contains("\"ann\"").then_some(())
     });
 }
 

@@ -151,6 +151,13 @@ impl OwnedArgs {
         owned
     }
 
+    /// Forgets all arguments, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.spans.clear();
+        self.long.clear();
+    }
+
     /// Adds one argument. One that would lie beyond what a [`Span`] can name becomes segments.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.buf.len() + bytes.len() >= Span::SEGMENTS as usize {

@@ -14,6 +14,7 @@ pub mod list;
 pub mod memcached;
 pub mod options;
 pub mod pubsub;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod sorted_set;

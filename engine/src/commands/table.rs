@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use swell_wire::Args;
 
 use super::{
-    bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, pubsub, server, set, sorted_set,
-    stream, string, transactions,
+    bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, memcached, pubsub, scripting, server, set,
+    sorted_set, stream, string, transactions,
 };
 use crate::spec::{Body, CommandId, Spec};
 
@@ -60,6 +60,7 @@ static FAMILIES: &[&[&Spec]] = &[
     hyperloglog::SPECS,
     list::SPECS,
     pubsub::SPECS,
+    scripting::SPECS,
     server::SPECS,
     set::SPECS,
     sorted_set::SPECS,

@@ -118,6 +118,8 @@ pub struct Exec<'e> {
     no_touch: bool,
     /// Whose request it is, of those who keep copies; or 0.
     by: u64,
+    /// It changes what readers keep beside a value.
+    is_aside: bool,
     /// Whether the keys stored here count: not in the slots of an import.
     counts: bool,
     work: u64,
@@ -141,6 +143,7 @@ impl<'e> Exec<'e> {
             db: engine.map_db(call.context.db),
             no_touch: call.context.no_touch,
             by: call.context.tracker.id,
+            is_aside: false,
             counts: true,
             work: 1,
             deferred: None,
@@ -170,6 +173,7 @@ impl<'e> Exec<'e> {
             db,
             no_touch: true,
             by: 0,
+            is_aside: false,
             counts,
             work: 0,
             deferred: None,
@@ -209,6 +213,12 @@ impl<'e> Exec<'e> {
     pub fn key_of<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
         let KeyHash { hash, slot, .. } = self.engine.hasher().key_hash(bytes, 0);
         Key { bytes, hash, slot, db: self.db }
+    }
+
+    /// From here on it changes what readers keep beside a value (a stream's groups), which is no change of the key for
+    /// WATCH and client-side caching, as in Valkey.
+    pub fn change_aside(&mut self) {
+        self.is_aside = true;
     }
 
     /// Counts logical work beyond the one unit that each call starts with.
@@ -301,7 +311,8 @@ impl<'e> Exec<'e> {
 
     #[cold]
     fn expire(&mut self, key: Key<'_>, position: Position, entry: EntryPtr) {
-        if self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
+        let is_kept = !self.engine.settings().may_reap() && self.call.is_some_and(|call| !call.spec().is_write());
+        if !is_kept && self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
             self.delete(key, position, entry);
             self.local.stats.expired_keys += 1;
             self.notify(Class::EXPIRED, "expired", key);
@@ -467,7 +478,11 @@ impl<'e> Exec<'e> {
         let followed = &mut self.stripe_data(key.slot).observer;
         let Some(observers) = followed else { return };
         let effect = effect();
-        observers.after(key.slot, key.db, key.bytes, &effect, self.by);
+        observers.after(key.slot, key.db, key.bytes, &effect);
+        // A key that is gone (it may have expired) is gone for everybody.
+        if !self.is_aside || matches!(effect, Effect::Delete) {
+            observers.touched(key.db, key.bytes, &effect, self.by);
+        }
         if let Some(queues) = &mut observers.queues {
             self.local.ready.extend(queues.note(key, &effect, self.args, self.now_ms));
         }

@@ -6,6 +6,7 @@
 
 mod crc64;
 mod dump;
+pub mod functions;
 mod lzf;
 mod objects;
 mod read;

@@ -63,7 +63,7 @@ pub struct BenchArgs {
     #[arg(long, default_value = "0.2", value_parser = seconds)]
     pub warmup_seconds: f64,
 
-    /// get, set, startup, move, isolation: runs per server, interleaved; medians are reported
+    /// get, set, startup, handoff, move, isolation: runs per server, interleaved; medians are reported
     #[arg(long, default_value = "5", value_parser = count(1..=1000))]
     pub rounds: usize,
 
@@ -183,6 +183,8 @@ pub enum Test {
     Memory,
     /// Time to the first answer, and what an idle server uses
     Startup,
+    /// Time from a push until the client that waits for it with BLPOP has it
+    Handoff,
     /// Share of reads that find their key under a memory limit
     HitRatio,
     /// Half of the slots move to another node under an even load: keys per second, and what clients notice

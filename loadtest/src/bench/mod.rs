@@ -7,6 +7,7 @@ pub mod commands;
 pub mod dialect;
 pub mod driver;
 pub mod elements;
+pub mod handoff;
 pub mod hitratio;
 pub mod hog;
 pub mod isolation;
@@ -164,6 +165,9 @@ impl<'a> Bench<'a> {
         }
         if asked(Test::Startup) {
             startup::measure(self, report)?;
+        }
+        if asked(Test::Handoff) {
+            handoff::measure(self, report)?;
         }
         if asked(Test::HitRatio) {
             hitratio::measure(self, report)?;

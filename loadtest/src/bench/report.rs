@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::args::{Protocol, Test};
 use super::commands::CommandRow;
 use super::elements::ElementsRow;
+use super::handoff::HandoffRow;
 use super::hitratio::HitRatioRow;
 use super::isolation::IsolationRow;
 use super::memory::MemoryRow;
@@ -28,6 +29,7 @@ pub struct Report {
     pub elements: Vec<ElementsRow>,
     pub memory: Vec<MemoryRow>,
     pub startup: Vec<StartupRow>,
+    pub handoff: Vec<HandoffRow>,
     pub hit_ratio: Vec<HitRatioRow>,
     pub moves: Vec<MoveRow>,
     pub isolation: Vec<IsolationRow>,
@@ -97,6 +99,7 @@ impl Report {
             elements: Vec::new(),
             memory: Vec::new(),
             startup: Vec::new(),
+            handoff: Vec::new(),
             hit_ratio: Vec::new(),
             moves: Vec::new(),
             isolation: Vec::new(),
@@ -128,6 +131,7 @@ impl Report {
         self.elements_table(&mut text);
         self.memory_table(&mut text);
         self.startup_table(&mut text);
+        self.handoff_table(&mut text);
         self.hit_ratio_table(&mut text);
         self.move_table(&mut text);
         self.isolation_table(&mut text);
@@ -281,6 +285,19 @@ impl Report {
         table(text, &headers, rows.collect());
     }
 
+    fn handoff_table(&self, text: &mut String) {
+        let headers = ["server", "hand-off p50 us", "p99 us", "p50 ÷ yardstick"];
+        let rows = self.handoff.iter().map(|row| {
+            vec![
+                row.server.clone(),
+                format!("{:.1}", row.p50_us),
+                format!("{:.1}", row.p99_us),
+                row.ratio.map_or_else(|| "1".to_owned(), |ratio| format!("{ratio:.2}")),
+            ]
+        });
+        table(text, &headers, rows.collect());
+    }
+
     fn hit_ratio_table(&self, text: &mut String) {
         let headers =
             ["server", "policy", "reads", "hits %", "keys held", "RSS MiB", "RSS ÷ maxmemory", "points to yardstick"];
@@ -406,6 +423,7 @@ impl Test {
             Test::Elements => "elements",
             Test::Memory => "memory",
             Test::Startup => "startup",
+            Test::Handoff => "handoff",
             Test::HitRatio => "hitratio",
             Test::Move => "move",
             Test::Isolation => "isolation",

@@ -376,7 +376,14 @@ impl Job {
             handle.waits_since(0);
             let (work, failed) = match outcome {
                 Outcome::Done { work, failed } => (work, failed),
-                Outcome::Busy(stripe) => return Ran::Busy(stripe),
+                Outcome::Busy(stripe) => match handle.engine().scripts().busy(stripe) {
+                    // A script has it, and takes too long.
+                    Some(words) => {
+                        self.out.error(words);
+                        (1, true)
+                    }
+                    None => return Ran::Busy(stripe),
+                },
                 Outcome::NotExecuted(Refusal::Paused, stripe) => return Ran::Closed(stripe),
                 Outcome::NotExecuted(Refusal::Moved, _) | Outcome::Walk => return Ran::Moved,
                 Outcome::Deferred => {

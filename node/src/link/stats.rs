@@ -84,6 +84,14 @@ pub struct NodeReport {
     /// Time that link workers spent with frames so far, microseconds.
     #[serde(default)]
     pub busy_us: u64,
+    /// Keys that somebody waits for, and those of which somebody wants to know when they go.
+    #[serde(default)]
+    pub waited_keys: u64,
+    #[serde(default)]
+    pub waited_keys_on_missing: u64,
+    /// Channels, patterns and shard channels that somebody has subscribed to.
+    #[serde(default)]
+    pub subscriptions: [usize; 3],
 }
 
 /// What happened to keys, as [`Stats`].
@@ -204,6 +212,9 @@ impl NodeReport {
             volatile_keys: node.key_counts().1,
             parked,
             busy_us: busy_ns / 1_000,
+            waited_keys: engine.waiters().keys(),
+            waited_keys_on_missing: engine.waiters().keys_on_missing(),
+            subscriptions: node.broker().sizes(),
         }
     }
 }

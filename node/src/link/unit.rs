@@ -7,6 +7,7 @@ use swell_engine::admit::Admitted;
 use swell_engine::gate::Refusal;
 use swell_engine::key::KeyHash;
 use swell_engine::number::parse_i64;
+use swell_engine::script::watch::Kill;
 use swell_engine::spec::Spec;
 use swell_engine::stripe::Ticket;
 use swell_engine::{Call, Context, Db, Fault, Outcome};
@@ -21,12 +22,16 @@ use crate::link::watch::{self, SessionWatch};
 enum Prepared {
     Call(Context, Range<usize>),
     Select,
+    /// SCRIPT KILL or FUNCTION KILL, which comes alone.
+    Kill {
+        functions: bool,
+    },
     Fault(Fault),
 }
 
 /// Whether a command that the proxy answers may stand in a unit's frame.
 pub(super) fn is_for_units(spec: &Spec) -> bool {
-    is_select(spec) || watch::is_watch(spec)
+    is_select(spec) || is_kill(spec) || watch::is_watch(spec)
 }
 
 impl Job {
@@ -69,7 +74,10 @@ impl Job {
         let node = handle.node().clone();
         let unit = match handle.begin_unit(&node, &calls, watching, *ticket) {
             Ok(unit) => unit,
-            Err(Outcome::Busy(stripe)) => return Ran::Busy(stripe),
+            Err(Outcome::Busy(stripe)) => {
+                let Some(words) = node.engine().scripts().busy(stripe) else { return Ran::Busy(stripe) };
+                return self.refuse_unit(words);
+            }
             Err(Outcome::NotExecuted(Refusal::Paused, stripe)) => return Ran::Closed(stripe),
             Err(_) => return Ran::Moved,
         };
@@ -97,6 +105,11 @@ impl Job {
                         self.out.ok();
                         (1, false)
                     }
+                    Prepared::Kill { functions } => {
+                        let kill = node.engine().scripts().kill(*functions);
+                        kill.write(&mut self.out);
+                        (1, kill != Kill::Done)
+                    }
                     Prepared::Fault(fault) => {
                         self.out.error(&fault.to_string());
                         (1, true)
@@ -109,6 +122,17 @@ impl Job {
         handle.end_unit(unit);
         watch::end(handle, watch);
         refused.unwrap_or(Ran::Done)
+    }
+
+    /// Answers every request of a unit that does not run with this error: a script has what it needs, for too long.
+    fn refuse_unit(&mut self, words: &str) -> Ran {
+        for _ in 0..self.requests.len() {
+            let len_before = self.out.len();
+            self.out.error(words);
+            let reply_bytes = (self.out.len() - len_before) as u64;
+            self.entries.push(Entry { reply_bytes, data_bytes: 0, work: 1, failed: true });
+        }
+        Ran::Done
     }
 
     /// The answer of a frame that watches.
@@ -138,6 +162,9 @@ fn prepare(
                 Err(fault) => Prepared::Fault(fault),
             };
         }
+        if is_kill(request.spec) {
+            return Prepared::Kill { functions: request.spec.name == "function|kill" };
+        }
         if watch::is_watch(request.spec) {
             return Prepared::Fault(Fault::Syntax);
         }
@@ -150,6 +177,11 @@ fn prepare(
 
 fn is_select(spec: &Spec) -> bool {
     spec.name == "select"
+}
+
+/// What a node answers for its own scripts.
+fn is_kill(spec: &Spec) -> bool {
+    matches!(spec.name, "script|kill" | "function|kill")
 }
 
 /// The database that SELECT names. Proxies have checked the number already.

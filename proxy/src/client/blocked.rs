@@ -13,7 +13,6 @@ use tokio::time::Sleep;
 
 use super::Client;
 use super::late::LateState;
-use crate::core::READ_BYTES;
 use crate::session::slices::Answering;
 use crate::session::{Flow, Wait};
 use crate::shared::unix_ms;
@@ -128,21 +127,19 @@ impl Client {
     /// Whether the peer has left, while a request waits. What it has sent behind that request is read, as far as the query
     /// buffer goes, and kept: it must not hide the end.
     pub(super) fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
+        let worker = self.worker.clone();
+        let mut scratch = worker.scratch.borrow_mut();
         loop {
-            self.unread.reserve(READ_BYTES / 4);
-            let mut buf = ReadBuf::uninit(self.unread.spare_capacity_mut());
+            let mut buf = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
                 Poll::Pending => return false,
                 Poll::Ready(Err(_)) => return true,
                 Poll::Ready(Ok(())) => {}
             }
-            let read = buf.filled().len();
-            if read == 0 {
+            if buf.filled().is_empty() {
                 return true;
             }
-            let length = self.unread.len() + read;
-            // SAFETY: poll_read has filled this many bytes of the spare capacity.
-            unsafe { self.unread.set_len(length) };
+            self.unread.extend_from_slice(buf.filled());
             self.undecoded = true;
             self.check_query_buffer();
             if self.session.closing {

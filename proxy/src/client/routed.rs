@@ -54,6 +54,7 @@ impl Client {
             core.planned.clear();
             core.keys.clear();
             if plan(core, &self.session, source, index) && self.submit(core, source, index, &flights, &lines) {
+                self.show_to_monitors(core, source, index);
                 index += 1;
                 continue;
             }
@@ -73,6 +74,16 @@ impl Client {
         }
         flights.borrow_mut().close_frames(&lines);
         Progress { late: stop }
+    }
+
+    /// Shows the request that was just planned and sent to whoever monitors.
+    #[inline]
+    fn show_to_monitors(&self, core: &Core, source: &impl Source, index: usize) {
+        if core.observer.is_monitored
+            && let (Some(planned), Some(args)) = (core.planned.first(), source.args(index))
+        {
+            core.show_to_monitors(&self.session, planned.command, args);
+        }
     }
 
     /// Sends one planned request. False: it has to run alone.
@@ -95,9 +106,12 @@ impl Client {
         if !is_one && (core.shared.route.is_strict() || lines.links().len() > 1) && !remote::is_split(command.spec) {
             return false;
         }
-        let verbatim = source.verbatim(index);
+        // One that is not known here is refused where it runs alone.
+        let Ok(script) = remote::script_request(core, command.spec, args) else { return false };
+        let verbatim = source.verbatim(index).filter(|_| script.is_none());
         // What is longer than a chunk goes alone, in chunks; a split into many parts goes alone, some at a time.
-        let bytes = verbatim.map_or_else(|| frame_bytes(args), <[u8]>::len);
+        let sent = script.as_ref().map_or(args, swell_wire::OwnedArgs::as_args);
+        let bytes = verbatim.map_or_else(|| frame_bytes(sent), <[u8]>::len);
         if bytes > CHUNK_BYTES || !is_one && keys.len() > FRAME_REQUESTS_MAX {
             return false;
         }
@@ -109,7 +123,7 @@ impl Client {
         if is_one || !remote::is_split(command.spec) {
             flights.submit(lines, &framing, command, bill, noreply, first.slot, |out| match verbatim {
                 Some(bytes) => out.extend_from_slice(bytes),
-                None => encode::args(args, out),
+                None => encode::args(sent, out),
             });
             return true;
         }

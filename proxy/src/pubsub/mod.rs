@@ -212,7 +212,7 @@ fn follow(core: &mut Core, lines: &Lines) {
 }
 
 /// Tells what can be told now.
-fn tell(core: &mut Core) {
+pub fn tell(core: &mut Core) {
     let is_current = core.desk.telling.epoch().0 >= core.shared.view.epoch();
     let Desk { telling, table, peer, .. } = &mut core.desk;
     telling.tell(table, peer, core.shared.node.broker(), is_current);

@@ -37,10 +37,12 @@ use crate::catalog;
 use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
+use crate::pause;
 use crate::plan::value_bytes;
 use crate::pubsub::Subscriptions;
 use crate::push::Inbox;
 use crate::session::walk::Walk;
+use crate::shared::{Shared, unix_ms};
 
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +79,8 @@ pub struct Session {
     copies: caching::Copies,
     /// EXEC is running: no answer may be late.
     pub in_exec: bool,
+    /// It is shown every command (MONITOR).
+    pub monitors: bool,
     /// The nodes' figures were just asked for.
     pub is_informed: bool,
     /// Close once everything is sent.
@@ -134,6 +138,8 @@ pub enum Late {
     Slices(Box<slices::Answering>),
     /// Its answer comes from other processes.
     Remote(Box<remote::Remote>),
+    /// CLIENT PAUSE holds it back. `writes`: it may write.
+    Paused { writes: bool },
     /// This is the answer, once all nodes know what the client has subscribed to (up to this change).
     Told(u64, Out),
     /// Those whom a message is for are far behind: it is published a little later.
@@ -169,6 +175,7 @@ impl Session {
             tracker: Tracker::default(),
             copies: caching::Copies::default(),
             in_exec: false,
+            monitors: false,
             is_informed: false,
             closing: false,
             wait: None,
@@ -264,6 +271,7 @@ impl Session {
             || self.reply != ReplyMode::On
             || self.closing
             || self.subscriptions.is_some()
+            || self.monitors
             || self.copies.is_pending()
     }
 
@@ -322,6 +330,13 @@ impl Session {
     fn context(&self, db: Db, now_ms: u64) -> Context {
         let Session { proto, no_touch, tracker, .. } = *self;
         Context { db, proto, no_touch, tracker, blocks: Blocks::Never, now_ms }
+    }
+
+    /// It is shown no more commands.
+    pub fn stop_monitoring(&mut self, shared: &Shared) {
+        if std::mem::take(&mut self.monitors) && shared.watch.monitors.remove(&self.info) {
+            shared.watch.changed();
+        }
     }
 
     /// Back to what a new connection is (RESET); its id stays, and what its library is called.
@@ -532,6 +547,14 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             _ => fail(core, session, text.as_bytes(), out),
         };
     }
+    if session.monitors && (command.spec.flags.has(Flags::WRITE) || command.spec.flags.has(Flags::READONLY)) {
+        return fail(core, session, ProxyError::MonitorsOnly.to_string().as_bytes(), out);
+    }
+    if core.observer.is_pausing
+        && let Some(late) = held_back(core, session, command)
+    {
+        return Flow::Late(late);
+    }
     if session.multi.is_some() && multi::queues(command.spec) {
         return multi::queue(core, session, command, args, out);
     }
@@ -544,7 +567,7 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             let denied = Denied::Arity(command.spec.name);
             fail(core, session, denied.to_string().as_bytes(), out)
         }
-        Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
+        Body::Keys(_) | Body::Bulk(_) | Body::Script(_) | Body::Whole(_) | Body::Free(_) | Body::Walk(_) => {
             run_engine(core, session, command, args, ticket, out)
         }
     };
@@ -567,6 +590,19 @@ pub fn note_refused(core: &Core, session: &Session, reason: &'static str, object
     let context = if session.multi.is_some() || session.in_exec { "multi" } else { "toplevel" };
     let client = commands::client::line(&session.info, core.now_ms);
     core.shared.access.log.add(Refused { reason, context, object, user }, client, core.now_ms);
+}
+
+/// Whether CLIENT PAUSE holds a command back.
+#[cold]
+fn held_back(core: &Core, session: &Session, command: Command) -> Option<Late> {
+    let queued_write = || session.multi.as_ref().is_some_and(|queue| queue.any(pause::may_write));
+    let writes = pause::may_write(command.spec) || command.spec.name == "exec" && queued_write();
+    let now_ms = unix_ms();
+    if core.shared.pause.holding(now_ms).is_none() {
+        core.shared.pausing_has_changed();
+        return None;
+    }
+    core.shared.pause.holds(writes, now_ms).then_some(Late::Paused { writes })
 }
 
 /// An error reply for a request that did not reach a body; it also spoils a transaction.
@@ -610,6 +646,9 @@ pub fn run_session(
         let prefix = prefix_of(core, command, args);
         let failed = has_counted || error.is_some();
         core.charge_on(prefix, command, value_bytes(command.spec, args), bytes_out, 1, failed);
+    }
+    if matches!(flow, Flow::Done) {
+        core.saw_alone(session, command, args, (out.len() - mark) as u64);
     }
     flow
 }
@@ -668,15 +707,22 @@ pub fn run_engine(
     if remote::changes_state(command.spec) && !core.shared.route.is_alone() {
         return remote::swap_databases(core, command, args, out);
     }
+    let is_limited = matches!(command.spec.body, Body::Script(_)) && !session.is_trusted;
+    if is_limited && !core.shared.route.is_direct() {
+        // Nodes do not know users.
+        return fail(core, session, ProxyError::LimitedScript.to_string().as_bytes(), out);
+    }
     if !core.shared.route.is_direct() {
         session.is_publishing = session.subscriptions.is_some() && matches!(command.spec.body, Body::Free(_));
-        return remote::run(core, session, command, args, &keys);
+        return remote::run(core, session, command, args, &keys, out);
     }
     let (data_before, at, mark) = (out.data_bytes(), out.len(), out.mark());
     if let Some(wait) = session.wait {
         core.handle.waits_since(wait.since_ms);
     }
+    core.handle.set_script_user(is_limited.then(|| session.user.clone()));
     let outcome = core.handle.execute(&call, ticket, out);
+    core.handle.set_script_user(None);
     core.handle.waits_since(0);
     match outcome {
         Outcome::Done { work, failed } => {
@@ -686,6 +732,7 @@ pub fn run_engine(
             if failed {
                 count_error_at(core, out, at);
             }
+            core.saw_alone(session, command, args, (out.len() - at) as u64);
             Flow::Done
         }
         Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),

@@ -47,6 +47,11 @@ impl Queue {
         self.requests.is_empty()
     }
 
+    /// Whether this is true of a command in it.
+    pub fn any(&self, is: fn(&Spec) -> bool) -> bool {
+        self.requests.iter().any(|(command, _)| is(command.spec))
+    }
+
     /// EXEC will refuse.
     pub fn spoil(&mut self) {
         self.spoiled = true;
@@ -119,6 +124,12 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         watch::forget(core, session);
         core.charge(command, 0, 0, 1, true);
         return fail(core, session, ProxyError::ExecAborted.to_string().as_bytes(), out);
+    }
+    let is_script = |(command, _): &(Command, OwnedArgs)| matches!(command.spec.body, Body::Script(_));
+    if !session.is_trusted && !core.shared.route.is_direct() && queue.requests.iter().any(is_script) {
+        // Nodes do not know users.
+        core.charge(command, 0, 0, 1, true);
+        return refuse_exec(core, session, &ProxyError::LimitedScript.to_string(), out);
     }
     // There may be more processes than when it was queued.
     if let Some((swap, _)) = queue.requests.iter().find(|(command, _)| waits_for_all(core, command.spec)) {
@@ -252,7 +263,11 @@ fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: 
     let requests: Vec<(u8, OwnedArgs)> = prepared
         .iter()
         .filter(|request| request.runs_on_node())
-        .map(|request| (request.db.number(), request.args.to_owned(false)))
+        .map(|request| {
+            // A script that is not known is the node's to refuse, in its place among the replies.
+            let script = remote::script_request(core, request.command.spec, request.args).ok().flatten();
+            (request.db.number(), script.unwrap_or_else(|| request.args.to_owned(false)))
+        })
         .collect();
     let guard = match (&session.watch, core.shared.route.is_direct()) {
         (None, _) => None,
@@ -416,12 +431,16 @@ fn run_queue(
         session.pays_in(core, request.db);
         if request.runs_on_node() {
             let Some(call) = calls.next() else { break };
+            let is_limited = matches!(request.command.spec.body, Body::Script(_)) && !session.is_trusted;
+            core.handle.set_script_user(is_limited.then(|| session.user.clone()));
             let (work, failed) = core.handle.run_in_unit(&unit, call, out);
+            core.handle.set_script_user(None);
             let bytes_out = out.data_bytes() - data_before;
             core.charge_on(prefix, request.command, bytes_in, bytes_out, work, failed);
             if failed {
                 count_error_at(core, out, at);
             }
+            core.saw_alone(session, request.command, request.args, (out.len() - at) as u64);
         } else {
             // Bodies of the proxy never wait for a stripe, so they may run inside the unit.
             let flow = run_inside(core, session, request, out);

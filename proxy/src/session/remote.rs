@@ -1,10 +1,12 @@
 //! Requests that run alone, when the keys are on nodes that are reached over links: what goes to whom, and what becomes
 //! of the answers.
 
+use swell_engine::Fault;
 use swell_engine::commands::blocking;
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
 use swell_engine::number::{parse_i64, parse_u64};
+use swell_engine::script::How;
 use swell_engine::spec::{Body, Flags as SpecFlags, Group, Merge, Spec, Spread};
 use swell_engine::waiters::{GaveUp, write_unserved};
 use swell_node::control::{Answer, Ask};
@@ -83,20 +85,60 @@ pub fn refuse_crossing(core: &mut Core, spec: &'static Spec, out: &mut Out) {
     ProxyError::CrossSlot.write(spec, out);
 }
 
+/// What goes to a node for a script's command: a node need not know a body by its SHA-1, so it is sent along. `None`: as it
+/// stands.
+///
+/// # Errors
+/// The script is not known here.
+pub fn script_request(core: &Core, spec: &Spec, args: Args<'_>) -> Result<Option<OwnedArgs>, Fault> {
+    let Body::Script(how) = spec.body else { return Ok(None) };
+    let store = &core.handle.engine().scripts().store;
+    if how == How::Eval {
+        // Whoever asks for it by its SHA-1 later may come to this proxy.
+        store.note(args.slice(1));
+    }
+    if how != How::EvalSha {
+        return Ok(None);
+    }
+    let script = store.find(args.slice(1)).ok_or(Fault::say("NOSCRIPT No matching script."))?;
+    let mut owned = OwnedArgs::default();
+    owned.push(if spec.flags.has(SpecFlags::READONLY) { b"eval_ro" } else { b"eval" });
+    owned.push(&script.body);
+    (2..args.len()).for_each(|at| owned.push(&args.get(at).to_bytes()));
+    Ok(Some(owned))
+}
+
 /// Runs one command over the nodes.
-pub fn run(core: &mut Core, session: &mut Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
+pub fn run(
+    core: &mut Core,
+    session: &mut Session,
+    command: Command,
+    args: Args<'_>,
+    keys: &[KeyHash],
+    out: &mut Out,
+) -> Flow {
     match (&command.spec.body, command.spec.spread) {
         (Body::Walk(_), _) | (Body::Whole(_), Spread::EveryNode(_)) => {
             walk(Walk::of(command), args, wanted(command.spec, args), 1)
         }
         (_, Spread::Split(merge)) if !one_slot(keys) => in_parts(core, command, args, keys, merge),
-        _ => one(core, session, command, args, keys),
+        _ => one(core, session, command, args, keys, out),
     }
 }
 
 /// One frame to the owner of the keys' slot; to any node if there are no keys.
-fn one(core: &mut Core, session: &Session, command: Command, args: Args<'_>, keys: &[KeyHash]) -> Flow {
-    let owned = args.to_owned(false);
+fn one(core: &mut Core, session: &Session, command: Command, args: Args<'_>, keys: &[KeyHash], out: &mut Out) -> Flow {
+    let script = match script_request(core, command.spec, args) {
+        Ok(script) => script,
+        Err(fault) => {
+            let bill = Bill { value_bytes: value_bytes(command.spec, args), prefix: core.prefix_of(args, keys) };
+            core.charge_on(bill.prefix, command, bill.value_bytes, 0, 1, true);
+            core.counts.error(b"NOSCRIPT");
+            out.error(&fault.to_string());
+            return Flow::Done;
+        }
+    };
+    let owned = script.unwrap_or_else(|| args.to_owned(false));
     let repeatable = command.spec.flags.has(SpecFlags::READONLY);
     let payload = if owned.as_args().has_long() {
         Payload::Pieces(encode::pieces(&owned))
@@ -364,8 +406,8 @@ pub fn changes_state(spec: &Spec) -> bool {
 
 /// SWAPDB: the permutation of databases is part of the cache state.
 pub fn swap_databases(core: &Core, command: Command, args: Args<'_>, out: &mut Out) -> Flow {
+    use swell_engine::Db;
     use swell_engine::key::{DATABASES, all_dbs};
-    use swell_engine::{Db, Fault};
     let number = |at: usize| parse_i64(args.slice(at)).filter(|number| i32::try_from(*number).is_ok());
     let fault = |fault: Fault, out: &mut Out| {
         out.error(&fault.to_string());

@@ -3,7 +3,7 @@
 
 mod options;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -20,13 +20,24 @@ pub use options::{Caching, Mode, Options};
 /// The channel by which clients that speak RESP2 get what others' copies are stale (Redis's name for it).
 pub const INVALIDATE_CHANNEL: &[u8] = b"__redis__:invalidate";
 
+/// Keys that may wait to be told in one message; over it everything counts as stale.
+const PENDING_KEYS_MAX: usize = 10_000;
+
 /// A client that keeps copies.
 #[derive(Debug)]
 pub struct Tracked {
     info: Arc<ClientInfo>,
     options: Options,
+    /// For [`Mode::Broadcast`]: what has changed since its worker looked last, by prefix. It is told in one message each.
+    pending: Mutex<Pending>,
     /// Whom it wants told is gone.
     is_broken: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    keys: BTreeMap<usize, BTreeSet<Box<[u8]>>>,
+    count: usize,
 }
 
 /// All clients of this proxy that keep copies.
@@ -50,6 +61,11 @@ impl Tracked {
     /// What it has asked for.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// The worker that serves it.
+    pub fn worker(&self) -> usize {
+        self.info.worker.load(Relaxed)
     }
 
     /// Whether the client that it wants told is gone.
@@ -82,7 +98,12 @@ impl Tracking {
     }
 
     fn add(&self, info: &Arc<ClientInfo>, options: Options) -> Arc<Tracked> {
-        let tracked = Arc::new(Tracked { info: info.clone(), options, is_broken: AtomicBool::new(false) });
+        let tracked = Arc::new(Tracked {
+            info: info.clone(),
+            options,
+            pending: Mutex::default(),
+            is_broken: AtomicBool::new(false),
+        });
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
         clients.remove(info.id);
         if tracked.options.mode == Mode::Broadcast {
@@ -98,6 +119,17 @@ impl Tracking {
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
         clients.remove(id);
         self.count.store(clients.by_id.len(), Relaxed);
+    }
+
+    /// Keys are on other nodes now, of whose changes nobody here hears: whoever keeps copies is closed, and drops them.
+    pub fn leave(&self, registry: &Registry) {
+        if self.is_empty() {
+            return;
+        }
+        for id in self.clients.read().unwrap_or_else(PoisonError::into_inner).by_id.keys() {
+            tracing::warn!(client = id, "closed a client that keeps copies: its keys go to other nodes");
+            registry.kill(*id);
+        }
     }
 
     /// How many clients keep copies.
@@ -127,13 +159,13 @@ impl Tracking {
         match stale {
             Stale::Read { key, readers, by } => {
                 let readers = readers.iter().filter_map(|reader| clients.by_id.get(reader));
-                tell_each(shared, readers.filter(|tracked| tracked.cares(by)), Some(key));
+                tell_each(shared, readers.filter(|tracked| tracked.cares(by)), Keys::One(key));
             }
             Stale::Any { key, by } => {
-                let fits = |tracked: &&Arc<Tracked>| tracked.cares(by) && tracked.options.wants(key);
-                tell_each(shared, clients.broadcasts.iter().filter(fits), Some(key));
+                let is_first = |tracked: &&Arc<Tracked>| tracked.cares(by) && tracked.note(key);
+                shared.mail_stale(clients.broadcasts.iter().filter(is_first));
             }
-            Stale::All => tell_each(shared, clients.by_id.values(), None),
+            Stale::All => tell_each(shared, clients.by_id.values(), Keys::All),
         }
     }
 }
@@ -152,6 +184,29 @@ impl Tracked {
         !(self.options.noloop && by == self.info.id)
     }
 
+    /// Notes that a key has changed, if it begins as one of the prefixes; true: it is the first that waits to be told.
+    fn note(&self, key: &[u8]) -> bool {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = pending.count == 0;
+        for at in self.options.matches(key) {
+            if pending.count <= PENDING_KEYS_MAX && pending.keys.entry(at).or_default().insert(key.into()) {
+                pending.count += 1;
+            }
+        }
+        was_empty && pending.count > 0
+    }
+
+    /// Tells what has changed since the last time. Its worker calls this.
+    pub fn tell_pending(self: &Arc<Self>, shared: &Shared) {
+        let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        if pending.count > PENDING_KEYS_MAX {
+            return tell_each(shared, [self].into_iter(), Keys::All);
+        }
+        for keys in pending.keys.values() {
+            tell_each(shared, [self].into_iter(), Keys::Many(keys));
+        }
+    }
+
     /// Who is told in its place, and how; nobody if that client could not read it.
     fn recipient(&self, registry: &Registry) -> Recipient {
         if self.options.redirect == 0 {
@@ -168,6 +223,14 @@ impl Tracked {
     }
 }
 
+/// What is stale.
+#[derive(Clone, Copy)]
+enum Keys<'a> {
+    One(&'a [u8]),
+    Many(&'a BTreeSet<Box<[u8]>>),
+    All,
+}
+
 enum Recipient {
     Client(Arc<ClientInfo>),
     Nobody,
@@ -175,14 +238,14 @@ enum Recipient {
     Gone,
 }
 
-fn tell_each<'a>(shared: &Shared, tracked: impl Iterator<Item = &'a Arc<Tracked>>, key: Option<&[u8]>) {
+fn tell_each<'a>(shared: &Shared, tracked: impl Iterator<Item = &'a Arc<Tracked>>, keys: Keys<'_>) {
     let mut message: Option<Message> = None;
     let mut parcel: Vec<(Arc<ClientInfo>, Message)> = Vec::new();
     for tracked in tracked {
         match tracked.recipient(&shared.clients) {
             Recipient::Nobody => {}
             Recipient::Client(info) => {
-                let message = message.get_or_insert_with(|| invalidation(key));
+                let message = message.get_or_insert_with(|| invalidation(keys));
                 parcel.push((info, message.clone()));
             }
             Recipient::Gone => {
@@ -203,8 +266,8 @@ fn proto(info: &ClientInfo) -> Proto {
     if info.resp.load(Relaxed) == 3 { Proto::Resp3 } else { Proto::Resp2 }
 }
 
-/// What is stale: a key, or everything.
-fn invalidation(key: Option<&[u8]>) -> Message {
+/// Tells that these keys are stale.
+fn invalidation(keys: Keys<'_>) -> Message {
     Message::new(|out: &mut Out| {
         match out.proto() {
             Proto::Resp3 => {
@@ -217,12 +280,16 @@ fn invalidation(key: Option<&[u8]>) -> Message {
                 out.bulk(INVALIDATE_CHANNEL);
             }
         }
-        match key {
-            Some(key) => {
+        match keys {
+            Keys::One(key) => {
                 out.array(1);
                 out.bulk(key);
             }
-            None => out.null(),
+            Keys::Many(keys) => {
+                out.array(keys.len());
+                keys.iter().for_each(|key| out.bulk(key));
+            }
+            Keys::All => out.null(),
         }
     })
 }

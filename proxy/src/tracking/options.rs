@@ -52,9 +52,10 @@ struct Asked {
 }
 
 impl Options {
-    /// Whether this key begins as one of its prefixes.
-    pub fn wants(&self, key: &[u8]) -> bool {
-        self.prefixes.iter().any(|prefix| key.starts_with(prefix))
+    /// The places of those of its prefixes as which this key begins.
+    pub fn matches<'o>(&'o self, key: &'o [u8]) -> impl Iterator<Item = usize> + 'o {
+        let prefixes = self.prefixes.iter().enumerate();
+        prefixes.filter(move |(_, prefix)| key.starts_with(prefix)).map(|(at, _)| at)
     }
 
     /// Whether the next read is to be remembered.
@@ -206,7 +207,8 @@ mod tests {
         let prefixes = after(&["client tracking on bcast prefix b prefix a", "client tracking on bcast prefix c"]);
         assert_eq!(prefixes.unwrap().unwrap().prefixes, [b"a", b"b", b"c"]);
         let all = after(&["client tracking on bcast prefix b", "client tracking on bcast noloop"]).unwrap().unwrap();
-        assert_eq!((all.prefixes.len(), all.noloop, all.wants(b"x")), (2, true, true));
+        assert_eq!((all.prefixes.len(), all.noloop), (2, true));
+        assert_eq!((all.matches(b"bx").count(), all.matches(b"x").count()), (2, 1));
         assert_eq!(after(&["client tracking on redirect 7"]).unwrap().unwrap().redirect, 7);
         for (requests, error) in [
             (&["client tracking on redirect 8"][..], "ERR The client ID you want redirect to does not exist"),

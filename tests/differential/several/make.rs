@@ -67,6 +67,8 @@ pub struct Maker {
     together: bool,
     /// Whether only what is documented is asked: for a server that does not have all commands yet.
     only_known: bool,
+    /// Commands that are left out, in lower case: what is known to differ hides what is not.
+    without: Vec<String>,
 }
 
 /// A script in the making.
@@ -139,7 +141,17 @@ impl Maker {
         let grammar = Grammar::of(subject, oracle);
         let shas = SCRIPTS.iter().map(|(_, body)| oracle.cmd(&["SCRIPT", "LOAD", body]).text()).collect();
         let only_known = std::env::var_os("SWELL_ONLY_KNOWN").is_some();
-        Maker { grammar, shas, together, only_known }
+        let without = std::env::var("SWELL_WITHOUT").unwrap_or_default();
+        let without = without.split(',').map(str::to_ascii_lowercase).collect();
+        Maker { grammar, shas, together, only_known, without }
+    }
+
+    fn may_ask(&self, request: &Request) -> bool {
+        let subcommand =
+            request.get(1).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).unwrap_or_default();
+        let name = compare::name(request);
+        let is_out = |word: &String| *word == name || *word == format!("{name}|{subcommand}");
+        (!self.only_known || self.grammar.knows(request)) && !self.without.iter().any(is_out)
     }
 
     pub fn begin(&self, topic: Topic, seed: u64) -> Making<'_> {
@@ -254,7 +266,7 @@ impl Making<'_> {
         loop {
             let template = self.template(table);
             let requests: Vec<Request> = template.split(" ; ").map(|part| self.request(part)).collect();
-            if !self.maker.only_known || requests.iter().all(|request| self.maker.grammar.knows(request)) {
+            if requests.iter().all(|request| self.maker.may_ask(request)) {
                 return requests;
             }
             // So that a table of which nothing is known comes to an end.

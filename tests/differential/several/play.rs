@@ -324,7 +324,8 @@ impl Table {
         }
         let barriers: Vec<_> = (0..CLIENTS_MAX)
             .map(|client| {
-                (ears[client] == Ear::Echo).then(|| self.ours.bar(client, self.states[client].unwrap_or_default()))
+                (ears[client] == Ear::Echo && !told[client].last().is_some_and(is_end))
+                    .then(|| self.ours.bar(client, self.states[client].unwrap_or_default()))
             })
             .collect();
         for (client, barrier) in barriers.iter().enumerate() {

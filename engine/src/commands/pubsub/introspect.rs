@@ -41,7 +41,7 @@ const fn spec(name: &'static str, summary: &'static str, since: &'static str, ar
         spread: Spread::Anywhere,
         tips: &[],
         arguments: &[],
-        cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Element },
+        cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Element },
         long: Long::Never,
         body,
     }

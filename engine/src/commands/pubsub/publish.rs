@@ -21,7 +21,7 @@ pub static PUBLISH: Spec = Spec {
     spread: Spread::Anywhere,
     tips: &[],
     arguments: &[plain_arg("channel", ArgKind::String), plain_arg("message", ArgKind::String)],
-    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Element },
     long: Long::Never,
     body: Body::Free(publish),
 };
@@ -33,6 +33,7 @@ pub static SPUBLISH: Spec = Spec {
     complexity: "O(N) where N is the number of subscriptions it reaches",
     keys: &[channels_at_one(0)],
     spread: Spread::One,
+    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Element },
     arguments: &[plain_arg("shardchannel", ArgKind::String), plain_arg("message", ArgKind::String)],
     body: Body::Free(spublish),
     ..PUBLISH
@@ -46,7 +47,7 @@ fn spublish(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     send(cx, ChannelKind::Shard, args, out)
 }
 
-/// One unit of work for each subscription it reaches.
+/// One unit of work for each subscription it reaches, and one for the call.
 fn send(cx: &mut Exec<'_>, kind: ChannelKind, args: Args<'_>, out: &mut Out) -> Reply {
     let receivers = cx.channels().map_or(0, |channels| channels.publish(kind, args.slice(1), args.slice(2)));
     cx.work(receivers);

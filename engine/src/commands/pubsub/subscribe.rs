@@ -37,7 +37,7 @@ const fn spec(name: &'static str, summary: &'static str, arity: i16, arguments: 
         spread: Spread::Anywhere,
         tips: &[],
         arguments,
-        cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
+        cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
         long: Long::Never,
         body: Body::Session,
     }
@@ -57,12 +57,14 @@ pub static PUNSUBSCRIBE: Spec =
 
 pub static SSUBSCRIBE: Spec = Spec {
     since: "7.0.0",
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
     keys: &[channels_at_one(-1)],
     ..spec("ssubscribe", "Subscribes to shard channels.", -2, SHARD_CHANNELS)
 };
 
 pub static SUNSUBSCRIBE: Spec = Spec {
     since: "7.0.0",
+    cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
     keys: &[channels_at_one(-1)],
     ..spec("sunsubscribe", "Ends subscriptions to shard channels: those named, or all.", -1, ANY_SHARD_CHANNELS)
 };

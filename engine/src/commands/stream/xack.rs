@@ -33,6 +33,7 @@ pub static XACK: Spec = Spec {
 
 /// A missing key or group is told before a malformed ID.
 fn xack(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    cx.change_aside();
     let key = cx.key(args, 0);
     cx.notify_missing(key);
     let acknowledged = cx.edit(key, Missing::Skip, |stream: &mut Box<Stream>, _| {

@@ -55,6 +55,7 @@ struct Asked {
 
 /// The arguments are read before the key is looked up.
 fn xautoclaim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    cx.change_aside();
     let (key, now_ms) = (cx.key(args, 0), cx.now_ms());
     cx.notify_missing(key);
     let asked = Asked::parse(args)?;

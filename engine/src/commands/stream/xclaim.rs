@@ -66,6 +66,7 @@ struct Replayed {
 
 /// A missing group is told before anything malformed.
 fn xclaim(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    cx.change_aside();
     let (key, now_ms) = (cx.key(args, 0), cx.now_ms());
     let no_group = || no_group(args.slice(1), args.slice(2), "");
     cx.notify_missing(key);

@@ -215,6 +215,9 @@ fn create(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
     if !options.mkstream && cx.peek(key).is_none() {
         return Err(NO_KEY);
     }
+    if cx.peek(key).is_some() {
+        cx.change_aside();
+    }
     cx.edit(key, Missing::Create, |stream: &mut Box<Stream>, _| {
         let last_id = ReadTo::parse(args.slice(4), StreamId::parse)?.id(stream);
         if !stream.add_group(name, ConsumerGroup::new(last_id, options.entries_read)) {
@@ -233,6 +236,7 @@ fn create(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 }
 
 fn setid(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    cx.change_aside();
     let options = Options::parse(args, false)?;
     edit(cx, args, |stream| {
         let last_id = ReadTo::parse(args.slice(4), StreamId::parse_open)?.id(stream);
@@ -251,6 +255,7 @@ fn setid(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 
 /// Where a key is missing, that is told as for the others.
 fn destroy(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    cx.change_aside();
     let destroyed = cx.edit(cx.key(args, 0), Missing::Skip, |stream: &mut Box<Stream>, _| {
         let pending = stream.group(args.slice(3)).map_or(0, ConsumerGroup::pending_len);
         let was_there = stream.remove_group(args.slice(3));
@@ -266,6 +271,7 @@ fn destroy(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 }
 
 fn createconsumer(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    cx.change_aside();
     let now_ms = cx.now_ms();
     let is_new = edit(cx, args, |stream| {
         let added = stream.edit_group(args.slice(3), |_, group| {
@@ -283,6 +289,7 @@ fn createconsumer(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
 }
 
 fn delconsumer(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    cx.change_aside();
     let removed = edit(cx, args, |stream| {
         let removed = stream.edit_group(args.slice(3), |_, group| group.remove(args.slice(4))).flatten();
         Ok((removed, if removed.is_some() { Change::Verbatim } else { Change::None }))

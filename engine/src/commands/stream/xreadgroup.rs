@@ -65,6 +65,7 @@ enum From {
 
 /// Everything is checked for all streams before the first one is changed.
 fn xreadgroup(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    cx.change_aside();
     let options = Options::parse(args, true, cx.now_ms())?;
     let Some((group, consumer)) = options.group else { return Err(Fault::Syntax) };
     options.check_keys(cx, args)?;

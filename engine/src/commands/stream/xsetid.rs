@@ -47,6 +47,7 @@ pub static XSETID: Spec = Spec {
 };
 
 fn xsetid(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out) -> Reply {
+    cx.change_aside();
     let last = StreamId::parse(args.slice(2), 0)?;
     let (mut added, mut max_deleted) = (None, None);
     let mut at = 3;

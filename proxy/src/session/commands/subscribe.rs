@@ -84,6 +84,8 @@ fn confirm(session: &Session, topic: Topic, word: &[u8], name: Option<&[u8]>, ou
 fn finish(cx: &mut SessionCx<'_>, mark: Mark, out: &mut Out) -> Flow {
     // EXEC waits for all that it has subscribed to.
     if cx.session.in_exec {
+        // What the transaction publishes next, in this process, is for this client, too.
+        pubsub::tell(cx.core);
         cx.session.is_telling = true;
         return Flow::Done;
     }
