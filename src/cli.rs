@@ -159,6 +159,8 @@ enum Task {
 enum Page {
     /// Every command with its arity, flags, keys and cost
     Commands,
+    /// Every command of Valkey 9.1: whether it is here, and what is otherwise
+    Compatibility,
     /// Every option with its variable, key and default
     Config,
     /// Every metric with its type and meaning
@@ -300,6 +302,7 @@ impl Page {
     fn text(self, parts: &Parts) -> String {
         match self {
             Page::Commands => (parts.commands_page)(),
+            Page::Compatibility => print::compatibility_page(),
             Page::Config => print::config_page(),
             Page::Metrics => (parts.metrics_page)(),
             Page::ExampleToml => print::example_toml(),

@@ -1,8 +1,11 @@
-//! The reference pages: `docs/config.md` and `example.toml` from the option table, `docs/commands.md` from the commands'.
+//! The reference pages: `docs/config.md` and `example.toml` from the option table, `docs/commands.md` and
+//! `docs/compatibility.md` from the commands'.
 
 mod commands;
+mod compatibility;
 
 pub use commands::commands_page;
+pub use compatibility::compatibility_page;
 
 use crate::config::values::toml_value;
 use crate::config::{DefaultValue, OPTIONS, OptionRow};

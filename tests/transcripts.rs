@@ -125,7 +125,8 @@ macro_rules! resp_files {
 }
 
 resp_files! {
-    acl string hash set generic connection server transactions bad_input help list stream hyperloglog bitmap pubsub blocking
+    acl string hash set generic connection server introspection transactions bad_input help list stream hyperloglog bitmap
+    pubsub blocking
 }
 
 mod auth {

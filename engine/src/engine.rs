@@ -63,6 +63,10 @@ pub struct Settings {
     string_bytes_max: AtomicU64,
     /// Nobody has asked for noeviction: what memcached clients wrote may go all the same.
     spares_only_resp: AtomicBool,
+    /// A pause of clients: nothing expires by being read or by upkeep, and nothing is evicted by upkeep.
+    paused: AtomicBool,
+    /// Upkeep looks for expired keys.
+    expires_actively: AtomicBool,
     limits: LiveLimits,
 }
 
@@ -78,6 +82,8 @@ impl Default for Settings {
             item_bytes_max: AtomicU64::new(swell_wire::limits::MEMCACHED_ITEM_BYTES_MAX as u64),
             string_bytes_max: AtomicU64::new(swell_wire::limits::BULK_BYTES_MAX as u64),
             spares_only_resp: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            expires_actively: AtomicBool::new(true),
             limits: LiveLimits::default(),
         }
     }
@@ -154,6 +160,26 @@ impl Settings {
 
     pub fn set_spares_only_resp(&self, spares: bool) {
         self.spares_only_resp.store(spares, Relaxed);
+    }
+
+    /// Whether expired keys may be deleted by whoever only reads, and by upkeep. What writes may always.
+    pub fn may_reap(&self) -> bool {
+        !self.paused.load(Relaxed)
+    }
+
+    /// While writes are held back: what has expired reads as missing and stays.
+    pub fn set_reaping(&self, reaping: bool) {
+        self.paused.store(!reaping, Relaxed);
+    }
+
+    /// Whether upkeep looks for expired keys.
+    pub fn expires_actively(&self) -> bool {
+        self.expires_actively.load(Relaxed)
+    }
+
+    /// `DEBUG SET-ACTIVE-EXPIRE`.
+    pub fn set_expires_actively(&self, expires: bool) {
+        self.expires_actively.store(expires, Relaxed);
     }
 
     /// Minutes after which an LFU counter loses one (`lfu-decay-time`).

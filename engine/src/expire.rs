@@ -28,6 +28,9 @@ impl Engine {
     /// Deletes expired keys until about `keys_max` were looked at or nothing is due. Returns the keys looked at.
     pub fn expire_due(&self, local: &mut Local, cursor: &mut UpkeepCursor, now_ms: u64, keys_max: u64) -> u64 {
         let mut visited = 0;
+        if !self.settings().may_reap() || !self.settings().expires_actively() {
+            return visited;
+        }
         for _ in 0..STRIPES {
             let index = cursor.stripe;
             if self.stripe(index).earliest_expiry_ms.load(Relaxed) < now_ms {

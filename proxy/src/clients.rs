@@ -52,6 +52,12 @@ pub struct ClientInfo {
     pub no_evict: AtomicBool,
     pub no_touch: AtomicBool,
     pub killed: AtomicBool,
+    /// CLIENT PAUSE holds its request back.
+    pub paused: AtomicBool,
+    /// It is shown every command.
+    pub monitors: AtomicBool,
+    /// It said so by CLIENT CAPA.
+    pub can_redirect: AtomicBool,
     pub bytes_in: AtomicU64,
     pub bytes_out: AtomicU64,
     pub commands: AtomicU64,
@@ -182,6 +188,9 @@ impl ClientInfo {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            monitors: AtomicBool::new(false),
+            can_redirect: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),

@@ -14,6 +14,7 @@ use swell_wire::requests::Requests;
 use swell_wire::{Args, Out, Proto};
 
 use crate::clients::ClientInfo;
+use crate::observe::Observer;
 use crate::pubsub::Desk;
 use crate::push::{Inboxes, Message};
 use crate::shared::{Shared, random_u64};
@@ -39,6 +40,8 @@ pub struct Core {
     pub handle: Handle,
     pub meter: Counters,
     pub counts: Counts,
+    /// What commands are watched for.
+    pub observer: Observer,
     /// What was charged for each node's replies since the last report, thousandths of ECPUs: a few nodes, so a list. Not
     /// of the node that is called directly.
     pub charged: Vec<(NodeId, u64)>,
@@ -68,6 +71,7 @@ impl Core {
             handle,
             meter: Counters::with_prefixes(shared.prefix_separator),
             counts: Counts::default(),
+            observer: Observer::default(),
             charged: Vec::new(),
             frames: FrameCounts::default(),
             requests: Requests::new(),
@@ -179,6 +183,7 @@ impl Core {
         self.shared.node.count_frames(&mut self.frames);
         self.shared.charged.add(&mut self.charged);
         self.shared.totals.add(&std::mem::take(&mut self.counts));
+        self.shared.watch.collect(&mut self.observer.histograms);
     }
 }
 

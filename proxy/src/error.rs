@@ -105,6 +105,18 @@ pub enum ProxyError {
     OutOfInt,
     #[error("ERR No such client")]
     NoSuchClient,
+    #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
+    BadPauseMode,
+    #[error("ERR timeout is not an integer or out of range")]
+    BadTimeout,
+    #[error("ERR timeout is negative")]
+    NegativeTimeout,
+    #[error("ERR MONITOR isn't allowed for DENY BLOCKING client")]
+    MonitorInMulti,
+    #[error("ERR Replica can't interact with the keyspace")]
+    MonitorsOnly,
+    #[error("ERR Server is not in import mode")]
+    NotImporting,
     #[error("ERR No such user '{0}'")]
     NoSuchUser(String),
     #[error("ERR Unknown client type '{0}'")]
@@ -115,6 +127,18 @@ pub enum ProxyError {
     BadMaxAge,
     #[error("ERR maxage is not an integer or out of range")]
     MaxAgeNotInteger,
+    #[error("ERR idle should be greater than 0")]
+    BadIdle,
+    #[error("ERR idle is not an integer or out of range")]
+    IdleNotInteger,
+    #[error("ERR Unknown flags found in the provided filter: {0}")]
+    UnknownClientFlags(String),
+    #[error("ERR Unknown capa found in the provided filter: {0}")]
+    UnknownCapabilities(String),
+    #[error("ERR DB is not an integer or out of range")]
+    DbNotInteger,
+    #[error("ERR DB number should be between 0 and {0}")]
+    NoSuchDb(usize),
     /// In the engine's words.
     #[error(transparent)]
     Fault(#[from] swell_engine::Fault),
@@ -130,6 +154,28 @@ pub enum ProxyError {
     UnknownConfig(String),
     #[error("ERR CONFIG SET failed (possibly related to argument '{0}') - {1}")]
     ConfigSet(String, ConfigRefusal),
+    #[error("ERR count should be greater than or equal to -1")]
+    BadLogCount,
+    #[error("ERR type should be one of the following: slow, large-request, large-reply")]
+    UnknownLogType,
+    #[error("ERR No samples available for event '{0}'")]
+    NoSamples(String),
+    #[error("ERR unknown subcommand or wrong number of arguments for '{given}'. Try {container} HELP.")]
+    BadSubcommandArguments { given: String, container: &'static str },
+    #[error("ERR nothing is kept on disk here: the data are in memory only")]
+    NoDisk,
+    #[error("ERR No shutdown in progress.")]
+    NoShutdown,
+    #[error("ERR there is no replication here: nodes share the slots and hand them over")]
+    NoReplication,
+    #[error("ERR Invalid master port")]
+    BadPrimaryPort,
+    #[error("ERR FAILOVER requires connected replicas.")]
+    NoReplicas,
+    #[error("ERR No failover in progress.")]
+    NoFailover,
+    #[error("ERR MODULE command not allowed: there are no modules here")]
+    NoModules,
     #[error("ERR The server is running without a config file")]
     NoConfigFile,
     #[error("TRYAGAIN The slot was not served in time; nothing was changed")]
@@ -207,6 +253,12 @@ pub enum ConfigRefusal {
          allkeys-lru, allkeys-lfu, allkeys-random, noeviction"
     )]
     UnknownPolicy,
+    #[error("argument must be 'yes' or 'no'")]
+    NotSwitch,
+    #[error("Invalid latency-tracking-info-percentiles parameters")]
+    NotPercentiles,
+    #[error("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]")]
+    PercentilesOutOfRange,
     #[error("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")]
     UnknownClass,
     #[error("argument must be UTF-8")]

@@ -68,7 +68,7 @@ impl Source for InPlace<'_> {
 pub fn plan(core: &mut Core, session: &Session, source: &impl Source, index: usize) -> bool {
     let Some(args) = source.args(index) else { return false };
     let Found::Command(command) = session.table().find(args) else { return false };
-    if !command.spec.body.is_for_keys() || session.cuts() || args.has_long() {
+    if !command.spec.body.is_for_keys() || session.cuts() || args.has_long() || core.observer.is_pausing {
         return false;
     }
     if matches!(source.kind(index), Kind::TooLarge(_)) || session.caller().admit(command, args).is_err() {

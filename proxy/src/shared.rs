@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use swell_engine::Stats;
-use swell_engine::commands::table::Command;
+use swell_engine::commands::table::{Command, tables};
 use swell_meter::counters::Usage;
 use swell_meter::{Ledger, Tariff, Totals as LedgerTotals};
 use swell_node::Node;
@@ -21,7 +21,9 @@ use crate::clients::{ClientInfo, Registry};
 use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
+use crate::observe::Watch;
 use crate::outside;
+use crate::pause::Pause;
 use crate::push::{MAIL_BYTES_MAX, Message};
 use crate::rates::Rates;
 use crate::route::Route;
@@ -41,6 +43,10 @@ pub struct Shared {
     pub has_scaler: bool,
     pub clients: Registry,
     pub totals: Totals,
+    /// What commands are watched for.
+    pub watch: Watch,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
     pub ledger: Arc<Ledger>,
     /// What was charged for each node's replies and not told to the scaler yet.
     pub charged: Charged,
@@ -136,6 +142,8 @@ impl Shared {
             has_scaler: config.control.is_some(),
             clients: Registry::default(),
             totals: Totals::default(),
+            watch: Watch::default(),
+            pause: Pause::default(),
             ledger,
             charged: Charged::default(),
             tariff: config.tariff.clone(),
@@ -247,6 +255,13 @@ impl Shared {
         self.clients.stop_reading();
     }
 
+    /// A pause has begun or ended: workers look at each command while there is one, and nothing is reaped.
+    pub fn pausing_has_changed(&self) {
+        let is_paused = self.pause.holding(unix_ms()).is_some();
+        self.node.engine().settings().set_reaping(!is_paused);
+        self.watch.set_pausing(is_paused);
+    }
+
     /// Tells the ledger how much is stored.
     pub(crate) fn observe_stored(&self, now_ms: u64) {
         self.ledger.observe_stored(self.figures().used_bytes, now_ms);
@@ -268,6 +283,7 @@ impl Shared {
     /// Sets to zero what INFO counts, as far as workers have reported it; the bill is not touched.
     pub fn reset_stats(&self, now_ms: u64) {
         self.totals.reset();
+        self.watch.histograms().clear();
         self.rates.reset();
         self.node.reset_stats();
         if !self.route.is_direct() {
@@ -288,6 +304,15 @@ impl Shared {
             (usage.calls > 0).then_some((command, usage))
         };
         self.ledger.totals(now_ms).commands().filter_map(since).collect()
+    }
+
+    /// Calls of every command since the last reset, by its number.
+    pub fn calls(&self, now_ms: u64) -> Vec<u64> {
+        let mut calls = vec![0; tables().len()];
+        for (command, usage) in self.command_stats(now_ms) {
+            calls[command.id.0 as usize] = usage.calls;
+        }
+        calls
     }
 
     fn before_reset(&self) -> MutexGuard<'_, Option<LedgerTotals>> {

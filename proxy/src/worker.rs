@@ -95,6 +95,7 @@ impl Worker {
     pub fn begin_batch(&self, core: &mut Core) -> u64 {
         let now = unix_ns();
         core.now_ms = now / 1_000_000;
+        core.observer.begin_batch(&self.shared.watch, now);
         // Left over only if a body has panicked: another client must not read it.
         core.out.clear();
         if !core.active {
@@ -195,7 +196,10 @@ impl Worker {
         self.shared.observe_stored(now_ms);
         self.shared.tracking.settle(core.handle.engine());
         self.shared.close_idle_clients(now_ms);
-        if upkeep.tick(&mut core.handle, now_ms) || is_flushing || is_freeing {
+        let began_ns = unix_ns();
+        let is_behind = upkeep.tick(&mut core.handle, now_ms);
+        self.shared.watch.upkeep_took(unix_ns().saturating_sub(began_ns), now_ms);
+        if is_behind || is_flushing || is_freeing {
             return BUSY_TICK;
         }
         let (_, volatile) = self.shared.node.key_counts();
@@ -214,7 +218,8 @@ impl Worker {
     }
 }
 
+/// The time in unix nanoseconds.
 #[inline]
-fn unix_ns() -> u64 {
+pub fn unix_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

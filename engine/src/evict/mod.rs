@@ -133,7 +133,8 @@ impl Engine {
     /// Goes on evicting where requests left too much (one may add more than it may evict, and the maximum may have been
     /// lowered). Says whether there is more to do at once.
     pub fn evict_in_upkeep(&self, local: &mut Local, now_ms: u64) -> bool {
-        self.fullness(local) == Fullness::Full
+        self.settings().may_reap()
+            && self.fullness(local) == Fullness::Full
             && self.evict_some(local, now_ms, EVICTIONS_PER_TICK).is_ok()
             && self.fullness(local) == Fullness::Full
     }

@@ -301,7 +301,8 @@ impl<'e> Exec<'e> {
 
     #[cold]
     fn expire(&mut self, key: Key<'_>, position: Position, entry: EntryPtr) {
-        if self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
+        let is_kept = !self.engine.settings().may_reap() && self.call.is_some_and(|call| !call.spec().is_write());
+        if !is_kept && self.stripe_data(key.slot).gate_of(key.slot).may_reap() {
             self.delete(key, position, entry);
             self.local.stats.expired_keys += 1;
             self.notify(Class::EXPIRED, "expired", key);

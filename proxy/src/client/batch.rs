@@ -65,6 +65,7 @@ impl Client {
         from: usize,
         mut ticket: Option<Ticket>,
     ) -> Option<(usize, Late)> {
+        let bounds = core.observer.begin_group(core.planned.len());
         for at in 0..core.planned.len() {
             let planned = core.planned[at];
             let Some(args) = source.args(from + at) else { continue };
@@ -85,6 +86,10 @@ impl Client {
                         session::count_error_at(core, &out, mark.at());
                         core.out = out;
                     }
+                    if work >= bounds.work || bytes_out >= bounds.bytes || args.len() >= bounds.args {
+                        let reply_bytes = (core.out.len() - mark.at()) as u64;
+                        core.saw(&self.session, planned.command, args, reply_bytes);
+                    }
                     if source.noreply(from + at) {
                         core.out.truncate(mark);
                     }
@@ -104,6 +109,9 @@ impl Client {
                 }
             }
         }
+        if !core.planned.is_empty() {
+            core.end_group(&self.session, source, from, core.planned.len());
+        }
         None
     }
 
@@ -121,6 +129,7 @@ impl Client {
         self.session.take_pushes(&mut out);
         let mark = out.mark();
         self.session.pays(core);
+        core.observer.begin_alone();
         let flow = session::run(core, &mut self.session, source.args(index), source.kind(index), ticket, &mut out);
         if source.noreply(index) && matches!(flow, Flow::Done) {
             out.truncate(mark);

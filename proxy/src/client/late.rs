@@ -3,9 +3,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use swell_engine::commands::table::Found;
 use swell_engine::script::watch::BUSY;
 use swell_engine::stripe::Ticket;
 use swell_engine::walk::Step;
@@ -17,6 +19,7 @@ use super::{Client, Stop, Waiting, others_first};
 use crate::clients::Door;
 use crate::core::Core;
 use crate::error::ProxyError;
+use crate::observe::Stopwatch;
 use crate::replies::Place;
 use crate::session::{self, Flow, Late, Session};
 use crate::upstream::flights::WAIT_MAX;
@@ -46,6 +49,8 @@ pub(super) enum LateState {
     /// It is being written, a slice at a time, or a helper thread works it out.
     Slices(Box<session::slices::Answering>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
+    /// Until the pause is over.
+    Paused(Pin<Box<dyn Future<Output = ()>>>),
     /// All nodes to know this change; not for longer than the timer.
     Told(u64, Pin<Box<tokio::time::Sleep>>, Out),
     /// The first timer, before it is tried again; after the second it is published whoever is behind.
@@ -75,6 +80,11 @@ impl LateState {
             Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(WAIT_MAX))),
             Late::Walk(walking, step) => LateState::Walk(walking, step, None),
             Late::Slices(answering) => LateState::Slices(answering),
+            Late::Paused { writes } => {
+                let shared = client.worker.shared.clone();
+                client.session.info.paused.store(true, Relaxed);
+                LateState::Paused(Box::pin(async move { shared.pause.over(writes).await }))
+            }
             Late::Told(version, answer) => LateState::Told(version, Box::pin(tokio::time::sleep(WAIT_MAX)), answer),
             Late::Crowded => LateState::Crowded(
                 Box::pin(tokio::time::sleep(CROWDED_LOOK)),
@@ -87,6 +97,13 @@ impl LateState {
             }
             Late::Sleep(duration, answer) => LateState::Sleep(Box::pin(tokio::time::sleep(duration)), answer),
         }
+    }
+}
+
+impl LateState {
+    /// Whether it is the command itself that takes the time while this is waited for, not others.
+    fn is_at_work(&self) -> bool {
+        matches!(self, LateState::Sleep(..) | LateState::Remote(..))
     }
 }
 
@@ -110,6 +127,7 @@ impl Client {
             Stop::Late(late) => {
                 let place = self.replies.reserve(self.session.proto);
                 let state = LateState::of(late, self);
+                self.stopwatch = Stopwatch::start(state.is_at_work());
                 self.late = Some(Box::new(LateAnswer { place, state }));
             }
         }
@@ -119,6 +137,7 @@ impl Client {
     pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(late) = self.late.take() else { return Poll::Ready(()) };
         let LateAnswer { place, state } = *late;
+        self.stopwatch.go_on();
         let worker = self.worker.clone();
         let engine = worker.shared.node.engine();
         let flow = match state {
@@ -206,6 +225,13 @@ impl Client {
                 };
                 self.finish_late(&mut worker.core.borrow_mut(), |core, session, out| finish(core, session, answer, out))
             }
+            LateState::Paused(mut over) => {
+                if over.as_mut().poll(cx).is_pending() {
+                    return self.stay(place, LateState::Paused(over));
+                }
+                self.session.info.paused.store(false, Relaxed);
+                self.retry(None)
+            }
             LateState::Told(version, mut timer, mut answer) => {
                 let is_over = timer.as_mut().poll(cx).is_ready();
                 {
@@ -251,6 +277,7 @@ impl Client {
                 // It stands first, so what there is of it may go. A task that only wakes itself would run dozens of times
                 // before any socket is asked for news.
                 self.send(&mut worker.core.borrow_mut());
+                self.stopwatch.rest(false);
                 self.late = Some(Box::new(LateAnswer { place, state: LateState::Slices(answering) }));
                 others_first(cx)
             }
@@ -269,6 +296,9 @@ impl Client {
     }
 
     fn stay(&mut self, place: Place, state: LateState) -> Poll<()> {
+        // A helper thread that works on a long answer is the command at work.
+        let is_at_work = state.is_at_work() || matches!(state, LateState::Slices(_));
+        self.stopwatch.rest(is_at_work);
         self.late = Some(Box::new(LateAnswer { place, state }));
         Poll::Pending
     }
@@ -329,8 +359,11 @@ impl Client {
         out.set_proto(self.session.proto);
         let mark = out.mark();
         self.session.pays(core);
+        core.observer.begin_alone();
         let flow = end(core, &mut self.session, &mut out);
+        self.stopwatch.reply_bytes += (out.len() - mark.at()) as u64;
         if matches!(flow, Flow::Done) {
+            self.saw_late(core);
             core.counts.commands += 1;
             self.session.settle_reply(mark, &mut out);
             if self.backlog.front().is_some_and(|request| request.noreply) {
@@ -339,6 +372,14 @@ impl Client {
         }
         core.out = out;
         flow
+    }
+
+    /// The first request of the backlog has run.
+    fn saw_late(&self, core: &mut Core) {
+        let Some(args) = self.backlog.front().and_then(|request| request.args.as_ref()) else { return };
+        if let Found::Command(command) = self.session.table().find(args.as_args()) {
+            core.saw_late(&self.session, command, args.as_args(), &self.stopwatch);
+        }
     }
 
     /// The request is not run: a script holds its keys for too long.
@@ -350,6 +391,7 @@ impl Client {
                 Door::Memcached => out.raw(b"SERVER_ERROR a script holds this key for too long\r\n"),
             }
             core.counts.error(b"BUSY");
+            core.observer.pass_over();
             session.multi = None;
             session.show();
             Flow::Done
@@ -364,6 +406,7 @@ impl Client {
                 Door::Memcached => out.raw(b"SERVER_ERROR the slot was not served in time\r\n"),
             }
             core.counts.error(b"TRYAGAIN");
+            core.observer.pass_over();
             // A transaction that could not run is over.
             session.multi = None;
             session::watch::forget(core, session);

@@ -27,6 +27,7 @@ use self::late::{LateAnswer, LateState, WRITTEN_AHEAD_MAX};
 use self::send::Unsent;
 use crate::clients::Door;
 use crate::core::{Core, READ_BYTES};
+use crate::observe::Stopwatch;
 use crate::plan::{InPlace, Source};
 use crate::pubsub;
 use crate::push::limits::Excess;
@@ -51,6 +52,8 @@ pub struct Client {
     /// Requests behind a late answer (it stands first).
     backlog: VecDeque<Waiting>,
     late: Option<Box<LateAnswer>>,
+    /// How long the late request has run.
+    stopwatch: Stopwatch,
     /// Requests under way to other processes, once there was one.
     flights: Option<Rc<RefCell<Flights>>>,
     /// The backlog waits for them.
@@ -137,6 +140,7 @@ impl Client {
             unsent: None,
             backlog: VecDeque::new(),
             late: None,
+            stopwatch: Stopwatch::default(),
             flights: None,
             hold: None,
             deadline: None,
@@ -371,6 +375,7 @@ impl Drop for Client {
             | LateState::Replicas(..)
             | LateState::Told(..)
             | LateState::Crowded(..)
+            | LateState::Paused(_)
             | LateState::Remote(..) => None,
         });
         if let Some(ticket) = ticket {
@@ -379,6 +384,8 @@ impl Drop for Client {
         if let Some(flights) = self.flights.take() {
             self.worker.upstreams.leave_seat(&flights);
         }
+        let worker = self.worker.clone();
+        self.session.stop_monitoring(&worker.shared);
         if self.session.tracked().is_some() {
             self.worker.shared.tracking.end(self.session.info.id);
         }

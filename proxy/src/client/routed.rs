@@ -54,6 +54,7 @@ impl Client {
             core.planned.clear();
             core.keys.clear();
             if plan(core, &self.session, source, index) && self.submit(core, source, index, &flights, &lines) {
+                self.show_to_monitors(core, source, index);
                 index += 1;
                 continue;
             }
@@ -73,6 +74,16 @@ impl Client {
         }
         flights.borrow_mut().close_frames(&lines);
         Progress { late: stop }
+    }
+
+    /// Shows the request that was just planned and sent to whoever monitors.
+    #[inline]
+    fn show_to_monitors(&self, core: &Core, source: &impl Source, index: usize) {
+        if core.observer.is_monitored
+            && let (Some(planned), Some(args)) = (core.planned.first(), source.args(index))
+        {
+            core.show_to_monitors(&self.session, planned.command, args);
+        }
     }
 
     /// Sends one planned request. False: it has to run alone.

@@ -37,10 +37,12 @@ use crate::catalog;
 use crate::clients::{ClientInfo, Door};
 use crate::core::Core;
 use crate::error::ProxyError;
+use crate::pause;
 use crate::plan::value_bytes;
 use crate::pubsub::Subscriptions;
 use crate::push::Inbox;
 use crate::session::walk::Walk;
+use crate::shared::{Shared, unix_ms};
 
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +79,8 @@ pub struct Session {
     copies: caching::Copies,
     /// EXEC is running: no answer may be late.
     pub in_exec: bool,
+    /// It is shown every command (MONITOR).
+    pub monitors: bool,
     /// The nodes' figures were just asked for.
     pub is_informed: bool,
     /// Close once everything is sent.
@@ -134,6 +138,8 @@ pub enum Late {
     Slices(Box<slices::Answering>),
     /// Its answer comes from other processes.
     Remote(Box<remote::Remote>),
+    /// CLIENT PAUSE holds it back. `writes`: it may write.
+    Paused { writes: bool },
     /// This is the answer, once all nodes know what the client has subscribed to (up to this change).
     Told(u64, Out),
     /// Those whom a message is for are far behind: it is published a little later.
@@ -169,6 +175,7 @@ impl Session {
             tracker: Tracker::default(),
             copies: caching::Copies::default(),
             in_exec: false,
+            monitors: false,
             is_informed: false,
             closing: false,
             wait: None,
@@ -264,6 +271,7 @@ impl Session {
             || self.reply != ReplyMode::On
             || self.closing
             || self.subscriptions.is_some()
+            || self.monitors
             || self.copies.is_pending()
     }
 
@@ -322,6 +330,13 @@ impl Session {
     fn context(&self, db: Db, now_ms: u64) -> Context {
         let Session { proto, no_touch, tracker, .. } = *self;
         Context { db, proto, no_touch, tracker, blocks: Blocks::Never, now_ms }
+    }
+
+    /// It is shown no more commands.
+    pub fn stop_monitoring(&mut self, shared: &Shared) {
+        if std::mem::take(&mut self.monitors) && shared.watch.monitors.remove(&self.info) {
+            shared.watch.changed();
+        }
     }
 
     /// Back to what a new connection is (RESET); its id stays, and what its library is called.
@@ -528,6 +543,14 @@ fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Opti
             _ => fail(core, session, text.as_bytes(), out),
         };
     }
+    if session.monitors && (command.spec.flags.has(Flags::WRITE) || command.spec.flags.has(Flags::READONLY)) {
+        return fail(core, session, ProxyError::MonitorsOnly.to_string().as_bytes(), out);
+    }
+    if core.observer.is_pausing
+        && let Some(late) = held_back(core, session, command)
+    {
+        return Flow::Late(late);
+    }
     if session.multi.is_some() && multi::queues(command.spec) {
         return multi::queue(core, session, command, args, out);
     }
@@ -563,6 +586,19 @@ pub fn note_refused(core: &Core, session: &Session, reason: &'static str, object
     let context = if session.multi.is_some() || session.in_exec { "multi" } else { "toplevel" };
     let client = commands::client::line(&session.info, core.now_ms);
     core.shared.access.log.add(Refused { reason, context, object, user }, client, core.now_ms);
+}
+
+/// Whether CLIENT PAUSE holds a command back.
+#[cold]
+fn held_back(core: &Core, session: &Session, command: Command) -> Option<Late> {
+    let queued_write = || session.multi.as_ref().is_some_and(|queue| queue.any(pause::may_write));
+    let writes = pause::may_write(command.spec) || command.spec.name == "exec" && queued_write();
+    let now_ms = unix_ms();
+    if core.shared.pause.holding(now_ms).is_none() {
+        core.shared.pausing_has_changed();
+        return None;
+    }
+    core.shared.pause.holds(writes, now_ms).then_some(Late::Paused { writes })
 }
 
 /// An error reply for a request that did not reach a body; it also spoils a transaction.
@@ -606,6 +642,9 @@ pub fn run_session(
         let prefix = prefix_of(core, command, args);
         let failed = has_counted || error.is_some();
         core.charge_on(prefix, command, value_bytes(command.spec, args), bytes_out, 1, failed);
+    }
+    if matches!(flow, Flow::Done) {
+        core.saw_alone(session, command, args, (out.len() - mark) as u64);
     }
     flow
 }
@@ -682,6 +721,7 @@ pub fn run_engine(
             if failed {
                 count_error_at(core, out, at);
             }
+            core.saw_alone(session, command, args, (out.len() - at) as u64);
             Flow::Done
         }
         Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),

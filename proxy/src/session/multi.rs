@@ -47,6 +47,11 @@ impl Queue {
         self.requests.is_empty()
     }
 
+    /// Whether this is true of a command in it.
+    pub fn any(&self, is: fn(&Spec) -> bool) -> bool {
+        self.requests.iter().any(|(command, _)| is(command.spec))
+    }
+
     /// EXEC will refuse.
     pub fn spoil(&mut self) {
         self.spoiled = true;
@@ -422,6 +427,7 @@ fn run_queue(
             if failed {
                 count_error_at(core, out, at);
             }
+            core.saw_alone(session, request.command, request.args, (out.len() - at) as u64);
         } else {
             // Bodies of the proxy never wait for a stripe, so they may run inside the unit.
             let flow = run_inside(core, session, request, out);

@@ -108,7 +108,135 @@ pub static KILL: Spec = Spec {
     arguments: &[ArgDoc {
         arguments: &[
             plain_arg("old-format", ArgKind::String),
-            ArgDoc { multiple: true, arguments: KILL_FILTERS, ..plain_arg("new-format", ArgKind::OneOf) },
+            ArgDoc {
+                multiple: true,
+                arguments: &[
+                    ArgDoc {
+                        token: "ID",
+                        since: "2.8.12",
+                        optional: true,
+                        multiple: true,
+                        ..plain_arg("client-id", ArgKind::Integer)
+                    },
+                    ArgDoc {
+                        token: "TYPE",
+                        since: "2.8.12",
+                        optional: true,
+                        arguments: &[
+                            ArgDoc { token: "NORMAL", ..plain_arg("normal", ArgKind::PureToken) },
+                            ArgDoc { token: "MASTER", since: "3.2.0", ..plain_arg("master", ArgKind::PureToken) },
+                            ArgDoc { token: "PRIMARY", since: "8.0.0", ..plain_arg("primary", ArgKind::PureToken) },
+                            ArgDoc { token: "SLAVE", ..plain_arg("slave", ArgKind::PureToken) },
+                            ArgDoc { token: "REPLICA", since: "5.0.0", ..plain_arg("replica", ArgKind::PureToken) },
+                            ArgDoc { token: "PUBSUB", ..plain_arg("pubsub", ArgKind::PureToken) },
+                        ],
+                        ..plain_arg("client-type", ArgKind::OneOf)
+                    },
+                    ArgDoc { token: "USER", optional: true, ..plain_arg("username", ArgKind::String) },
+                    ArgDoc { token: "ADDR", optional: true, ..plain_arg("addr", ArgKind::String) },
+                    ArgDoc { token: "LADDR", since: "6.2.0", optional: true, ..plain_arg("laddr", ArgKind::String) },
+                    ArgDoc {
+                        token: "SKIPME",
+                        optional: true,
+                        arguments: &[
+                            ArgDoc { token: "YES", ..plain_arg("yes", ArgKind::PureToken) },
+                            ArgDoc { token: "NO", ..plain_arg("no", ArgKind::PureToken) },
+                        ],
+                        ..plain_arg("skipme", ArgKind::OneOf)
+                    },
+                    ArgDoc { token: "MAXAGE", since: "8.0.0", optional: true, ..plain_arg("maxage", ArgKind::Integer) },
+                    ArgDoc { token: "NAME", since: "9.0.0", optional: true, ..plain_arg("name", ArgKind::String) },
+                    ArgDoc { token: "IDLE", since: "9.0.0", optional: true, ..plain_arg("idle", ArgKind::Integer) },
+                    ArgDoc { token: "FLAGS", since: "9.0.0", optional: true, ..plain_arg("flags", ArgKind::String) },
+                    ArgDoc {
+                        token: "LIB-NAME",
+                        since: "9.0.0",
+                        optional: true,
+                        ..plain_arg("lib-name", ArgKind::String)
+                    },
+                    ArgDoc {
+                        token: "LIB-VER",
+                        since: "9.0.0",
+                        optional: true,
+                        ..plain_arg("lib-ver", ArgKind::String)
+                    },
+                    ArgDoc { token: "DB", since: "9.0.0", optional: true, ..plain_arg("db", ArgKind::Integer) },
+                    ArgDoc { token: "CAPA", since: "9.0.0", optional: true, ..plain_arg("capa", ArgKind::String) },
+                    ArgDoc { token: "IP", since: "9.0.0", optional: true, ..plain_arg("ip", ArgKind::String) },
+                    ArgDoc {
+                        token: "NOT-TYPE",
+                        since: "9.0.0",
+                        optional: true,
+                        arguments: &[
+                            ArgDoc { token: "NORMAL", ..plain_arg("normal", ArgKind::PureToken) },
+                            ArgDoc { token: "MASTER", ..plain_arg("master", ArgKind::PureToken) },
+                            ArgDoc { token: "PRIMARY", ..plain_arg("primary", ArgKind::PureToken) },
+                            ArgDoc { token: "SLAVE", ..plain_arg("slave", ArgKind::PureToken) },
+                            ArgDoc { token: "REPLICA", ..plain_arg("replica", ArgKind::PureToken) },
+                            ArgDoc { token: "PUBSUB", ..plain_arg("pubsub", ArgKind::PureToken) },
+                        ],
+                        ..plain_arg("not-client-type", ArgKind::OneOf)
+                    },
+                    ArgDoc {
+                        token: "NOT-ID",
+                        since: "9.0.0",
+                        optional: true,
+                        multiple: true,
+                        ..plain_arg("not-client-id", ArgKind::Integer)
+                    },
+                    ArgDoc {
+                        token: "NOT-USER",
+                        since: "9.0.0",
+                        optional: true,
+                        ..plain_arg("not-username", ArgKind::String)
+                    },
+                    ArgDoc {
+                        token: "NOT-ADDR",
+                        since: "9.0.0",
+                        optional: true,
+                        ..plain_arg("not-addr", ArgKind::String)
+                    },
+                    ArgDoc {
+                        token: "NOT-LADDR",
+                        since: "9.0.0",
+                        optional: true,
+                        ..plain_arg("not-laddr", ArgKind::String)
+                    },
+                    ArgDoc {
+                        token: "NOT-NAME",
+                        since: "9.0.0",
+                        optional: true,
+                        ..plain_arg("not-name", ArgKind::String)
+                    },
+                    ArgDoc {
+                        token: "NOT-FLAGS",
+                        since: "9.0.0",
+                        optional: true,
+                        ..plain_arg("not-flags", ArgKind::String)
+                    },
+                    ArgDoc {
+                        token: "NOT-LIB-NAME",
+                        since: "9.0.0",
+                        optional: true,
+                        ..plain_arg("not-lib-name", ArgKind::String)
+                    },
+                    ArgDoc {
+                        token: "NOT-LIB-VER",
+                        since: "9.0.0",
+                        optional: true,
+                        ..plain_arg("not-lib-ver", ArgKind::String)
+                    },
+                    ArgDoc { token: "NOT-DB", since: "9.0.0", optional: true, ..plain_arg("not-db", ArgKind::Integer) },
+                    ArgDoc {
+                        token: "NOT-CAPA",
+                        since: "9.0.0",
+                        optional: true,
+                        ..plain_arg("not-capa", ArgKind::String)
+                    },
+                    ArgDoc { token: "NOT-IP", since: "9.0.0", optional: true, ..plain_arg("not-ip", ArgKind::String) },
+                ],
+                ..plain_arg("new-format", ArgKind::OneOf)
+            },
         ],
         ..plain_arg("filter", ArgKind::OneOf)
     }],
@@ -135,10 +263,10 @@ pub static LIST: Spec = Spec {
             since: "5.0.0",
             optional: true,
             arguments: &[
-                word_arg("normal", "NORMAL"),
-                word_arg("master", "MASTER"),
-                word_arg("replica", "REPLICA"),
-                word_arg("pubsub", "PUBSUB"),
+                ArgDoc { token: "NORMAL", ..plain_arg("normal", ArgKind::PureToken) },
+                ArgDoc { token: "MASTER", ..plain_arg("master", ArgKind::PureToken) },
+                ArgDoc { token: "REPLICA", ..plain_arg("replica", ArgKind::PureToken) },
+                ArgDoc { token: "PUBSUB", ..plain_arg("pubsub", ArgKind::PureToken) },
             ],
             ..plain_arg("client-type", ArgKind::OneOf)
         },
@@ -149,6 +277,57 @@ pub static LIST: Spec = Spec {
             multiple: true,
             ..plain_arg("client-id", ArgKind::Integer)
         },
+        ArgDoc { token: "USER", since: "8.1.0", optional: true, ..plain_arg("username", ArgKind::String) },
+        ArgDoc { token: "ADDR", since: "8.1.0", optional: true, ..plain_arg("addr", ArgKind::String) },
+        ArgDoc { token: "LADDR", since: "8.1.0", optional: true, ..plain_arg("laddr", ArgKind::String) },
+        ArgDoc {
+            token: "SKIPME",
+            since: "8.1.0",
+            optional: true,
+            arguments: &[
+                ArgDoc { token: "YES", ..plain_arg("yes", ArgKind::PureToken) },
+                ArgDoc { token: "NO", ..plain_arg("no", ArgKind::PureToken) },
+            ],
+            ..plain_arg("skipme", ArgKind::OneOf)
+        },
+        ArgDoc { token: "MAXAGE", since: "8.1.0", optional: true, ..plain_arg("maxage", ArgKind::Integer) },
+        ArgDoc { token: "NAME", since: "9.0.0", optional: true, ..plain_arg("name", ArgKind::String) },
+        ArgDoc { token: "IDLE", since: "9.0.0", optional: true, ..plain_arg("idle", ArgKind::Integer) },
+        ArgDoc { token: "FLAGS", since: "9.0.0", optional: true, ..plain_arg("flags", ArgKind::String) },
+        ArgDoc { token: "LIB-NAME", since: "9.0.0", optional: true, ..plain_arg("lib-name", ArgKind::String) },
+        ArgDoc { token: "LIB-VER", since: "9.0.0", optional: true, ..plain_arg("lib-ver", ArgKind::String) },
+        ArgDoc { token: "DB", since: "9.0.0", optional: true, ..plain_arg("db", ArgKind::Integer) },
+        ArgDoc { token: "CAPA", since: "9.0.0", optional: true, ..plain_arg("capa", ArgKind::String) },
+        ArgDoc { token: "IP", since: "9.0.0", optional: true, ..plain_arg("ip", ArgKind::String) },
+        ArgDoc {
+            token: "NOT-TYPE",
+            since: "9.0.0",
+            optional: true,
+            arguments: &[
+                ArgDoc { token: "NORMAL", ..plain_arg("normal", ArgKind::PureToken) },
+                ArgDoc { token: "MASTER", ..plain_arg("master", ArgKind::PureToken) },
+                ArgDoc { token: "REPLICA", ..plain_arg("replica", ArgKind::PureToken) },
+                ArgDoc { token: "PUBSUB", ..plain_arg("pubsub", ArgKind::PureToken) },
+            ],
+            ..plain_arg("not-client-type", ArgKind::OneOf)
+        },
+        ArgDoc {
+            token: "NOT-ID",
+            since: "9.0.0",
+            optional: true,
+            multiple: true,
+            ..plain_arg("not-client-id", ArgKind::Integer)
+        },
+        ArgDoc { token: "NOT-USER", since: "9.0.0", optional: true, ..plain_arg("not-username", ArgKind::String) },
+        ArgDoc { token: "NOT-ADDR", since: "9.0.0", optional: true, ..plain_arg("not-addr", ArgKind::String) },
+        ArgDoc { token: "NOT-LADDR", since: "9.0.0", optional: true, ..plain_arg("not-laddr", ArgKind::String) },
+        ArgDoc { token: "NOT-NAME", since: "9.0.0", optional: true, ..plain_arg("not-name", ArgKind::String) },
+        ArgDoc { token: "NOT-FLAGS", since: "9.0.0", optional: true, ..plain_arg("not-flags", ArgKind::String) },
+        ArgDoc { token: "NOT-LIB-NAME", since: "9.0.0", optional: true, ..plain_arg("not-lib-name", ArgKind::String) },
+        ArgDoc { token: "NOT-LIB-VER", since: "9.0.0", optional: true, ..plain_arg("not-lib-ver", ArgKind::String) },
+        ArgDoc { token: "NOT-DB", since: "9.0.0", optional: true, ..plain_arg("not-db", ArgKind::Integer) },
+        ArgDoc { token: "NOT-CAPA", since: "9.0.0", optional: true, ..plain_arg("not-capa", ArgKind::String) },
+        ArgDoc { token: "NOT-IP", since: "9.0.0", optional: true, ..plain_arg("not-ip", ArgKind::String) },
     ],
     cost: Cost { elasticache: Pricing::Fixed, work: WorkUnit::Call },
     long: Long::Never,
@@ -284,30 +463,3 @@ pub static UNBLOCK: Spec = Spec {
     long: Long::Never,
     body: Body::Session,
 };
-
-/// What `CLIENT KILL` may ask for beyond one address.
-const KILL_FILTERS: &[ArgDoc] = &[
-    ArgDoc { token: "ID", since: "2.8.12", optional: true, multiple: true, ..plain_arg("client-id", ArgKind::Integer) },
-    ArgDoc {
-        token: "TYPE",
-        since: "2.8.12",
-        optional: true,
-        arguments: &[
-            word_arg("normal", "NORMAL"),
-            ArgDoc { since: "3.2.0", ..word_arg("master", "MASTER") },
-            word_arg("slave", "SLAVE"),
-            ArgDoc { since: "5.0.0", ..word_arg("replica", "REPLICA") },
-            word_arg("pubsub", "PUBSUB"),
-        ],
-        ..plain_arg("client-type", ArgKind::OneOf)
-    },
-    ArgDoc { token: "USER", optional: true, ..plain_arg("username", ArgKind::String) },
-    ArgDoc { token: "ADDR", optional: true, ..plain_arg("addr", ArgKind::String) },
-    ArgDoc { token: "LADDR", since: "6.2.0", optional: true, ..plain_arg("laddr", ArgKind::String) },
-    ArgDoc {
-        token: "SKIPME",
-        optional: true,
-        arguments: &[word_arg("yes", "YES"), word_arg("no", "NO")],
-        ..plain_arg("skipme", ArgKind::OneOf)
-    },
-];

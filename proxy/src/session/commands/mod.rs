@@ -5,21 +5,29 @@ pub(crate) mod auth;
 pub(crate) mod client;
 mod cluster;
 mod command;
+mod commandlog;
 mod config;
 mod debug;
 mod echo;
 mod function;
 mod hello;
 mod info;
+mod latency;
+mod lolwut;
 mod mc_flush_all;
 mod mc_quit;
 mod mc_stats;
 mod mc_verbosity;
 mod mc_version;
+mod memory;
+mod module;
+mod monitor;
 mod multi;
+mod persistence;
 mod ping;
 mod quit;
 mod readonly;
+mod replication;
 mod reset;
 mod script;
 mod select;
@@ -56,22 +64,28 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("acl|whoami", acl::who_am_i),
     ("asking", readonly::accept),
     ("auth", auth::auth),
+    ("bgrewriteaof", persistence::refuse),
+    ("bgsave", persistence::bgsave),
     ("client|caching", client::caching),
+    ("client|capa", client::capa),
     ("client|getname", client::get_name),
     ("client|getredir", client::get_redir),
     ("client|help", client::show_help),
     ("client|id", client::id),
+    ("client|import-source", client::import_source),
     ("client|info", client::info),
     ("client|kill", client::kill),
     ("client|list", client::list),
     ("client|no-evict", client::no_evict),
     ("client|no-touch", client::no_touch),
+    ("client|pause", client::pause),
     ("client|reply", client::reply),
     ("client|setinfo", client::set_info),
     ("client|setname", client::set_name),
     ("client|tracking", client::tracking),
     ("client|trackinginfo", client::tracking_info),
     ("client|unblock", client::unblock),
+    ("client|unpause", client::unpause),
     ("cluster|help", cluster::show_help),
     ("cluster|info", cluster::info),
     ("cluster|keyslot", cluster::key_slot),
@@ -80,6 +94,10 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("cluster|shards", cluster::shards),
     ("cluster|slots", cluster::slots),
     ("command", command::all),
+    ("commandlog|get", commandlog::get),
+    ("commandlog|help", commandlog::show_help),
+    ("commandlog|len", commandlog::len),
+    ("commandlog|reset", commandlog::reset),
     ("command|count", command::count),
     ("command|docs", command::docs),
     ("command|getkeys", command::get_keys),
@@ -97,6 +115,7 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("discard", multi::discard),
     ("echo", echo::echo),
     ("exec", multi::exec),
+    ("failover", replication::failover),
     ("function|delete", function::delete),
     ("function|dump", function::dump),
     ("function|flush", function::flush),
@@ -108,19 +127,43 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("function|stats", function::stats),
     ("hello", hello::hello),
     ("info", info::info),
+    ("lastsave", persistence::last_save),
+    ("latency|doctor", latency::doctor),
+    ("latency|graph", latency::graph),
+    ("latency|help", latency::show_help),
+    ("latency|histogram", latency::histogram),
+    ("latency|history", latency::history),
+    ("latency|latest", latency::latest),
+    ("latency|reset", latency::reset),
+    ("lolwut", lolwut::lolwut),
     ("memcached:flush_all", mc_flush_all::flush_all),
     ("memcached:quit", mc_quit::quit),
     ("memcached:stats", mc_stats::stats),
     ("memcached:verbosity", mc_verbosity::verbosity),
     ("memcached:version", mc_version::version),
+    ("memory|doctor", memory::doctor),
+    ("memory|malloc-stats", memory::malloc_stats),
+    ("memory|purge", memory::purge),
+    ("memory|stats", memory::stats),
+    ("module|help", module::show_help),
+    ("module|list", module::list),
+    ("module|load", module::refuse),
+    ("module|loadex", module::refuse),
+    ("module|unload", module::refuse),
+    ("monitor", monitor::monitor),
     ("multi", multi::multi),
     ("ping", ping::ping),
     ("psubscribe", subscribe::psubscribe),
+    ("psync", replication::refuse),
     ("punsubscribe", subscribe::punsubscribe),
     ("quit", quit::quit),
     ("readonly", readonly::accept),
     ("readwrite", readonly::accept),
+    ("replconf", replication::refuse),
+    ("replicaof", replication::replica_of),
     ("reset", reset::reset),
+    ("role", replication::role),
+    ("save", persistence::refuse),
     ("script|debug", script::debug),
     ("script|exists", script::exists),
     ("script|flush", script::flush),
@@ -129,15 +172,22 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("script|load", script::load),
     ("script|show", script::show),
     ("select", select::select),
+    ("shutdown", persistence::shutdown),
+    ("slaveof", replication::replica_of),
+    ("slowlog|get", commandlog::slow_get),
+    ("slowlog|help", commandlog::slow_help),
+    ("slowlog|len", commandlog::slow_len),
+    ("slowlog|reset", commandlog::slow_reset),
     ("ssubscribe", subscribe::ssubscribe),
     ("subscribe", subscribe::subscribe),
     ("sunsubscribe", subscribe::sunsubscribe),
+    ("sync", replication::refuse),
     ("time", time::time),
     ("unsubscribe", subscribe::unsubscribe),
     ("unwatch", watch::unwatch),
-    ("watch", watch::watch),
     ("wait", wait::wait),
     ("waitaof", wait::wait_aof),
+    ("watch", watch::watch),
 ];
 
 static BODIES: LazyLock<Vec<Option<SessionBody>>> = LazyLock::new(|| {

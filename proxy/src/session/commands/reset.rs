@@ -9,6 +9,7 @@ use crate::session::{Flow, ReplyMode, SessionCx};
 pub fn reset(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
     let is_skipped = cx.session.reply == ReplyMode::Skip;
     pubsub::unsubscribe_all(cx.core, cx.session);
+    cx.session.stop_monitoring(&cx.core.shared);
     cx.session.stop_tracking(cx.core);
     cx.session.reset(&cx.core.shared.access);
     if is_skipped {

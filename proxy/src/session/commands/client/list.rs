@@ -34,7 +34,7 @@ pub fn list(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     done(result, out)
 }
 
-/// One line, its fields in the order of Redis 7.2. A client here owns no query buffer beyond an unfinished request and
+/// One line, its fields in the order of Valkey 9.1. A client here owns no query buffer beyond an unfinished request and
 /// no reply buffer beyond what its socket did not take, so fields about their parts are 0.
 fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
     let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1000;
@@ -43,9 +43,9 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
     // Writing to a String cannot fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} multi={} watch={} \
          qbuf={unread} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={unsent} tot-mem={} \
-         events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={}",
+         events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         info.id,
         canonical(info.addr),
         canonical(info.laddr),
@@ -54,6 +54,7 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         seconds_since(info.connected_at_ms),
         seconds_since(info.last_active_ms.load(Relaxed)),
         flags(info),
+        if info.can_redirect.load(Relaxed) { "r" } else { "" },
         info.db.load(Relaxed),
         info.subscriptions[0].load(Relaxed),
         info.subscriptions[1].load(Relaxed),
@@ -69,6 +70,9 @@ fn describe(info: &ClientInfo, now_ms: u64, line: &mut String) {
         info.resp.load(Relaxed),
         names.lib_name,
         names.lib_version,
+        info.bytes_in.load(Relaxed),
+        info.bytes_out.load(Relaxed),
+        info.commands.load(Relaxed),
     );
 }
 
@@ -81,11 +85,12 @@ pub fn line(info: &ClientInfo, now_ms: u64) -> String {
 }
 
 /// One letter for each thing that is particular about a client; N: nothing.
-fn flags(info: &ClientInfo) -> String {
+pub fn flags(info: &ClientInfo) -> String {
     let letters = [
+        ('O', info.monitors.load(Relaxed)),
         ('P', info.is_subscribed()),
         ('x', info.multi.load(Relaxed) >= 0),
-        ('b', info.is_blocked()),
+        ('b', info.is_blocked() || info.paused.load(Relaxed)),
         ('t', info.redirect.load(Relaxed) >= 0),
         ('R', info.tracking_broken.load(Relaxed)),
         ('B', info.tracks_prefixes.load(Relaxed)),

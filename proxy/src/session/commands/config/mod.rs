@@ -1,5 +1,6 @@
 //! CONFIG: options by name, read by pattern and changed all or none.
 
+mod defaults;
 mod options;
 mod value;
 
@@ -11,9 +12,10 @@ use swell_wire::{Args, Out};
 
 use super::{done, help};
 use crate::access::change::{self, Reply};
+use crate::core::Core;
 use crate::error::{ConfigRefusal, ProxyError};
 use crate::session::{Flow, SessionCx, remote};
-use options::{Change, ConfigOption, OPTIONS};
+use options::{Change, ConfigOption, all};
 
 const HELP_LINES: &[&str] = &[
     "CONFIG <subcommand> [<arg> ...]. Subcommands are:",
@@ -34,7 +36,7 @@ pub fn get(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     let mut found: Vec<(Vec<u8>, &ConfigOption)> = Vec::new();
     for pattern in args.from(2).iter() {
         let is_pattern = pattern.iter().any(|byte| b"[*?".contains(byte));
-        for option in OPTIONS {
+        for option in all() {
             let name = option.name.as_bytes();
             let matches =
                 if is_pattern { glob::matches_any_case(pattern, name) } else { name.eq_ignore_ascii_case(pattern) };
@@ -67,7 +69,7 @@ pub fn set(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
         return done(Err(ProxyError::NotInMulti("config|set")), out);
     }
     if is_local {
-        changes.into_iter().for_each(|change| change.apply(cx.core));
+        apply(changes, cx.core);
         out.ok();
         return Flow::Done;
     }
@@ -76,12 +78,17 @@ pub fn set(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
         entries,
         Box::new(move |core, _, answer, out| {
             let result = remote::was_changed(answer).map(|()| {
-                changes.into_iter().for_each(|change| change.apply(core));
+                apply(changes, core);
                 out.ok();
             });
             done(result, out)
         }),
     )
+}
+
+fn apply(changes: Vec<Change>, core: &mut Core) {
+    changes.into_iter().for_each(|change| change.apply(core));
+    core.shared.watch.changed();
 }
 
 /// With `requirepass` among the changes: the default user changes with them.
@@ -99,7 +106,7 @@ fn set_password(
     });
     let done = |cx: &mut SessionCx<'_>, result: Result<Reply, ProxyError>, out: &mut Out| {
         let result = result.map(|_| {
-            changes.into_iter().for_each(|change| change.apply(cx.core));
+            apply(changes, cx.core);
             out.ok();
         });
         done(result, out)
@@ -135,8 +142,7 @@ fn changes(args: Args<'_>) -> Result<Vec<Change>, ProxyError> {
     let mut named: Vec<(&ConfigOption, &[u8])> = Vec::new();
     for (name, value) in pairs() {
         let spelt = || String::from_utf8_lossy(name).into_owned();
-        let option = OPTIONS
-            .iter()
+        let option = all()
             .find(|option| option.name.as_bytes().eq_ignore_ascii_case(name))
             .ok_or_else(|| ProxyError::UnknownConfig(spelt()))?;
         if option.is_immutable() {

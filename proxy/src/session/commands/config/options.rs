@@ -1,5 +1,6 @@
 //! The options that CONFIG knows: those that do something here, and those that clients and test suites look at.
 
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering::Relaxed;
 
 use swell_engine::evict::{Policy, SAMPLES};
@@ -8,10 +9,12 @@ use swell_engine::notify::Class;
 use swell_engine::value::limits::LIMITS;
 use swell_wire::limits::BULK_BYTES_MAX;
 
+use super::defaults::DEFAULTS;
 use super::value;
 use crate::core::Core;
 use crate::error::ConfigRefusal;
 use crate::files;
+use crate::observe::{LogKind, Watch};
 use crate::push::limits::{self, OutputLimit};
 
 /// Least size of the two buffer limits, in bytes (Redis's).
@@ -47,6 +50,17 @@ enum Kind {
         get: fn(&Core) -> u64,
         set: fn(&mut Core, u64),
     },
+    /// What commands are watched for: numbers from `min` to `max` that may be below zero.
+    Watched {
+        min: i64,
+        max: i64,
+        get: fn(&Watch) -> i64,
+        set: fn(&Watch, i64),
+    },
+    /// `latency-tracking`.
+    Tracking,
+    /// `latency-tracking-info-percentiles`.
+    Percentiles,
     /// How many clients: as many as the system lets.
     Clients,
     Policy,
@@ -64,6 +78,9 @@ enum Kind {
 enum Value {
     Same,
     Number(fn(&mut Core, u64), u64),
+    Watched(fn(&Watch, i64), i64),
+    Tracking(bool),
+    Percentiles(Vec<f64>),
     Policy(Policy),
     Notified(Class),
     Password(String),
@@ -100,6 +117,28 @@ pub static OPTIONS: &[ConfigOption] = &[
         },
     },
     fixed("cluster-enabled", |_| "no".to_owned()),
+    SLOWER_THAN.named("commandlog-execution-slower-than"),
+    kept(
+        "commandlog-large-reply-max-len",
+        |watch| watch.logs.of(LogKind::LargeReply).max(),
+        |watch, max| watch.logs.of(LogKind::LargeReply).set_max(max),
+    ),
+    kept(
+        "commandlog-large-request-max-len",
+        |watch| watch.logs.of(LogKind::LargeRequest).max(),
+        |watch, max| watch.logs.of(LogKind::LargeRequest).set_max(max),
+    ),
+    larger_than(
+        "commandlog-reply-larger-than",
+        |watch| watch.reply_bytes.load(Relaxed),
+        |watch, bytes| watch.reply_bytes.store(bytes, Relaxed),
+    ),
+    larger_than(
+        "commandlog-request-larger-than",
+        |watch| watch.request_bytes.load(Relaxed),
+        |watch, bytes| watch.request_bytes.store(bytes, Relaxed),
+    ),
+    SLOW_KEPT.named("commandlog-slow-execution-max-len"),
     fixed("daemonize", |_| "no".to_owned()),
     fixed("databases", |_| DATABASES.to_string()),
     fixed("enable-debug-command", |_| "yes".to_owned()),
@@ -110,6 +149,17 @@ pub static OPTIONS: &[ConfigOption] = &[
     limit("hll-sparse-max-bytes"),
     constant("hz", "10"),
     fixed("io-threads", |core| core.shared.workers.to_string()),
+    ConfigOption {
+        name: "latency-monitor-threshold",
+        kind: Kind::Watched {
+            min: 0,
+            max: i64::MAX,
+            get: |watch| watch.latency_ms.load(Relaxed),
+            set: |watch, ms| watch.latency_ms.store(ms, Relaxed),
+        },
+    },
+    ConfigOption { name: "latency-tracking", kind: Kind::Tracking },
+    ConfigOption { name: "latency-tracking-info-percentiles", kind: Kind::Percentiles },
     ConfigOption {
         name: "lfu-decay-time",
         kind: Kind::Integer {
@@ -164,6 +214,8 @@ pub static OPTIONS: &[ConfigOption] = &[
     limit("set-max-intset-entries"),
     limit("set-max-listpack-entries"),
     limit("set-max-listpack-value"),
+    SLOWER_THAN.named("slowlog-log-slower-than"),
+    SLOW_KEPT.named("slowlog-max-len"),
     limit("stream-node-max-bytes"),
     limit("stream-node-max-entries"),
     constant("tcp-keepalive", "0"),
@@ -182,7 +234,30 @@ pub static OPTIONS: &[ConfigOption] = &[
     limit("zset-max-ziplist-value"),
 ];
 
+/// All options, the live ones first; then those that only show how things are.
+pub fn all() -> impl Iterator<Item = &'static ConfigOption> {
+    static ALL: LazyLock<Vec<ConfigOption>> = LazyLock::new(|| {
+        let is_live = |name: &str| OPTIONS.iter().any(|option| option.name == name);
+        DEFAULTS.iter().filter(|(name, _)| !is_live(name)).map(|(name, value)| constant(name, value)).collect()
+    });
+    OPTIONS.iter().chain(ALL.iter())
+}
+
+/// The two of the slow log have two names each.
+const SLOWER_THAN: ConfigOption =
+    larger_than("", |watch| watch.slow_us.load(Relaxed), |watch, us| watch.slow_us.store(us, Relaxed));
+const SLOW_KEPT: ConfigOption =
+    kept("", |watch| watch.logs.of(LogKind::Slow).max(), |watch, max| watch.logs.of(LogKind::Slow).set_max(max));
+
 impl ConfigOption {
+    const fn named(self, name: &'static str) -> ConfigOption {
+        let kind = match self.kind {
+            Kind::Watched { min, max, get, set } => Kind::Watched { min, max, get, set },
+            _ => Kind::Constant(""),
+        };
+        ConfigOption { name, kind }
+    }
+
     /// Whether no value is taken.
     pub fn is_immutable(&self) -> bool {
         matches!(self.kind, Kind::Fixed(_))
@@ -194,6 +269,12 @@ impl ConfigOption {
             Kind::Fixed(show) => show(core),
             Kind::Constant(value) => (*value).to_owned(),
             Kind::Integer { get, .. } | Kind::Memory { get, .. } => get(core).to_string(),
+            Kind::Watched { get, .. } => get(&core.shared.watch).to_string(),
+            Kind::Tracking => value::switch_name(core.shared.watch.tracking.load(Relaxed)).to_owned(),
+            Kind::Percentiles => {
+                let percentiles = core.shared.watch.percentiles();
+                percentiles.iter().map(f64::to_string).collect::<Vec<_>>().join(" ")
+            }
             Kind::Clients => core.shared.settings.maxclients.load(Relaxed).to_string(),
             Kind::Policy => core.handle.engine().settings().policy().name().to_owned(),
             Kind::Notified => core.handle.engine().settings().notified().to_string(),
@@ -233,6 +314,11 @@ impl ConfigOption {
                     };
                     Value::Limit(at, value::between(number, limit.min, limit.max)?)
                 }
+                Kind::Watched { min, max, set, .. } => {
+                    Value::Watched(*set, value::between(value::integer(text)?, *min, *max)?)
+                }
+                Kind::Tracking => Value::Tracking(value::switch(text)?),
+                Kind::Percentiles => Value::Percentiles(value::percentiles(text)?),
                 Kind::Clients => Value::Number(set_clients, clients(text)?),
                 Kind::Policy => {
                     let name = std::str::from_utf8(text).ok();
@@ -279,7 +365,13 @@ impl Change {
             Value::Number(_, number) => number.to_string(),
             Value::Policy(policy) => policy.name().to_owned(),
             Value::Notified(classes) => classes.in_full(),
-            Value::Same | Value::Password(_) | Value::Channels(_) | Value::OutputLimits(_) => return None,
+            Value::Same
+            | Value::Password(_)
+            | Value::Channels(_)
+            | Value::OutputLimits(_)
+            | Value::Watched(..)
+            | Value::Tracking(_)
+            | Value::Percentiles(_) => return None,
         };
         OF_THE_CACHE.contains(&self.0).then(|| (self.0.to_owned(), value))
     }
@@ -297,6 +389,9 @@ impl Change {
         match self.1 {
             Value::Same => {}
             Value::Number(set, number) => set(core, number),
+            Value::Watched(set, number) => set(&core.shared.watch, number),
+            Value::Tracking(on) => core.shared.watch.tracking.store(on, Relaxed),
+            Value::Percentiles(percentiles) => core.shared.watch.set_percentiles(percentiles),
             Value::Limit(at, number) => core.handle.engine().settings().live_limits().set(at, number),
             Value::Policy(policy) => {
                 core.handle.engine().settings().set_policy(policy);
@@ -310,6 +405,15 @@ impl Change {
             Value::Channels(all) => core.shared.access.set_all_channels(all),
         }
     }
+}
+
+const fn larger_than(name: &'static str, get: fn(&Watch) -> i64, set: fn(&Watch, i64)) -> ConfigOption {
+    ConfigOption { name, kind: Kind::Watched { min: -1, max: i64::MAX, get, set } }
+}
+
+/// How many entries a log keeps.
+const fn kept(name: &'static str, get: fn(&Watch) -> i64, set: fn(&Watch, i64)) -> ConfigOption {
+    ConfigOption { name, kind: Kind::Watched { min: 0, max: i64::MAX, get, set } }
 }
 
 /// Milliseconds after which a script is told of, under both of its names.

@@ -16,6 +16,9 @@ const UNITS: &[(&str, u64)] = &[
     ("gb", 1 << 30),
 ];
 
+/// Most percentiles that INFO shows of a command.
+const PERCENTILES_MAX: usize = 100;
+
 /// A size in bytes in Redis's notation: digits and a unit in any case.
 ///
 /// # Errors
@@ -46,6 +49,41 @@ pub fn within(number: i64, min: i64, max: i64) -> Result<u64, ConfigRefusal> {
         Ok(unsigned) if (min..=max).contains(&number) => Ok(unsigned),
         _ => Err(ConfigRefusal::OutOfRange(min, max)),
     }
+}
+
+/// "yes" or "no", in any case.
+///
+/// # Errors
+/// [`ConfigRefusal::NotSwitch`].
+pub fn switch(text: &[u8]) -> Result<bool, ConfigRefusal> {
+    match text.to_ascii_lowercase().as_slice() {
+        b"yes" => Ok(true),
+        b"no" => Ok(false),
+        _ => Err(ConfigRefusal::NotSwitch),
+    }
+}
+
+/// The same the other way round.
+pub fn switch_name(on: bool) -> &'static str {
+    if on { "yes" } else { "no" }
+}
+
+/// Percentages with spaces between them, up to [`PERCENTILES_MAX`].
+///
+/// # Errors
+/// [`ConfigRefusal::NotPercentiles`], [`ConfigRefusal::PercentilesOutOfRange`].
+pub fn percentiles(text: &[u8]) -> Result<Vec<f64>, ConfigRefusal> {
+    let text = std::str::from_utf8(text).map_err(|_| ConfigRefusal::NotPercentiles)?;
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    if words.len() > PERCENTILES_MAX {
+        return Err(ConfigRefusal::NotPercentiles);
+    }
+    let percent = |word: &&str| match word.parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        Ok(_) => Err(ConfigRefusal::PercentilesOutOfRange),
+        Err(_) => Err(ConfigRefusal::NotPercentiles),
+    };
+    words.iter().map(percent).collect()
 }
 
 /// A number within bounds, which may be below zero.

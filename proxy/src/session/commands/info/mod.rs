@@ -41,6 +41,7 @@ struct Figures<'a> {
 /// In the order in which they are shown.
 static SECTIONS: &[Section] = &[
     Section { name: "server", title: "Server", shown: Shown::ByDefault, write: sections::server },
+    Section { name: "tls", title: "TLS", shown: Shown::WithAll, write: sections::tls },
     Section { name: "clients", title: "Clients", shown: Shown::ByDefault, write: sections::clients },
     Section { name: "memory", title: "Memory", shown: Shown::ByDefault, write: sections::memory },
     Section { name: "persistence", title: "Persistence", shown: Shown::ByDefault, write: sections::persistence },
@@ -50,6 +51,7 @@ static SECTIONS: &[Section] = &[
     Section { name: "modules", title: "Modules", shown: Shown::ByDefault, write: |_, _| {} },
     Section { name: "commandstats", title: "Commandstats", shown: Shown::WithAll, write: sections::command_stats },
     Section { name: "errorstats", title: "Errorstats", shown: Shown::ByDefault, write: sections::error_stats },
+    Section { name: "latencystats", title: "Latencystats", shown: Shown::WithAll, write: sections::latency_stats },
     Section { name: "swell", title: "Swell", shown: Shown::ByDefault, write: sections::swell },
     Section { name: "cluster", title: "Cluster", shown: Shown::ByDefault, write: sections::cluster },
     Section { name: "keyspace", title: "Keyspace", shown: Shown::ByDefault, write: sections::keyspace },

@@ -4,10 +4,14 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use swell_engine::clock::lru_clock;
+use swell_engine::commands::table::{Command, tables};
 
 use super::text::Text;
 use super::{Figures, process};
+use crate::clients::ClientInfo;
+use crate::pause::Paused;
 use crate::session::commands::hello::REDIS_VERSION;
+use crate::session::commands::memory;
 
 /// Seconds in a day.
 const DAY_SECONDS: u64 = 86_400;
@@ -18,11 +22,14 @@ pub fn server(figures: &Figures<'_>, text: &mut Text) {
     let shared = &figures.core.shared;
     let uptime = shared.started.elapsed().as_secs();
     text.field("redis_version", REDIS_VERSION);
+    text.field("server_name", "swell");
     text.field("swell_version", shared.version);
     text.field("redis_git_sha1", "00000000");
     text.field("redis_git_dirty", 0);
     text.field("redis_build_id", 0);
+    // Redis's name of it, and Valkey's.
     text.field("redis_mode", "standalone");
+    text.field("server_mode", "standalone");
     text.field("os", process::system_name());
     text.field("arch_bits", usize::BITS);
     text.field("multiplexing_api", if cfg!(target_os = "linux") { "epoll" } else { "kqueue" });
@@ -35,11 +42,25 @@ pub fn server(figures: &Figures<'_>, text: &mut Text) {
     text.field("uptime_in_days", uptime / DAY_SECONDS);
     text.field("hz", 10);
     text.field("configured_hz", 10);
+    text.field("clients_hz", 10);
     text.field("lru_clock", lru_clock(figures.now_ms));
     let executable = std::env::current_exe().unwrap_or_default();
     text.field("executable", executable.display());
     text.field("config_file", "");
     text.field("io_threads_active", u8::from(shared.workers > 1));
+    text.field("availability_zone", "");
+    if let Some(bind) = shared.resp_bind.get() {
+        let port = shared.resp_port.load(Relaxed);
+        text.field("listener0", format_args!("name=tcp,bind={bind},port={port}"));
+    }
+}
+
+/// There is none yet.
+pub fn tls(_: &Figures<'_>, text: &mut Text) {
+    for name in ["tls_server_cert", "tls_client_cert", "tls_ca_cert"] {
+        text.field(&format!("{name}_serial"), "none");
+        text.field(&format!("{name}_expires_in_seconds"), 0);
+    }
 }
 
 pub fn clients(figures: &Figures<'_>, text: &mut Text) {
@@ -54,11 +75,24 @@ pub fn clients(figures: &Figures<'_>, text: &mut Text) {
     text.field("client_recent_max_input_buffer", input.unwrap_or(0));
     text.field("client_recent_max_output_buffer", output.unwrap_or(0));
     let waiters = figures.core.handle.engine().waiters();
-    text.field("blocked_clients", clients.iter().filter(|client| client.is_blocked()).count());
-    text.field("tracking_clients", 0);
+    let count = |is: fn(&ClientInfo) -> bool| clients.iter().filter(|client| is(client)).count();
+    text.field("blocked_clients", count(ClientInfo::is_blocked));
+    text.field("tracking_clients", count(|client| client.redirect.load(Relaxed) >= 0));
+    text.field("pubsub_clients", count(ClientInfo::is_subscribed));
+    text.field("watching_clients", count(|client| client.watch.load(Relaxed) > 0));
     text.field("clients_in_timeout_table", 0);
+    text.field("total_watched_keys", clients.iter().map(|client| client.watch.load(Relaxed)).sum::<u64>());
     text.field("total_blocking_keys", waiters.keys());
     text.field("total_blocking_keys_on_nokey", waiters.keys_on_missing());
+    let paused = shared.pause.holding(figures.now_ms);
+    let actions = match paused {
+        None => "none",
+        Some((Paused::Write, _)) => "write",
+        Some((Paused::All, _)) => "all",
+    };
+    text.field("paused_reason", if paused.is_some() { "client_pause" } else { "none" });
+    text.field("paused_actions", actions);
+    text.field("paused_timeout_milliseconds", paused.map_or(0, |(_, until)| until.saturating_sub(figures.now_ms)));
 }
 
 pub fn memory(figures: &Figures<'_>, text: &mut Text) {
@@ -70,20 +104,33 @@ pub fn memory(figures: &Figures<'_>, text: &mut Text) {
     text.size("used_memory_rss", resident);
     text.size("used_memory_peak", peak);
     text.field("used_memory_peak_perc", format_args!("{:.2}%", 100.0 * ratio(used, peak)));
+    // What an empty cache takes is not counted as used, so that nothing but keys and values is.
+    text.field("used_memory_overhead", memory::client_bytes(figures.core));
+    text.field("used_memory_startup", 0);
+    text.field("used_memory_dataset", used);
+    text.field("used_memory_dataset_perc", format_args!("{:.2}%", if used == 0 { 0.0 } else { 100.0 }));
     text.field("allocator_allocated", heap.live_bytes);
     text.field("allocator_active", heap.held_bytes);
     text.field("allocator_resident", heap.held_bytes);
+    text.field("allocator_muzzy", 0);
     text.size("total_system_memory", process::memory_bytes().unwrap_or(0));
     text.size("maxmemory", engine.settings().maxmemory_total_bytes());
     text.field("maxmemory_policy", engine.settings().policy().name());
     text.field("allocator_frag_ratio", format_args!("{:.2}", ratio(heap.held_bytes as u64, heap.live_bytes as u64)));
     text.field("allocator_frag_bytes", heap.held_bytes.saturating_sub(heap.live_bytes));
+    text.field("allocator_rss_ratio", "1.00");
+    text.field("allocator_rss_bytes", 0);
+    text.field("rss_overhead_ratio", format_args!("{:.2}", ratio(resident, heap.held_bytes as u64)));
+    text.field("rss_overhead_bytes", i128::from(resident) - heap.held_bytes as i128);
     text.field("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
     text.field("mem_fragmentation_bytes", i128::from(resident) - i128::from(used));
     text.field("mem_not_counted_for_evict", 0);
     text.field("mem_replication_backlog", 0);
+    text.field("mem_total_replication_buffers", 0);
+    text.field("mem_replicas_repl_buffer", 0);
     text.field("mem_clients_slaves", 0);
-    text.field("mem_clients_normal", client_bytes(figures));
+    text.field("mem_clients_normal", memory::client_bytes(figures.core));
+    text.field("mem_cluster_links", 0);
     text.field("mem_aof_buffer", 0);
     text.field("mem_allocator", "swell");
     text.field("active_defrag_running", 0);
@@ -92,20 +139,23 @@ pub fn memory(figures: &Figures<'_>, text: &mut Text) {
 
 /// Nothing is kept on disk, so nothing waits to be saved.
 pub fn persistence(figures: &Figures<'_>, text: &mut Text) {
-    for name in ["loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress"] {
-        text.field(name, 0);
-    }
+    let zeroes = |names: &[&str], text: &mut Text| names.iter().for_each(|name| text.field(name, 0));
+    zeroes(&["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"], text);
+    text.field("current_fork_perc", "0.00");
+    zeroes(&["current_save_keys_processed", "current_save_keys_total"], text);
+    zeroes(&["rdb_changes_since_last_save", "rdb_bgsave_in_progress"], text);
     text.field("rdb_last_save_time", figures.core.shared.started_at_ms / 1000);
     text.field("rdb_last_bgsave_status", "ok");
     text.field("rdb_last_bgsave_time_sec", -1);
     text.field("rdb_current_bgsave_time_sec", -1);
-    for name in ["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"] {
-        text.field(name, 0);
-    }
+    zeroes(&["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"], text);
+    zeroes(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"], text);
     text.field("aof_last_rewrite_time_sec", -1);
     text.field("aof_current_rewrite_time_sec", -1);
     text.field("aof_last_bgrewrite_status", "ok");
+    zeroes(&["aof_rewrites", "aof_rewrites_consecutive_failures"], text);
     text.field("aof_last_write_status", "ok");
+    zeroes(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"], text);
 }
 
 pub fn stats(figures: &Figures<'_>, text: &mut Text) {
@@ -116,17 +166,31 @@ pub fn stats(figures: &Figures<'_>, text: &mut Text) {
     text.field("instantaneous_ops_per_sec", rate.commands.round() as u64);
     text.field("total_net_input_bytes", counts.bytes_in);
     text.field("total_net_output_bytes", counts.bytes_out);
+    text.field("total_net_repl_input_bytes", 0);
+    text.field("total_net_repl_output_bytes", 0);
     text.field("instantaneous_input_kbps", format_args!("{:.2}", rate.bytes_in / KILOBYTE));
     text.field("instantaneous_output_kbps", format_args!("{:.2}", rate.bytes_out / KILOBYTE));
+    text.field("instantaneous_input_repl_kbps", "0.00");
+    text.field("instantaneous_output_repl_kbps", "0.00");
     text.field("rejected_connections", counts.connections_rejected);
     for name in ["sync_full", "sync_partial_ok", "sync_partial_err"] {
         text.field(name, 0);
     }
     text.field("expired_keys", keys.expired_keys);
     text.field("evicted_keys", keys.evicted_keys);
+    text.field("evicted_clients", 0);
     text.field("keyspace_hits", keys.hits);
     text.field("keyspace_misses", keys.misses);
-    for name in ["pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks"] {
+    for name in ["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"] {
+        text.field(name, 0);
+    }
+    for name in ["latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys"] {
+        text.field(name, 0);
+    }
+    for name in ["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses"] {
+        text.field(name, 0);
+    }
+    for name in ["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"] {
         text.field(name, 0);
     }
     text.field("unexpected_error_replies", 0);
@@ -138,6 +202,7 @@ pub fn stats(figures: &Figures<'_>, text: &mut Text) {
 pub fn replication(figures: &Figures<'_>, text: &mut Text) {
     text.field("role", "master");
     text.field("connected_slaves", 0);
+    text.field("replicas_waiting_psync", 0);
     text.field("master_failover_state", "no-failover");
     text.field("master_replid", &figures.core.shared.run_id);
     text.field("master_replid2", NO_REPLICATION_ID);
@@ -161,20 +226,41 @@ pub fn cpu(_: &Figures<'_>, text: &mut Text) {
     }
 }
 
-/// Calls come from the meter, so there are none with metering off. Commands are not timed one by one (they run in
-/// batches, and two looks at a clock cost more than a GET), so their microseconds read 0; what they cost in ECPUs
-/// stands behind. Requests that are refused before they run are in the error statistics, not here.
+/// Calls come from the meter, so there are none with metering off; what they cost in ECPUs stands behind. Microseconds are
+/// the mean of the calls that were timed (all but some of those that came in pipelines) times all calls. Requests that are
+/// refused before they run are in the error statistics, not here.
 pub fn command_stats(figures: &Figures<'_>, text: &mut Text) {
+    let histograms = figures.core.shared.watch.histograms();
     for (command, usage) in figures.core.shared.command_stats(figures.now_ms) {
         let (calls, failed) = (usage.calls, usage.failed);
+        let usec = histograms.get(command.id).map_or(0, |times| times.micros_of(calls));
+        let per_call = usec as f64 / calls.max(1) as f64;
         let ecpu = usage.ecpu_milli as f64 / 1000.0;
         text.field(
-            &format!("cmdstat_{}", swell_meter::label(command).replace(':', "_")),
+            &format!("cmdstat_{}", field_name(command)),
             format_args!(
-                "calls={calls},usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls={failed},ecpu={ecpu:.3}"
+                "calls={calls},usec={usec},usec_per_call={per_call:.2},rejected_calls=0,failed_calls={failed},\
+                 ecpu={ecpu:.3}"
             ),
         );
     }
+}
+
+/// Percentiles of the time that commands take, microseconds.
+pub fn latency_stats(figures: &Figures<'_>, text: &mut Text) {
+    let watch = &figures.core.shared.watch;
+    let (percentiles, histograms) = (watch.percentiles(), watch.histograms());
+    for command in tables().iter() {
+        let Some(times) = histograms.get(command.id) else { continue };
+        let values: Vec<String> =
+            percentiles.iter().map(|percent| format!("p{percent}={:.3}", times.percentile_us(*percent))).collect();
+        text.field(&format!("latency_percentiles_usec_{}", field_name(command)), values.join(","));
+    }
+}
+
+/// memcached's verbs stand beside RESP's commands; a colon would end the field's name.
+fn field_name(command: Command) -> String {
+    swell_meter::label(command).replace(':', "_")
 }
 
 pub fn error_stats(figures: &Figures<'_>, text: &mut Text) {
@@ -215,10 +301,4 @@ pub fn keyspace(figures: &Figures<'_>, text: &mut Text) {
 /// Of nothing, everything is one.
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
-}
-
-/// Bytes of requests and replies that are not done with.
-fn client_bytes(figures: &Figures<'_>) -> u64 {
-    let clients = figures.core.shared.clients.list();
-    clients.iter().map(|client| client.query_buffer_bytes.load(Relaxed) + client.output_bytes.load(Relaxed)).sum()
 }

@@ -1,0 +1,148 @@
+//! LATENCY and its subcommands: how long things take. The proxy answers them.
+
+use crate::commands::grammar::plain_arg;
+use crate::spec::*;
+
+pub static LATENCY: Spec = Spec {
+    name: "latency",
+    summary: "Container for commands about latency.",
+    since: "2.8.13",
+    complexity: "Depends on subcommand.",
+    group: Group::Server,
+    arity: -2,
+    flags: Flags::NONE,
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Container,
+};
+
+pub static DOCTOR: Spec = Spec {
+    name: "latency|doctor",
+    summary: "Says in words what the latency monitor has seen.",
+    since: "2.8.13",
+    complexity: "O(1)",
+    group: Group::Server,
+    arity: 2,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static GRAPH: Spec = Spec {
+    name: "latency|graph",
+    summary: "Draws the samples of one kind of event.",
+    since: "2.8.13",
+    complexity: "O(1)",
+    group: Group::Server,
+    arity: 3,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+    arguments: &[plain_arg("event", ArgKind::String)],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static HELP: Spec = Spec {
+    name: "latency|help",
+    summary: "Lists the subcommands of LATENCY.",
+    since: "2.8.13",
+    complexity: "O(1)",
+    group: Group::Server,
+    arity: 2,
+    flags: Flags::LOADING.and(Flags::STALE),
+    acl: Acl::SLOW,
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &[],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static HISTOGRAM: Spec = Spec {
+    name: "latency|histogram",
+    summary: "Shows how long commands take, in buckets.",
+    since: "7.0.0",
+    complexity: "O(N) where N is the number of commands with latency information being retrieved.",
+    group: Group::Server,
+    arity: -2,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+    arguments: &[ArgDoc { optional: true, multiple: true, ..plain_arg("command", ArgKind::String) }],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static HISTORY: Spec = Spec {
+    name: "latency|history",
+    summary: "Lists the samples of one kind of event.",
+    since: "2.8.13",
+    complexity: "O(1)",
+    group: Group::Server,
+    arity: 3,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+    arguments: &[plain_arg("event", ArgKind::String)],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static LATEST: Spec = Spec {
+    name: "latency|latest",
+    summary: "Lists the latest sample of every kind of event.",
+    since: "2.8.13",
+    complexity: "O(1)",
+    group: Group::Server,
+    arity: 2,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+    arguments: &[],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
+
+pub static RESET: Spec = Spec {
+    name: "latency|reset",
+    summary: "Forgets the samples of kinds of events.",
+    since: "2.8.13",
+    complexity: "O(1)",
+    group: Group::Server,
+    arity: -2,
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    acl: Acl::ADMIN.and(Acl::SLOW).and(Acl::DANGEROUS),
+    keys: &[],
+    spread: Spread::Anywhere,
+    tips: &["request_policy:all_nodes", "response_policy:agg_sum"],
+    arguments: &[ArgDoc { optional: true, multiple: true, ..plain_arg("event", ArgKind::String) }],
+    cost: Cost { elasticache: Pricing::Free, work: WorkUnit::Call },
+    long: Long::Never,
+    body: Body::Session,
+};
