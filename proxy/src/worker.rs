@@ -203,7 +203,10 @@ impl Worker {
         self.shared.observe_stored(now_ms);
         self.shared.tracking.settle(core.handle.engine());
         self.shared.close_idle_clients(now_ms);
-        if upkeep.tick(&mut core.handle, now_ms) || is_flushing || is_freeing {
+        let began_ns = unix_ns();
+        let is_behind = upkeep.tick(&mut core.handle, now_ms);
+        self.shared.watch.upkeep_took(unix_ns().saturating_sub(began_ns), now_ms);
+        if is_behind || is_flushing || is_freeing {
             return BUSY_TICK;
         }
         let (_, volatile) = self.shared.node.key_counts();

@@ -124,6 +124,14 @@ impl Watch {
         *self.percentiles.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(percentiles);
     }
 
+    /// A turn of upkeep took so long.
+    pub fn upkeep_took(&self, ns: u64, now_ms: u64) {
+        let (threshold_ms, ms) = (self.latency_ms.load(Relaxed), ns / 1_000_000);
+        if threshold_ms > 0 && ms >= threshold_ms as u64 {
+            self.events.add(Event::ExpireCycle, now_ms / 1_000, ms);
+        }
+    }
+
     /// From how many nanoseconds on somebody wants to know of a command.
     fn slow_ns(&self) -> u64 {
         let slow = u64::try_from(self.slow_us.load(Relaxed)).map_or(NEVER, |us| us.saturating_mul(1_000));
