@@ -379,7 +379,7 @@ impl Body {
     /// Whether it runs on a node in one go.
     #[inline]
     pub fn runs_in_one_go(&self) -> bool {
-        matches!(self, Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_))
+        matches!(self, Body::Keys(_) | Body::Bulk(_) | Body::Whole(_) | Body::Free(_) | Body::Script(_))
     }
 
     /// Whether it runs under the locks of its keys, wherever.

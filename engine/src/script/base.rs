@@ -221,7 +221,7 @@ fn rep(lua: Lua) -> Result<c_int, Throw> {
     let text = check_string(lua, 1)?;
     let count = check_number(lua, 2)?;
     let count = if count >= 1.0 { count as usize } else { 0 };
-    let bytes = text.len().checked_mul(count).unwrap_or(usize::MAX);
+    let bytes = text.len().saturating_mul(count);
     // SAFETY: the meter lives as long as the state.
     let held = unsafe { (*lua.meter()).bytes };
     if bytes > STATE_BYTES_MAX.saturating_sub(held) {

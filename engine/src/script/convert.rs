@@ -14,11 +14,11 @@ use crate::number::{parse_f64, parse_i64};
 const LEVEL_SLOTS: c_int = 8;
 
 /// Pushes the first reply of these bytes and returns what is behind it. The bytes are replies of this engine's.
-pub fn push_reply<'a>(lua: Lua, reply: &'a [u8]) -> &'a [u8] {
+pub fn push_reply(lua: Lua, reply: &[u8]) -> &[u8] {
     push_at(lua, reply, 0)
 }
 
-fn push_at<'a>(lua: Lua, reply: &'a [u8], depth: usize) -> &'a [u8] {
+fn push_at(lua: Lua, reply: &[u8], depth: usize) -> &[u8] {
     let Some((&kind, rest)) = reply.split_first() else {
         lua.push_nil();
         return reply;

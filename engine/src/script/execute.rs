@@ -237,7 +237,6 @@ impl Engine {
         done
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one run in one place")]
     fn run_until_done<'e>(
         &'e self,
         machine: &mut Machine,

@@ -64,8 +64,8 @@ pub struct Meter {
     pub loading: *mut Registering,
 }
 
-impl Meter {
-    pub fn new() -> Meter {
+impl Default for Meter {
+    fn default() -> Meter {
         Meter {
             bytes: 0,
             native: true,
@@ -80,6 +80,9 @@ impl Meter {
 }
 
 /// Lua's memory comes from Rust's allocator, and is counted.
+///
+/// # Safety
+/// For `lua_newstate`, with a [`Meter`] that lives as long as the state; Lua keeps to the rest.
 pub unsafe extern "C" fn allocate(meter: *mut c_void, from: *mut c_void, old: usize, new: usize) -> *mut c_void {
     // SAFETY: Lua hands back what `lua_newstate` was given, and blocks with the sizes that they were made with.
     unsafe {

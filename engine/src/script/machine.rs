@@ -51,7 +51,7 @@ unsafe impl Send for Machine {}
 impl Machine {
     /// A new state. `random`: where its `math.random` begins.
     pub fn new(random: u64) -> Box<Machine> {
-        let mut meter = Box::new(Meter::new());
+        let mut meter = Box::new(Meter::default());
         meter.random = seed(random as i64);
         // SAFETY: the meter stays where it is, and lives as long as the state.
         let state: *mut lua_State = unsafe { ffi::lua_newstate(allocate, ptr::from_mut(&mut *meter).cast()) };

@@ -66,6 +66,8 @@ pub enum Target {
 pub struct Scripts {
     pub store: Store,
     pub libraries: Libraries,
+    /// Boxed: a state knows where its machine is.
+    #[expect(clippy::vec_box, reason = "a machine stays where it is")]
     idle: Mutex<Vec<Box<Machine>>>,
     running: Mutex<Vec<Arc<Watch>>>,
     /// How many of these have passed the time limit.

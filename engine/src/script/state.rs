@@ -65,7 +65,7 @@ impl Engine {
             }
         }
         for (name, text) in entries.range(SCRIPT.to_owned()..).take_while(|(name, _)| name.starts_with(SCRIPT)) {
-            let known = scripts.store.find(name[SCRIPT.len()..].as_bytes());
+            let known = scripts.store.find(&name.as_bytes()[SCRIPT.len()..]);
             if known.is_none()
                 && let Some(body) = to_bytes(text).filter(|body| !body.is_empty())
             {

@@ -80,7 +80,7 @@ pub fn clients(figures: &Figures<'_>, text: &mut Text) {
     text.field("pubsub_clients", count(ClientInfo::is_subscribed));
     text.field("watching_clients", count(|client| client.watch.load(Relaxed) > 0));
     text.field("clients_in_timeout_table", 0);
-    text.field("total_watched_keys", clients.iter().map(|client| client.watch.load(Relaxed) as u64).sum::<u64>());
+    text.field("total_watched_keys", clients.iter().map(|client| client.watch.load(Relaxed)).sum::<u64>());
     text.field("total_blocking_keys", figures.node.waited_keys);
     text.field("total_blocking_keys_on_nokey", figures.node.waited_keys_on_missing);
     let paused = shared.pause.holding(figures.now_ms);
