@@ -196,10 +196,11 @@ options! {
     /// Nodes to start with, and never fewer.
     nodes_min: usize = Count { min: 1, max: NODES_MAX }, "N", DefaultValue::Fixed("1");
     /// Nodes at most; with more than one, atomic commands whose keys lie in several slots answer CROSSSLOT: BITOP,
-    /// COPY, EXEC, GEORADIUS, GEORADIUSBYMEMBER, GEOSEARCHSTORE, LCS, LMOVE, LMPOP, MSET, MSETEX, MSETNX, PFCOUNT,
-    /// PFMERGE, RENAME, RENAMENX, RPOPLPUSH, SDIFF, SDIFFSTORE, SINTER, SINTERCARD, SINTERSTORE, SMOVE, SORT,
-    /// SORT_RO, SUNION, SUNIONSTORE, XREAD, XREADGROUP, ZDIFF, ZDIFFSTORE, ZINTER, ZINTERCARD, ZINTERSTORE, ZMPOP,
-    /// ZRANGESTORE, ZUNION, ZUNIONSTORE.
+    /// BLMOVE, BLMPOP, BLPOP, BRPOP, BRPOPLPUSH, BZMPOP, BZPOPMAX, BZPOPMIN, COPY, EVAL, EVALSHA, EVALSHA_RO, EVAL_RO,
+    /// EXEC, FCALL, FCALL_RO, GEORADIUS, GEORADIUSBYMEMBER, GEOSEARCHSTORE, LCS, LMOVE, LMPOP, MSET, MSETEX, MSETNX,
+    /// PFCOUNT, PFMERGE, RENAME, RENAMENX, RPOPLPUSH, SDIFF, SDIFFSTORE, SINTER, SINTERCARD, SINTERSTORE, SMOVE, SORT,
+    /// SORT_RO, SUNION, SUNIONSTORE, WATCH, XREAD, XREADGROUP, ZDIFF, ZDIFFSTORE, ZINTER, ZINTERCARD, ZINTERSTORE,
+    /// ZMPOP, ZRANGESTORE, ZUNION, ZUNIONSTORE.
     nodes_max: usize = Count { min: 1, max: NODES_MAX }, "N",
         DefaultValue::OfOthers { words: "as many as `nodes-min`", value: |others, _| others("nodes_min") };
     /// Whether nodes are added and removed, and slots moved, as the load asks for it; dry-run only says what would be

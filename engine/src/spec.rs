@@ -413,6 +413,8 @@ pub struct ArgDoc {
     pub token: &'static str,
     /// The Redis version that first had it, or "".
     pub since: &'static str,
+    /// The Redis version from which on another form is to be preferred, or "".
+    pub deprecated_since: &'static str,
     /// Which [`KeySpec`] it belongs to, for keys.
     pub key_spec_index: Option<u8>,
     pub optional: bool,

@@ -111,6 +111,8 @@ pub enum ProxyError {
     BadTimeout,
     #[error("ERR timeout is negative")]
     NegativeTimeout,
+    #[error("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")]
+    NotForDenyBlocking,
     #[error("ERR MONITOR isn't allowed for DENY BLOCKING client")]
     MonitorInMulti,
     #[error("ERR Replica can't interact with the keyspace")]

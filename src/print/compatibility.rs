@@ -23,11 +23,14 @@ each speaks for itself.
 
 /// Commands that are there and do something else.
 const DIFFERS: &[(&str, &str)] = &[
+    ("acl|log", "of this proxy"),
     ("bgrewriteaof", "always an error: there is no append-only file, and OK would promise one"),
     ("bgsave", "always an error: nothing is kept on disk"),
     ("client|import-source", "ON is refused: there is no import mode"),
     ("client|no-evict", "noted and shown; clients are never closed to save memory"),
     ("client|pause", "of the clients of this proxy; keys on nodes in other processes go on expiring"),
+    ("client|tracking", "while all keys are in the endpoint's process; otherwise refused"),
+    ("client|unblock", "of the clients of this proxy"),
     (
         "commandlog|get",
         "of keys on nodes in other processes: only requests that run alone (large, transactions, walks)",
@@ -36,7 +39,13 @@ const DIFFERS: &[(&str, &str)] = &[
     ("config|rewrite", "always an error: no configuration file is written"),
     ("config|set", "options that nothing here goes by take the value they have and no other"),
     ("debug", "SLEEP, OBJECT, HELP"),
+    (
+        "eval",
+        "math.random goes on from script to script; a script that has written, or runs inside EXEC, is ended at the time limit; several nodes: keys of one slot, and users who may not do everything read NOPERM",
+    ),
+    ("evalsha", "as EVAL; after a plain EVAL the body is known to that proxy only (SCRIPT LOAD tells all)"),
     ("failover", "always an error: there are no replicas"),
+    ("fcall", "as EVAL"),
     ("info", "fields that mean nothing here are left out or say so; more of it in the section Swell"),
     ("lastsave", "the start of the process: nothing is saved"),
     ("latency|doctor", "in Swell's own words"),
@@ -51,17 +60,27 @@ const DIFFERS: &[(&str, &str)] = &[
     ("module|load", "always an error: there are no modules"),
     ("module|loadex", "always an error: there are no modules"),
     ("module|unload", "always an error: there are no modules"),
-    ("monitor", "an argument over a mebibyte is cut; a client that does not read is ended by its output limit"),
+    (
+        "monitor",
+        "what scripts call is not shown, nor what comes with MONITOR in one write; an argument over a mebibyte is cut; a client that does not read is ended by its output limit",
+    ),
     ("object|encoding", "see differences.md"),
+    ("psubscribe", "as SUBSCRIBE"),
     ("psync", "always an error: there is no replication stream"),
     ("replconf", "always an error: there is no replication stream"),
     ("replicaof", "NO ONE only: nodes share the slots"),
     ("save", "always an error: nothing is kept on disk"),
+    ("script|debug", "nothing is debugged"),
     ("shutdown", "ends this process as a signal does; SAVE is refused"),
     ("slaveof", "NO ONE only: nodes share the slots"),
     ("slowlog|get", "of keys on nodes in other processes: only requests that run alone (large, transactions, walks)"),
+    (
+        "subscribe",
+        "inside MULTI and with nodes in other processes it takes effect after what the transaction publishes",
+    ),
     ("swapdb", "refused inside a transaction where there may be several nodes"),
     ("sync", "always an error: there is no replication stream"),
+    ("watch", "a watched key whose slot moves counts as changed; several nodes: keys of one slot"),
 ];
 
 /// Why commands are not there: by name, or all subcommands of a container.

@@ -140,12 +140,15 @@ def profile(client, raw, options):
     with redis.Redis.from_url(options.url(), decode_responses=True).monitor() as watching:
         client.set("profiled", "by me")
         client.eval("return redis.call('GET', KEYS[1])", 1, "profiled")
+        # Swell does not show what scripts call.
+        last = ("tcp", "EVAL") if b"swell_version" in raw.execute_command("HELLO") else ("lua", "GET")
         seen = []
         for line in watching.listen():
             seen.append((line["client_type"], line["command"].split()[0].upper()))
-            if ("lua", "GET") in seen:
+            if last in seen:
                 break
-    assert [kind for kind in seen if kind[1] in ("SET", "EVAL", "GET")] == [("tcp", "SET"), ("tcp", "EVAL"), ("lua", "GET")], seen
+    expected = [("tcp", "SET"), ("tcp", "EVAL"), ("lua", "GET")]
+    assert [kind for kind in seen if kind[1] in ("SET", "EVAL", "GET")] == expected[:expected.index(last) + 1], seen
     return {"profiled": 3}
 
 

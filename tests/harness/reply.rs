@@ -56,6 +56,17 @@ impl Reply {
         }
     }
 
+    /// The words of an error.
+    ///
+    /// # Panics
+    /// On any other reply.
+    pub fn error(&self) -> &str {
+        match self {
+            Reply::Error(words) => words,
+            other => panic!("an error was expected, not {other:?}"),
+        }
+    }
+
     /// The number of an integer reply.
     ///
     /// # Panics

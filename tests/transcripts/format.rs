@@ -15,7 +15,7 @@ pub struct Case {
     /// Line number in the file.
     pub line: usize,
     /// Servers it does not hold for; `several` for those of several nodes, `remote` for those with a link between, `moving`
-    /// for those whose slots move meanwhile.
+    /// for those whose slots move meanwhile, `pipelined` where all of a connection's requests go out in one write.
     pub not: Vec<String>,
     /// It holds for several nodes only.
     pub only_several: bool,

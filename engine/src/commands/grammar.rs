@@ -14,6 +14,7 @@ pub(super) const fn plain_arg(name: &'static str, kind: ArgKind) -> ArgDoc {
         kind,
         token: "",
         since: "",
+        deprecated_since: "",
         key_spec_index: None,
         optional: false,
         multiple: false,

@@ -269,7 +269,8 @@ impl<'r> Running<'r> {
         if spec.flags.has(Flags::NOSCRIPT) {
             return Err("ERR This Valkey command is not allowed from script");
         }
-        if spec.is_write() && self.rules.readonly {
+        // As in Valkey what replicas would have to know counts as a write here.
+        if self.rules.readonly && (spec.is_write() || spec.flags.has(Flags::MAY_REPLICATE)) {
             return Err("ERR Write commands are not allowed from read-only scripts.");
         }
         // Who has written already cannot be stopped in the middle.

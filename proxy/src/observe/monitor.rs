@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swell_engine::commands::table::Command;
-use swell_engine::spec::Flags;
+use swell_engine::spec::{Body, Flags};
 use swell_wire::{Arg, Args};
 
 use super::redact::{REDACTED, is_secret};
@@ -52,7 +52,9 @@ impl Core {
     #[cold]
     pub fn show_to_monitors(&self, session: &Session, command: Command, args: Args<'_>) {
         let flags = command.spec.flags;
-        if flags.has(Flags::ADMIN) || flags.has(Flags::SKIP_MONITOR) {
+        // Scripts are flagged so that Valkey can show them before what they call; what they call is not shown here.
+        let is_script = matches!(command.spec.body, Body::Script(_));
+        if flags.has(Flags::ADMIN) || flags.has(Flags::SKIP_MONITOR) && !is_script {
             return;
         }
         let source = canonical(session.info.addr).to_string();

@@ -107,7 +107,7 @@ pub static KILL: Spec = Spec {
     tips: &[],
     arguments: &[ArgDoc {
         arguments: &[
-            plain_arg("old-format", ArgKind::String),
+            ArgDoc { deprecated_since: "2.8.12", ..plain_arg("old-format", ArgKind::String) },
             ArgDoc {
                 multiple: true,
                 arguments: &[

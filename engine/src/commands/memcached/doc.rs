@@ -57,6 +57,7 @@ const fn word(name: &'static str, kind: ArgKind) -> ArgDoc {
         kind,
         token: "",
         since: "",
+        deprecated_since: "",
         key_spec_index: None,
         optional: false,
         multiple: false,

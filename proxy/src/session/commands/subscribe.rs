@@ -17,6 +17,10 @@ pub fn psubscribe(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow
 }
 
 pub fn ssubscribe(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    if cx.session.in_exec {
+        out.error(&ProxyError::NotForDenyBlocking.to_string());
+        return Flow::Done;
+    }
     begin(cx, Topic::Shard, b"ssubscribe", args, out)
 }
 

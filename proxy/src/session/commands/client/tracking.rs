@@ -34,15 +34,14 @@ pub fn tracking(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
 pub fn caching(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     let mode = cx.session.tracked().map(|tracked| tracked.options().mode);
     let word = args.slice(2);
+    let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
     let result = match mode {
-        Some(mode @ (Mode::OptIn | Mode::OptOut)) => match (mode, word) {
-            (Mode::OptIn, word) if word.eq_ignore_ascii_case(b"YES") => Ok(Caching::Yes),
-            (Mode::OptOut, word) if word.eq_ignore_ascii_case(b"NO") => Ok(Caching::No),
-            (_, word) if word.eq_ignore_ascii_case(b"YES") => Err(ProxyError::CachingYesWithoutOptIn),
-            (_, word) if word.eq_ignore_ascii_case(b"NO") => Err(ProxyError::CachingNoWithoutOptOut),
-            _ => Err(Fault::Syntax.into()),
-        },
-        _ => Err(ProxyError::CachingWithoutTracking),
+        None => Err(ProxyError::CachingWithoutTracking),
+        Some(Mode::OptIn) if is("YES") => Ok(Caching::Yes),
+        Some(Mode::OptOut) if is("NO") => Ok(Caching::No),
+        Some(_) if is("YES") => Err(ProxyError::CachingYesWithoutOptIn),
+        Some(_) if is("NO") => Err(ProxyError::CachingNoWithoutOptOut),
+        Some(_) => Err(Fault::Syntax.into()),
     };
     let result = result.map(|caching| {
         cx.session.set_caching(Some(caching));

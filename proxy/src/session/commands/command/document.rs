@@ -42,6 +42,7 @@ fn argument(arg: &ArgDoc, out: &mut Out) {
         arg.key_spec_index.is_some(),
         !arg.token.is_empty(),
         !arg.since.is_empty(),
+        !arg.deprecated_since.is_empty(),
         !flags.is_empty(),
         is_group,
     ];
@@ -60,6 +61,9 @@ fn argument(arg: &ArgDoc, out: &mut Out) {
     }
     if !arg.since.is_empty() {
         pair(out, "since", arg.since);
+    }
+    if !arg.deprecated_since.is_empty() {
+        pair(out, "deprecated_since", arg.deprecated_since);
     }
     if !flags.is_empty() {
         out.bulk(b"flags");
