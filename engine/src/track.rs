@@ -113,6 +113,27 @@ impl Engine {
         self.tracking().keys_max.load(Relaxed)
     }
 
+    /// Databases were emptied: all copies are stale, of whichever database, as in Valkey. `locked`: all stripes are. What a
+    /// stripe that is taken at the moment knows is told once more when it changes.
+    pub(crate) fn tell_flushed(&self, locked: bool) {
+        for index in (0..STRIPES).filter(|_| self.tracked_keys() > 0) {
+            let stripe = self.stripe(index);
+            let held = if locked { None } else { stripe.hold_briefly() };
+            if !locked && held.is_none() {
+                continue;
+            }
+            // SAFETY: the lock is held, here or by the caller.
+            let observers = &mut unsafe { stripe.data() }.observer;
+            if let Some(following) = observers {
+                following.tracked.clear();
+                if following.is_empty() {
+                    *observers = None;
+                }
+            }
+        }
+        self.tracking().tell(Stale::All);
+    }
+
     /// A client has read the keys of this call. Their stripes are locked.
     #[cold]
     pub(crate) fn remember(&self, call: &Call<'_>) {
@@ -192,25 +213,23 @@ impl Tracked {
         }
     }
 
-    /// A slot was flushed: everybody is told at the flush's end that everything is stale, so nobody needs to hear of its
-    /// keys.
-    pub fn flushed(&mut self, slot: Slot) {
-        self.leave(slot, |_, _| {});
+    /// Everybody is told that everything is stale, so nobody needs to hear of single keys.
+    fn clear(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.keys.fetch_sub(self.keys.len() as i64, Relaxed);
+        }
+        self.keys = HashMap::new();
     }
 
     /// A slot is served elsewhere from now on, where nobody knows who has copies.
     pub fn left(&mut self, slot: Slot) {
-        self.leave(slot, |shared, stale| shared.tell(stale));
-    }
-
-    fn leave(&mut self, slot: Slot, tell: impl Fn(&Tracking, Stale<'_>)) {
         let Some(shared) = &self.shared else { return };
         self.keys.retain(|key, copies| {
             if copies.slot != slot {
                 return true;
             }
             shared.keys.fetch_sub(1, Relaxed);
-            tell(shared, Stale::Read { key, readers: &copies.readers, by: 0 });
+            shared.tell(Stale::Read { key, readers: &copies.readers, by: 0 });
             false
         });
     }

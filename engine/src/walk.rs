@@ -14,7 +14,6 @@ use crate::gate::Refusal;
 use crate::key::Db;
 use crate::spec::{Body, Spec};
 use crate::stripe::{Held, STRIPE_SLOTS, Stripe, Ticket, stripe_of};
-use crate::track::Stale;
 
 /// Keys visited before a walk lets others run.
 const SLICE_KEYS: u64 = 2_000;
@@ -132,7 +131,7 @@ impl WalkState {
             return Step::More;
         }
         if server::flush::is_flush(call.spec) {
-            engine.tracking().tell(Stale::All);
+            engine.tell_flushed(locked);
         }
         Step::Done
     }

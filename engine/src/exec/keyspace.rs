@@ -109,14 +109,13 @@ impl Exec<'_> {
     /// stripe is locked.
     pub fn clear_slot(&mut self, slot: Slot, db: Db) -> u64 {
         let keys = self.drop_table(slot, db);
-        if let Some(observers) = &mut self.stripe_data(slot).observer {
-            observers.tracked.flushed(slot);
-            if keys > 0 {
-                observers.cleared(slot, db);
-                if let Some(queues) = &mut observers.queues {
-                    let (engine, now_ms) = (self.engine, self.now_ms);
-                    self.local.ready.extend(queues.note_cleared(slot, db, now_ms, |key| engine.hasher().hash(key)));
-                }
+        if keys > 0
+            && let Some(observers) = &mut self.stripe_data(slot).observer
+        {
+            observers.cleared(slot, db);
+            if let Some(queues) = &mut observers.queues {
+                let (engine, now_ms) = (self.engine, self.now_ms);
+                self.local.ready.extend(queues.note_cleared(slot, db, now_ms, |key| engine.hasher().hash(key)));
             }
         }
         keys
