@@ -90,6 +90,8 @@ impl Selector {
         let first: Box<[u8]> = first.to_ascii_lowercase().into();
         if !self.firsts.iter().any(|(id, known)| *id == command.id && *known == first) {
             self.firsts.push((command.id, first));
+            // The same rules in another order are the same rules.
+            self.firsts.sort();
         }
         self.note(true, name);
     }

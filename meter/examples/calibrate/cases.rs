@@ -263,7 +263,7 @@ pub static CASES: &[Case] = &[
     ),
     case("zlexcount", &["zlexcount $z1000 - +"]),
     case("zmpop", &["zmpop 1 $z100 min", "zmpop 1 $z100 min count 10", "zmpop 1 $z100 min count 90"]),
-    case("bzmpop", &["bzmpop 0 1 $z100 min"]),
+    case("bzmpop", &["bzmpop 0 1 $z100 min", "bzmpop 0 1 $z100 min count 10", "bzmpop 0 1 $z100 min count 90"]),
     case("bzpopmax", &["bzpopmax $z100 0"]),
     case("bzpopmin", &["bzpopmin $z100 0"]),
     case("zmscore", &["zmscore $z100 $e", "zmscore $z100 {10:$e}", "zmscore $z100 {90:$e}"]),

@@ -25,7 +25,7 @@ pub static BLPOP: Spec = Spec {
     spread: Spread::Gather,
     tips: &[],
     arguments: &[ArgDoc { multiple: true, ..KEY }, plain_arg("timeout", ArgKind::Double)],
-    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Key },
+    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(blpop),
 };
@@ -44,7 +44,7 @@ pub static BRPOP: Spec = Spec {
     spread: Spread::Gather,
     tips: &[],
     arguments: &[ArgDoc { multiple: true, ..KEY }, plain_arg("timeout", ArgKind::Double)],
-    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Key },
+    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(brpop),
 };

@@ -26,7 +26,7 @@ pub static BZPOPMAX: Spec = Spec {
     spread: Spread::Gather,
     tips: &[],
     arguments: &[ArgDoc { multiple: true, ..KEY }, plain_arg("timeout", ArgKind::Double)],
-    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Key },
+    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(bzpopmax),
 };
@@ -45,7 +45,7 @@ pub static BZPOPMIN: Spec = Spec {
     spread: Spread::Gather,
     tips: &[],
     arguments: &[ArgDoc { multiple: true, ..KEY }, plain_arg("timeout", ArgKind::Double)],
-    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Key },
+    cost: Cost { elasticache: Pricing::Variable, work: WorkUnit::Call },
     long: Long::Never,
     body: Body::Keys(bzpopmin),
 };
