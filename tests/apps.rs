@@ -53,7 +53,16 @@ fn on_three_nodes(script: &str, tag: &str) {
 }
 
 mod one_node {
-    use super::on_one_node;
+    use super::{on_one_node, run};
+    use crate::harness::{Subject, Topology};
+
+    /// Celery asks for news of a result on one connection and for the result on another, without waiting in between: it
+    /// counts on a server that looks at the first before the second, which only one worker promises.
+    #[test]
+    fn celery() {
+        let args: &[&str] = if Subject::is_swell() { &["--workers", "1"] } else { &[] };
+        run("celery_app.py", &Subject::resp_with(Topology::Embedded, args).resp, "");
+    }
 
     macro_rules! applications {
         ($($name:ident $script:literal)*) => { $(#[test] fn $name() { on_one_node($script); })* };
@@ -61,7 +70,6 @@ mod one_node {
 
     applications! {
         bullmq "bullmq.js"
-        celery "celery_app.py"
         connect_redis "express_app.js"
         django_redis "django_app.py"
         fanout "fanout.py"

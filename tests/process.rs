@@ -18,4 +18,6 @@ mod pubsub;
 mod scaling;
 mod several;
 mod silent;
+mod tracking;
 mod users;
+mod whole;

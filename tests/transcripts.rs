@@ -126,8 +126,39 @@ macro_rules! resp_files {
 
 resp_files! {
     acl string hash set generic connection server introspection transactions bad_input help list stream hyperloglog bitmap
-    pubsub blocking tracking scripting
+    blocking scripting
 }
+
+/// The same with one worker: what one connection is told has come when another reads its reply, and who has left has left
+/// before the next case begins.
+macro_rules! resp_files_for_one_worker {
+    ($($name:ident)*) => {$(
+        mod $name {
+            use super::{Mode, resp};
+            use crate::harness::{Real, Server, Subject, Topology};
+
+            const FILE: &str = concat!(stringify!($name), ".txt");
+
+            fn start(topology: Topology) -> Server {
+                Subject::resp_with(topology, &["--workers", "1"])
+            }
+
+            ways! { resp::run, FILE, Subject::name(), start }
+
+            #[test]
+            fn valkey() {
+                resp::run(FILE, "valkey", Mode::Plain, &Real::valkey(&[]));
+            }
+
+            #[test]
+            fn redis() {
+                resp::run(FILE, "redis", Mode::Plain, &Real::redis(&[]));
+            }
+        }
+    )*};
+}
+
+resp_files_for_one_worker! { tracking pubsub }
 
 mod auth {
     use super::{Mode, resp};

@@ -262,8 +262,8 @@ pub struct Local {
     pub(crate) ready: VecDeque<Ready>,
     /// Whom to wake once no lock is held.
     pub(crate) wakers: Vec<Waker>,
-    /// The next request that waits has done so elsewhere, since then (unix milliseconds); 0: it has not.
-    pub(crate) waits_since_ms: u64,
+    /// The next request that waits has done so elsewhere, since then (unix microseconds); 0: it has not.
+    pub(crate) waits_since_us: u64,
     /// A compact value on its way through a command.
     scratch: Vec<u8>,
     /// Where this worker goes on packing memory.
@@ -344,7 +344,7 @@ impl Engine {
             script_user: None,
             ready: VecDeque::new(),
             wakers: Vec::new(),
-            waits_since_ms: 0,
+            waits_since_us: 0,
             scratch: Vec::new(),
             packing: UpkeepCursor::default(),
             fullest_stripe: 0,
@@ -619,10 +619,10 @@ impl Local {
         self.deferred.take()
     }
 
-    /// The next request that has to wait has done so elsewhere before, since then (unix milliseconds), and keeps its place;
+    /// The next request that has to wait has done so elsewhere before, since then (unix microseconds), and keeps its place;
     /// 0: it has not.
-    pub fn waits_since(&mut self, since_ms: u64) {
-        self.waits_since_ms = since_ms;
+    pub fn waits_since(&mut self, since_us: u64) {
+        self.waits_since_us = since_us;
     }
 
     /// Scripts that run from now on may do what this user may; nobody: everything.

@@ -33,6 +33,7 @@ pub mod state;
 pub mod stripe;
 pub mod table;
 pub mod track;
+pub mod unit;
 pub mod value;
 pub mod waiters;
 pub mod walk;

@@ -1,7 +1,5 @@
 //! Running requests: lock, check the gates, run, one command after the other.
 
-use std::cell::Cell;
-
 use swell_wire::{Args, Out, OwnedArgs};
 
 use crate::bulk::{Errand, Lent, Work};
@@ -15,7 +13,6 @@ use crate::slices::Deferred;
 use crate::spec::{Begin, Body, Bulk, Find, Flags, Group, KeySpec, KeysBody, Long, Spec};
 use crate::stripe::{STRIPES, Ticket, stripe_of};
 use crate::walk::{Step, WalkState};
-use crate::watch::Watching;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -345,38 +342,6 @@ impl Engine {
         outcome
     }
 
-    /// Locks all that these requests touch, for running them as one unit (EXEC), and the keys that `watching` names, which
-    /// are looked at as of this time (unix milliseconds).
-    ///
-    /// # Errors
-    /// [`Outcome::Busy`], [`Outcome::NotExecuted`]: nothing has happened.
-    pub fn begin_unit(
-        &self,
-        local: &mut Local,
-        calls: &[Call<'_>],
-        watching: Option<(&Watching, u64)>,
-        ticket: Option<Ticket>,
-    ) -> Result<Unit<'_>, Outcome> {
-        let mut set = self.watched_stripes(watching.map(|(watching, _)| watching));
-        for call in calls {
-            match call.spec.body {
-                Body::Keys(_) | Body::Bulk(_) | Body::Script(_) => set = set.and(LockSet::of(call)),
-                Body::Free(_) => {}
-                _ => set = LockSet::ALL,
-            }
-        }
-        let needs_memory = calls.iter().find(|call| call.spec.flags.has(Flags::DENYOOM));
-        let is_full = needs_memory.is_some_and(|call| self.make_room(local, call.context.now_ms).is_err());
-        set.lock(self, ticket).map_err(Outcome::Busy)?;
-        let held = Held { engine: self, set };
-        for call in calls.iter().filter(|call| !matches!(call.spec.body, Body::Free(_))) {
-            self.check_gates(call).map_err(|(refusal, stripe)| Outcome::NotExecuted(refusal, stripe))?;
-        }
-        let is_stale = watching.is_some_and(|(watching, now_ms)| self.is_stale(watching, now_ms));
-        self.mark_unit(set, true);
-        Ok(Unit { held, extra: Cell::default(), is_full, is_stale })
-    }
-
     fn check_gates(&self, call: &Call<'_>) -> Result<(), (Refusal, usize)> {
         if matches!(call.spec.body, Body::Whole(_) | Body::Walk(_)) {
             return self.check_all_gates(call.spec.is_write());
@@ -422,46 +387,6 @@ impl Engine {
     }
 }
 
-/// Several requests running as one: holds their locks until dropped.
-pub struct Unit<'e> {
-    held: Held<'e>,
-    /// What scripts in it have locked beyond.
-    extra: Cell<LockSet>,
-    is_full: bool,
-    is_stale: bool,
-}
-
-impl Unit<'_> {
-    /// Whether there was no room for a request that needs memory. Those that need some are refused, each for itself;
-    /// the caller may refuse the whole instead, as long as nothing has run.
-    pub fn is_full(&self) -> bool {
-        self.is_full
-    }
-
-    /// Whether a watched key has changed: nothing may run.
-    pub fn is_stale(&self) -> bool {
-        self.is_stale
-    }
-
-    /// Runs one of the unit's requests; returns its work and whether the reply is an error.
-    pub fn run(&self, local: &mut Local, call: &Call<'_>, out: &mut Out) -> (u64, bool) {
-        let engine = self.held.engine;
-        if self.is_full && call.spec.flags.has(Flags::DENYOOM) {
-            write_fault(call.spec, &Fault::OutOfMemory, out);
-            return (1, true);
-        }
-        if let Body::Script(how) = call.spec.body {
-            let held = self.held.set.and(self.extra.get());
-            local.in_unit = true;
-            let (work, failed, extra) = engine.run_script_in_unit(local, call, how, held, out);
-            local.in_unit = false;
-            self.extra.set(self.extra.get().and(extra));
-            return (work, failed);
-        }
-        run_held(engine, local, call, out)
-    }
-}
-
 /// Runs a call whose stripes are locked and whose gates are open, to its end; returns its work and whether its reply is
 /// an error.
 pub(crate) fn run_held(engine: &Engine, local: &mut Local, call: &Call<'_>, out: &mut Out) -> (u64, bool) {
@@ -489,30 +414,6 @@ pub(crate) fn run_held(engine: &Engine, local: &mut Local, call: &Call<'_>, out:
             }
         },
         Body::Session | Body::Container | Body::Script(_) => unreachable!("{} does not run in a unit", call.spec.name),
-    }
-}
-
-impl Unit<'_> {
-    /// Ends the unit: serves who waits for keys that it has made ready, in the order in which they became so, and gives
-    /// the locks back.
-    pub fn end(self, local: &mut Local) {
-        let engine = self.held.engine;
-        if !local.ready.is_empty() {
-            let set = self.held.set.and(self.extra.get());
-            engine.mark_unit(set, false);
-            engine.serve_held(local, set);
-            engine.mark_unit(set, true);
-        }
-        drop(self);
-        engine.serve_rest(local);
-    }
-}
-
-impl Drop for Unit<'_> {
-    fn drop(&mut self) {
-        let Unit { held, extra, .. } = self;
-        held.engine.mark_unit(held.set.and(extra.get()), false);
-        extra.get().unlock(held.engine);
     }
 }
 

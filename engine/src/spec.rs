@@ -90,6 +90,7 @@ impl Flags {
     pub const NO_ASYNC_LOADING: Flags = Flags(1 << 13);
     pub const BLOCKING: Flags = Flags(1 << 14);
     pub const MOVABLEKEYS: Flags = Flags(1 << 15);
+    /// Valkey counts it as a write in scripts that only read; not printed.
     pub const MAY_REPLICATE: Flags = Flags(1 << 16);
     pub const PUBSUB: Flags = Flags(1 << 17);
     pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 18);
@@ -109,7 +110,6 @@ impl Flags {
         (Flags::SKIP_SLOWLOG, "skip_slowlog"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
-        (Flags::MAY_REPLICATE, "may_replicate"),
         (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
         (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::NO_MULTI, "no_multi"),

@@ -18,6 +18,8 @@ use crate::stripe::{STRIPES, stripe_of};
 
 /// Keys of which copies are known, at most, until somebody says otherwise (Valkey's `tracking-table-max-keys`).
 pub const TRACKED_KEYS_MAX: u64 = 1_000_000;
+/// Readers of one key, over which it is declared stale: those who have left are known until then.
+const READERS_MAX: usize = 65_536;
 
 /// A client that keeps copies, by a number of its process's choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,11 +179,14 @@ impl Tracked {
     /// Says whether the key is new here.
     fn add(&mut self, slot: Slot, key: &[u8], reader: u64) -> bool {
         match self.keys.get_mut(key) {
-            Some(copies) => {
-                if !copies.readers.contains(&reader) {
-                    copies.readers.push(reader);
-                }
+            Some(copies) if copies.readers.contains(&reader) => false,
+            Some(copies) if copies.readers.len() < READERS_MAX => {
+                copies.readers.push(reader);
                 false
+            }
+            Some(_) => {
+                self.forget(key, 0);
+                self.add(slot, key, reader)
             }
             None => self.keys.insert(key.into(), Copies { slot, readers: vec![reader] }).is_none(),
         }

@@ -40,7 +40,7 @@ impl Bench {
             engine.use_helpers(Box::new(move |errand| {
                 match errand {
                     Errand::Run(one) => lent.lock().unwrap().push(*one),
-                    Errand::Serve(_) => panic!("nobody waits here"),
+                    Errand::Serve(_) | Errand::Part(_) | Errand::Free(_) => panic!("nobody waits, there is no unit"),
                 }
                 Ok(())
             }));

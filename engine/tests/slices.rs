@@ -3,6 +3,7 @@
 use swell_engine::admit::Admitted;
 use swell_engine::commands::table::{Found, tables};
 use swell_engine::stripe::stripe_of;
+use swell_engine::unit::Needs;
 use swell_engine::{Context, Db, Deferred, Engine, Local, Outcome, rdb};
 use swell_ring::slot_of;
 use swell_wire::{Out, OwnedArgs, Proto};
@@ -82,7 +83,7 @@ impl Bench {
     fn run_in_unit(&mut self, words: &[&str]) -> Got {
         let mut out = Out::new(self.proto);
         let work = self.with(words, |engine, local, call| {
-            let unit = engine.begin_unit(local, std::slice::from_ref(call), None, None).unwrap();
+            let unit = engine.begin_unit(local, &Needs::of(&[*call]), None, 0, None).unwrap();
             let (work, failed) = unit.run(local, call, &mut out);
             assert!(!failed && local.take_deferred().is_none());
             work

@@ -9,6 +9,7 @@ use std::task::{Wake, Waker};
 use swell_engine::admit::Admitted;
 use swell_engine::commands::table::{Found, tables};
 use swell_engine::gate::{Gate, Refusal};
+use swell_engine::unit::Needs;
 use swell_engine::waiters::GaveUp;
 use swell_engine::{Blocks, Context, Deferred, Engine, Local, Outcome};
 use swell_ring::{CacheState, slot_of};
@@ -77,7 +78,10 @@ impl Bench {
             .zip(&keys)
             .map(|((spec, args), keys)| Admitted::from_link(spec, args.as_args()).call(keys, context))
             .collect();
-        let unit = self.engine.begin_unit(&mut self.local, &calls, None, None).expect("nobody else is here");
+        let unit = self
+            .engine
+            .begin_unit(&mut self.local, &Needs::of(&calls), None, NOW_MS, None)
+            .expect("nobody else is here");
         for call in &calls {
             unit.run(&mut self.local, call, &mut Out::new(Proto::Resp2));
         }
@@ -269,15 +273,15 @@ fn a_slot_that_leaves_sends_its_waiters_away_and_a_closed_gate_serves_nobody() {
     assert_eq!(waiting[0].refused(), Some((Refusal::Paused, stripe)), "it has to wait for the gate");
     assert_eq!(reply(&mut waiting[1]).unwrap(), pair("{b}1", "1"));
     bench.engine.stripe(stripe).set_gate(slot, Gate::Serving);
-    let since_ms = waiting[0].waiter().unwrap().since_ms();
+    let since_us = waiting[0].waiter().unwrap().since_us();
     bench.engine.forget(waiting[0].waiter().unwrap());
     let younger = bench.waits("BLPOP {b}1 0");
-    bench.local.waits_since(since_ms - 1);
+    bench.local.waits_since(since_us - 1);
     let mut older = bench.waits("BLPOP {a}1 {b}1 0");
     bench.engine.stripe(stripe).set_gate(slot, Gate::Released);
     assert_eq!(older.refused(), Some((Refusal::Moved, stripe)));
     bench.engine.stripe(stripe).set_gate(slot, Gate::Serving);
-    bench.local.waits_since(since_ms - 1);
+    bench.local.waits_since(since_us - 1);
     older = bench.waits("BLPOP {b}1 {a}1 0");
     bench.done("RPUSH {b}1 2");
     assert_eq!(reply(&mut older).unwrap(), pair("{b}1", "2"), "it has kept its place");

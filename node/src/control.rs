@@ -42,6 +42,15 @@ pub enum FromMember {
         id: u64,
         ask: Ask,
     },
+    /// From proxies: the answer to `ToMember::Question` of this number.
+    Told {
+        id: u64,
+        told: serde_json::Value,
+    },
+    /// From proxies: commands of their clients, as MONITOR shows them, for other proxies' clients.
+    Shown {
+        lines: Vec<String>,
+    },
 }
 
 /// Who joins.
@@ -85,6 +94,20 @@ pub enum ToMember {
     Answer {
         id: u64,
         answer: Answer,
+    },
+    /// Another proxy asks; what it says is between proxies. To be answered by `FromMember::Told`.
+    Question {
+        id: u64,
+        question: serde_json::Value,
+    },
+    /// To proxies: how many others there are, and whether a client of one of them monitors.
+    Proxies {
+        others: u32,
+        monitored: bool,
+    },
+    /// To proxies whose clients monitor: commands of another proxy's clients.
+    Shown {
+        lines: Vec<String>,
     },
 }
 
@@ -141,6 +164,11 @@ pub enum Ask {
     Status,
     /// Change how the scaler acts, also after its next start, until somebody or a changed configuration says otherwise.
     Scale(ScalingMode),
+    /// Ask all other proxies. `monitors`: from now on (or no longer) this proxy has clients that monitor.
+    Proxies {
+        question: serde_json::Value,
+        monitors: Option<bool>,
+    },
 }
 
 /// Whether the scaler acts on what it decides.
@@ -174,6 +202,8 @@ pub enum Answer {
     Done(Progress),
     Events(Vec<Event>),
     Status(Box<Status>),
+    /// What other proxies said. Those that did not answer in time are left out.
+    Told(Vec<serde_json::Value>),
     Refused {
         why: String,
     },

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use swell_engine::acl::User;
-use swell_engine::bulk::Errand;
+use swell_engine::bulk::{Errand, Lending};
 use swell_engine::channels::{ChannelKind, Channels};
 use swell_engine::commands::memcached::stat::McStat;
 use swell_engine::key::KeyHash;
-use swell_engine::run::Unit;
 use swell_engine::stripe::Ticket;
+use swell_engine::unit::{Needs, Step as UnitStep, Suspended, Unit};
 use swell_engine::walk::{Step, WalkBody, WalkState};
 use swell_engine::watch::Watching;
 use swell_engine::{Call, Db, Deferred, Engine, Fault, Local, Outcome, Stats};
@@ -17,17 +17,20 @@ use swell_wire::Out;
 use tokio::sync::Notify;
 
 use crate::broker::{Broker, events};
-use crate::helpers;
+use crate::copies::{self, Copies};
+use crate::helpers::{self, Helpers};
 use crate::link::stats::{Counts, Totals};
 
 /// A node of this process: the engine of each cache it hosts (one, `default`, for now) and what its workers reported.
 pub struct Node {
     engine: Engine,
     broker: Arc<Broker>,
+    copies: Copies,
     stats: Mutex<Stats>,
     totals: Totals,
     /// Its figures are not what they were.
     changed: Notify,
+    helpers: Arc<Helpers>,
     /// When slots came or went last, in unix milliseconds.
     moved_at_ms: AtomicU64,
 }
@@ -46,19 +49,27 @@ pub struct Handle {
 }
 
 impl Node {
+    /// Its helper threads.
+    pub(crate) fn helpers(&self) -> &Arc<Helpers> {
+        &self.helpers
+    }
+
     /// A node with an empty engine; `seed` is the cache's hash seed.
     pub fn new(seed: u64) -> Arc<Node> {
         let node = Arc::new(Node {
             engine: Engine::new(seed),
             broker: Arc::default(),
+            copies: Copies::default(),
             stats: Mutex::default(),
             totals: Totals::default(),
             changed: Notify::new(),
+            helpers: Arc::default(),
             moved_at_ms: AtomicU64::new(0),
         });
         helpers::attach(&node);
         node.engine.use_channels(node.broker.clone());
         events::attach(&node);
+        copies::attach(&node);
         node
     }
 
@@ -70,6 +81,11 @@ impl Node {
     /// Who has subscribed to what.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+
+    /// Who keeps copies of its keys.
+    pub fn copies(&self) -> &Copies {
+        &self.copies
     }
 
     /// Sends a message to all who have subscribed to a channel or to a pattern that it matches; says how many
@@ -180,13 +196,15 @@ impl Handle {
     pub(crate) fn run_errand(&mut self, errand: Errand) {
         match errand {
             Errand::Run(lent) => lent.run(&self.node.engine, &mut self.local),
+            Errand::Part(part) => part.run(&self.node.engine, &mut self.local),
             Errand::Serve(ready) => self.node.engine.serve_patiently(&mut self.local, *ready),
+            Errand::Free(large) => drop(large),
         }
     }
 
     /// The next request that has to wait has done so elsewhere, since then; see [`Local::waits_since`].
-    pub fn waits_since(&mut self, since_ms: u64) {
-        self.local.waits_since(since_ms);
+    pub fn waits_since(&mut self, since_us: u64) {
+        self.local.waits_since(since_us);
     }
 
     /// Serves who waits for what upkeep has changed.
@@ -198,6 +216,7 @@ impl Handle {
     /// long replies have; says whether there is more. Every worker calls this at its ticks.
     pub fn free_garbage(&mut self) -> bool {
         self.node.engine.forget_abandoned();
+        self.node.helpers.look(&self.node);
         self.node.engine.free_garbage(&mut self.local, GARBAGE_PER_TICK)
     }
 
@@ -210,16 +229,37 @@ impl Handle {
     pub fn begin_unit<'n>(
         &mut self,
         node: &'n Node,
-        calls: &[Call<'_>],
-        watching: Option<(&Watching, u64)>,
+        needs: &Needs,
+        watching: Option<&Watching>,
+        now_ms: u64,
         ticket: Option<Ticket>,
     ) -> Result<Unit<'n>, Outcome> {
-        node.engine.begin_unit(&mut self.local, calls, watching, ticket)
+        node.engine.begin_unit(&mut self.local, needs, watching, now_ms, ticket)
     }
 
-    /// Runs one request of a unit; returns its work and whether the reply is an error.
+    /// Runs one request of a unit, if it is not too much; see [`Unit::step`].
+    pub fn step_unit(&mut self, unit: &Unit<'_>, call: &Call<'_>, out: &mut Out) -> UnitStep {
+        unit.step(&mut self.local, call, out)
+    }
+
+    /// Runs one request of a unit, whatever it takes; see [`Unit::run`].
     pub fn run_in_unit(&mut self, unit: &Unit<'_>, call: &Call<'_>, out: &mut Out) -> (u64, bool) {
         unit.run(&mut self.local, call, out)
+    }
+
+    /// Has a helper thread run one; see [`Unit::lend`].
+    pub fn lend_in_unit(&mut self, unit: &Unit<'_>, call: &Call<'_>, out: &mut Out) -> Result<Lending, (u64, bool)> {
+        unit.lend(&mut self.local, call, out)
+    }
+
+    /// See [`Unit::suspend`].
+    pub fn suspend_unit(&mut self, unit: Unit<'_>) -> Suspended {
+        unit.suspend(&mut self.local)
+    }
+
+    /// See [`Suspended::resume`].
+    pub fn resume_unit<'n>(&mut self, node: &'n Node, unit: Suspended) -> Unit<'n> {
+        unit.resume(&node.engine, &mut self.local)
     }
 
     /// Ends a unit, whose locks are given back, and serves who waits for what it has changed.

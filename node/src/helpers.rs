@@ -4,30 +4,36 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use swell_engine::bulk::Errand;
 
 use crate::embedded::Node;
 
-/// Threads of one node. More would take the cores from workers; what waits for one holds its own stripes only.
+/// Threads of one node, as long as they get on. More would take the cores from workers; what waits for one holds its own
+/// stripes only.
 const HELPERS_MAX: usize = 4;
+/// Threads if they do not: scripts without end must not keep other work waiting.
+const HELPERS_STUCK_MAX: usize = 32;
+/// Work that has waited for so long gets a thread more.
+const STUCK: Duration = Duration::from_millis(100);
 
 /// What the helpers of one node have to do.
 #[derive(Debug, Default)]
-struct Helpers {
+pub(crate) struct Helpers {
     todo: Mutex<Todo>,
 }
 
 #[derive(Debug, Default)]
 struct Todo {
     threads: usize,
-    waiting: VecDeque<Errand>,
+    /// With the time since when.
+    waiting: VecDeque<(Instant, Errand)>,
 }
 
 /// Lets a node's engine have its bulk work run on threads of their own.
 pub(crate) fn attach(node: &Arc<Node>) {
-    let helpers = Arc::<Helpers>::default();
+    let helpers = node.helpers().clone();
     let weak = Arc::downgrade(node);
     node.engine().scripts().use_clock(unix_us);
     node.engine().use_helpers(Box::new(move |errand| helpers.take(&weak, errand)));
@@ -43,18 +49,29 @@ impl Helpers {
     fn take(self: &Arc<Self>, node: &Weak<Node>, errand: Errand) -> Result<(), Errand> {
         let Some(node) = node.upgrade() else { return Err(errand) };
         let mut todo = self.lock();
-        todo.waiting.push_back(errand);
-        if todo.threads == HELPERS_MAX {
+        todo.waiting.push_back((Instant::now(), errand));
+        if todo.threads >= HELPERS_MAX || self.spawn(&mut todo, node) || todo.threads > 0 {
+            // Somebody will come round to it.
             return Ok(());
         }
-        let helpers = self.clone();
-        match thread::Builder::new().name("swell-helper".to_owned()).spawn(move || helpers.work(&node)) {
-            Ok(_) => todo.threads += 1,
-            // Somebody else will come round to it.
-            Err(_) if todo.threads > 0 => {}
-            Err(_) => return todo.waiting.pop_back().map_or(Ok(()), Err),
+        todo.waiting.pop_back().map_or(Ok(()), |(_, errand)| Err(errand))
+    }
+
+    /// Gives what has waited for too long a thread of its own. Workers call this at their ticks.
+    pub(crate) fn look(self: &Arc<Self>, node: &Arc<Node>) {
+        let mut todo = self.lock();
+        let is_stuck = todo.waiting.front().is_some_and(|(since, _)| since.elapsed() > STUCK);
+        if is_stuck && todo.threads < HELPERS_STUCK_MAX {
+            self.spawn(&mut todo, node.clone());
         }
-        Ok(())
+    }
+
+    fn spawn(self: &Arc<Self>, todo: &mut Todo, node: Arc<Node>) -> bool {
+        let helpers = self.clone();
+        let is_there =
+            thread::Builder::new().name("swell-helper".to_owned()).spawn(move || helpers.work(&node)).is_ok();
+        todo.threads += usize::from(is_there);
+        is_there
     }
 
     /// Does what there is to do.
@@ -70,7 +87,7 @@ impl Helpers {
     /// What is to be done next; with nothing the thread counts as gone.
     fn next(&self) -> Option<Errand> {
         let mut todo = self.lock();
-        let next = todo.waiting.pop_front();
+        let next = todo.waiting.pop_front().map(|(_, errand)| errand);
         todo.threads -= usize::from(next.is_none());
         next
     }

@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod control;
+pub mod copies;
 pub mod embedded;
 pub mod handover;
 mod helpers;

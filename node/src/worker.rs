@@ -217,6 +217,7 @@ impl Worker {
             false => IDLE_TICK,
         };
         let Some(upkeep) = upkeep else { return pace };
+        self.node.settle_broadcast();
         if upkeep.tick(&mut handle, unix_ns() / 1_000_000) {
             return BUSY_TICK;
         }

@@ -208,6 +208,11 @@ impl ClientInfo {
 }
 
 impl Registry {
+    /// Nobody is connected; ids follow this number.
+    pub fn starting_at(first: u64) -> Registry {
+        Registry { next_id: AtomicU64::new(first), ..Registry::default() }
+    }
+
     /// Adds a client and gives it an id; ids only grow.
     pub fn add(
         &self,

@@ -42,6 +42,15 @@ pub enum ProxyError {
     NotInMulti(&'static str),
     #[error("ERR Command '{0}' not allowed inside a transaction: all nodes and proxies have to confirm it")]
     ConfirmedByAll(&'static str),
+    #[error("ERR RESP2 is not supported by this command")]
+    NotInResp2,
+    #[error(
+        "ERR Wrong protocol type name. Please use one of the following: \
+         string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false"
+    )]
+    UnknownReplyType,
+    #[error("ERR Command '{0}' not allowed inside a transaction or script: all proxies are asked")]
+    AsksAll(&'static str),
     #[error("EXECABORT Transaction discarded because of previous errors.")]
     ExecAborted,
     #[error("ERR A client can only redirect to a single other client")]
@@ -78,8 +87,8 @@ pub enum ProxyError {
     CachingYesWithoutOptIn,
     #[error("ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.")]
     CachingNoWithoutOptOut,
-    #[error("ERR CLIENT TRACKING is not available while keys are on other nodes")]
-    TrackingOverLinks,
+    #[error("ERR a prefix of CLIENT TRACKING may have {0} bytes at most")]
+    TrackingPrefixTooLong(usize),
     #[error("ERR the watched keys take more than the query buffer may")]
     TooMuchWatched,
     #[error("ERR more than {0} commands in one transaction")]
@@ -221,8 +230,6 @@ pub enum ProxyError {
     AclNotSaved,
     #[error("ERR {0}")]
     AclNotLoaded(String),
-    #[error("NOPERM scripts of users who may not do everything do not run while there are several nodes")]
-    LimitedScript,
     #[error("ERR internal error; nothing more is known here, see the log")]
     Internal,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use swell_node::control::{Answer, Ask, FromMember, Join, Role, ToMember};
@@ -16,7 +16,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::charges::{Charges, Saying};
 use crate::error::ProxyError;
-use crate::shared::Mail;
+use crate::others;
+use crate::pause::Paused;
+use crate::shared::{Mail, Shared, unix_ms};
 use crate::worker::Worker;
 
 /// How long a question to the scaler may take. Members confirm a change within two seconds or are given up.
@@ -87,6 +89,8 @@ pub async fn keep(worker: Rc<Worker>, control: Control) {
             Ok(socket) => {
                 pause = PAUSE_MIN;
                 let lost = attend(&worker, socket, &mut questions, control.charges.as_ref()).await;
+                // Nobody can be asked.
+                meet(&worker.shared, 0, false);
                 tracing::warn!(%lost, "the link to the scaler is lost; serving on by the last map");
             }
             Err(error) => tracing::debug!(%error, "cannot reach the scaler"),
@@ -123,9 +127,17 @@ async fn attend(
     let (mut buffer, mut asked, mut next) = (Vec::new(), HashMap::new(), 0u64);
     let mut saying = Saying::begin();
     let mut charged_due = None;
+    let monitors = &worker.shared.watch.monitors;
+    let mut says_monitors = monitors.any_here();
     loop {
         let mut answer = Vec::new();
+        if std::mem::take(&mut says_monitors) {
+            next += 1;
+            say_monitors(next, monitors.any_here(), &mut answer);
+        }
         tokio::select! {
+            () = monitors.changed() => says_monitors = true,
+            lines = monitors.take_outgoing() => frame::json(Kind::Control, &FromMember::Shown { lines }, &mut answer),
             () = worker.shared.charged.changed(), if charged_due.is_none() => {
                 charged_due = Some(Instant::now() + CHARGED_TICK);
             }
@@ -163,6 +175,27 @@ async fn attend(
     }
 }
 
+/// Tells whether clients here monitor; the answer is read by nobody.
+fn say_monitors(id: u64, any: bool, out: &mut Vec<u8>) {
+    if let Ok(question) = serde_json::to_value(others::Question::Nothing) {
+        let ask = Ask::Proxies { question, monitors: Some(any) };
+        frame::json(Kind::Control, &FromMember::Ask { id, ask }, out);
+    }
+}
+
+/// The scaler has told of the other proxies.
+fn meet(shared: &Arc<Shared>, others: u32, monitored: bool) {
+    if shared.watch.monitors.set_elsewhere(monitored) {
+        shared.watch.changed();
+    }
+    // Whoever is new has not heard of a pause.
+    if shared.others.set(others)
+        && let Some((paused, until_ms)) = shared.pause.holding(unix_ms())
+    {
+        others::tell(shared, &others::Question::Pause { until_ms, all: paused == Paused::All });
+    }
+}
+
 /// Never, where nothing goes to the ledger over this link.
 async fn saying_due<'c>(saying: &mut Saying, charges: Option<&'c Charges>) -> &'c Charges {
     match charges {
@@ -192,7 +225,17 @@ fn take(
                 }
             }
             Kind::Control => {
-                if hear(worker, serde_json::from_slice(frame.rest)?, asked, charges)? {
+                let message = match serde_json::from_slice(frame.rest)? {
+                    ToMember::Question { id, question } => {
+                        let told = others::answer(&mut worker.core.borrow_mut(), question);
+                        frame::json(Kind::Control, &FromMember::Told { id, told }, out);
+                        None
+                    }
+                    message => Some(message),
+                };
+                if let Some(message) = message
+                    && hear(worker, message, asked, charges)?
+                {
                     let route = &worker.shared.route;
                     let seen = FromMember::Seen { epoch: route.map().epoch(), state: route.state_version() };
                     frame::json(Kind::Control, &seen, out);
@@ -233,6 +276,15 @@ fn hear(
             }
             return Ok(false);
         }
+        ToMember::Proxies { others, monitored } => {
+            meet(shared, others, monitored);
+            return Ok(false);
+        }
+        ToMember::Shown { lines } => {
+            lines.iter().for_each(|line| worker.core.borrow().show_line(line));
+            return Ok(false);
+        }
+        ToMember::Question { .. } => return Ok(false),
         ToMember::Refused { why } => return Err(std::io::Error::other(why)),
         ToMember::Source(_) | ToMember::Target(_) | ToMember::Leave => return Ok(false),
     };

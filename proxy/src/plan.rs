@@ -66,9 +66,12 @@ impl Source for InPlace<'_> {
 /// Plans request `index` for the node. False: it cuts the batch.
 #[inline]
 pub fn plan(core: &mut Core, session: &Session, source: &impl Source, index: usize) -> bool {
+    if session.cuts() || core.observer.is_pausing {
+        return false;
+    }
     let Some(args) = source.args(index) else { return false };
     let Found::Command(command) = session.table().find(args) else { return false };
-    if !command.spec.body.is_for_keys() || session.cuts() || args.has_long() || core.observer.is_pausing {
+    if !command.spec.body.is_for_keys() || args.has_long() {
         return false;
     }
     // Who runs a script is told where it runs alone.

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use crate::stats::Sums;
 
 /// Samples kept (Redis: `STATS_METRIC_SAMPLES`); a busy worker ticks ten times a second.
@@ -16,7 +18,7 @@ const MS_PER_SECOND: f64 = 1000.0;
 pub struct Rates(Mutex<VecDeque<(u64, Sums)>>);
 
 /// Means over the last seconds, per second.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     pub commands: f64,
     pub bytes_in: f64,

@@ -22,16 +22,22 @@ use crate::config::{ProxyConfig, Settings};
 use crate::membership::Asking;
 use crate::memcached::DelayedFlush;
 use crate::observe::Watch;
+use crate::others::Others;
 use crate::outside;
 use crate::pause::Pause;
 use crate::push::{MAIL_BYTES_MAX, Message};
 use crate::rates::Rates;
 use crate::route::Route;
 use crate::stats::Totals;
-use crate::tracking::{Tracked, Tracking};
+use crate::tracking::Tracking;
 
 /// How long a reader of figures waits for the workers to report.
 const REPORT_WAIT: Duration = Duration::from_millis(200);
+
+/// Numbers that a proxy has for its clients.
+const NUMBERS: u64 = 1 << 32;
+/// Where a proxy's numbers may begin.
+const PLACES: u64 = (1 << 20) - 1;
 
 /// Shared by all workers of a proxy.
 pub struct Shared {
@@ -42,6 +48,8 @@ pub struct Shared {
     /// Whether changes of the cache state go to a scaler.
     pub has_scaler: bool,
     pub clients: Registry,
+    /// The cache's other proxies.
+    pub others: Others,
     pub totals: Totals,
     /// What commands are watched for.
     pub watch: Watch,
@@ -126,8 +134,8 @@ pub enum Mail {
     Report(std::sync::mpsc::Sender<()>),
     /// Messages for clients of this worker, by their numbers.
     Push(Vec<(u64, Message)>),
-    /// These have keys to be told that are stale.
-    Stale(Vec<Arc<Tracked>>),
+    /// The node of this process was flushed: copies of all its keys are stale.
+    Flushed,
     /// The slot map or the cache state has changed.
     Ring,
     /// Users may hear of other channels than before.
@@ -139,12 +147,14 @@ pub enum Mail {
 impl Shared {
     /// For a proxy in front of this node.
     pub fn new(config: &ProxyConfig, node: Arc<Node>, ledger: Arc<Ledger>) -> Arc<Shared> {
+        let first_number = first_number(config);
         let shared = Arc::new(Shared {
             node,
             settings: Settings::new(config),
             access: Access::new(config),
             has_scaler: config.control.is_some(),
-            clients: Registry::default(),
+            clients: Registry::starting_at(first_number),
+            others: Others::default(),
             totals: Totals::default(),
             watch: Watch::default(),
             pause: Pause::default(),
@@ -174,8 +184,10 @@ impl Shared {
             reports: Mutex::default(),
             keys_before_reset: Mutex::default(),
         });
+        shared.watch.logs.number_from(first_number);
+        shared.access.log.number_from(first_number);
         let weak = Arc::downgrade(&shared);
-        shared.node.engine().tell_stale(Box::new(move |stale| {
+        shared.node.copies().tell_here(Box::new(move |stale| {
             if let Some(shared) = weak.upgrade() {
                 shared.tracking.tell(&shared, stale);
             }
@@ -223,26 +235,6 @@ impl Shared {
         for (mailbox, parcel) in mailboxes.iter().zip(parcels).filter(|(_, parcel)| !parcel.is_empty()) {
             // A worker that is gone has no clients.
             let _ = mailbox.send(Mail::Push(parcel));
-        }
-    }
-
-    /// Has the workers of these clients tell them what is stale.
-    pub fn mail_stale<'a>(&self, tracked: impl Iterator<Item = &'a Arc<Tracked>>) {
-        let mut parcels: Vec<Vec<Arc<Tracked>>> = Vec::new();
-        for tracked in tracked {
-            let worker = tracked.worker();
-            if parcels.len() <= worker {
-                parcels.resize(worker + 1, Vec::new());
-            }
-            parcels[worker].push(tracked.clone());
-        }
-        if parcels.is_empty() {
-            return;
-        }
-        let mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        for (mailbox, parcel) in mailboxes.iter().zip(parcels).filter(|(_, parcel)| !parcel.is_empty()) {
-            // A worker that is gone has no clients.
-            let _ = mailbox.send(Mail::Stale(parcel));
         }
     }
 
@@ -360,6 +352,14 @@ pub fn unix_ms() -> u64 {
 pub fn random_u64() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// Clients and entries of logs have numbers that no other proxy gives: those of the proxy beside the ledger, which every
+/// cache has one of, begin at 0, others at one of a million places that are [`NUMBERS`] apart. All stay below 2^53, which
+/// is what every client library can read.
+fn first_number(config: &ProxyConfig) -> u64 {
+    let is_first = config.control.as_ref().is_none_or(|control| control.charges.is_none());
+    if is_first { 0 } else { (random_u64() % PLACES + 1) * NUMBERS }
 }
 
 fn random_id() -> String {

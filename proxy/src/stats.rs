@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 /// Buckets of the batch latency histogram: powers of two of microseconds, the last one unbounded.
 pub const LATENCY_BUCKETS: usize = 24;
 
 /// Counts of one worker since its last report, or of all workers since the start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Counts {
     pub connections_received: u64,
     pub connections_rejected: u64,

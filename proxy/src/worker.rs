@@ -155,12 +155,10 @@ impl Worker {
                         let _ = done.send(());
                     }
                     Some(Mail::Push(parcel)) => self.core.borrow().take_mail(parcel),
-                    Some(Mail::Stale(tracked)) => {
-                        tracked.iter().for_each(|tracked| tracked.tell_pending(&self.shared));
-                    }
+                    Some(Mail::Flushed) => self.on_flushed(&mut self.core.borrow_mut(), None),
                     Some(Mail::Ring) => {
                         if !self.shared.route.is_direct() {
-                            self.shared.tracking.leave(&self.shared.clients);
+                            self.expect_copies();
                         }
                         self.lines();
                         self.upstreams.changed();
@@ -201,7 +199,7 @@ impl Worker {
         }
         let is_flushing = is_direct && flushing.step(&mut core, now_ms);
         self.shared.observe_stored(now_ms);
-        self.shared.tracking.settle(core.handle.engine());
+        self.shared.node.settle_broadcast();
         self.shared.close_idle_clients(now_ms);
         let began_ns = unix_ns();
         let is_behind = upkeep.tick(&mut core.handle, now_ms);

@@ -50,6 +50,7 @@ impl Writer {
             Ask::Move { slots, to } => self.move_slots(asker, &slots, to, now),
             Ask::Drain { node } => self.drain(asker, node, now),
             Ask::Status => self.answer(asker, Answer::Status(Box::new(self.status(now)))),
+            Ask::Proxies { question, monitors } => self.ask_proxies(asker, question, monitors, now),
             Ask::Scale(mode) => match self.set_mode(mode, now) {
                 Ok(()) => self.answer(asker, Answer::Status(Box::new(self.status(now)))),
                 Err(why) => self.answer_refused(asker, format!("TRYAGAIN the change cannot be made durable: {why}")),

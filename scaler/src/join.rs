@@ -23,7 +23,8 @@ struct Known {
 impl Writer {
     /// Somebody's first message.
     pub(crate) fn join(&mut self, link: LinkId, join: Join, now: Instant) {
-        let joined = match join.role {
+        let role = join.role;
+        let joined = match role {
             Role::Node => self.join_node(link, join, now).map(Some),
             Role::Proxy => {
                 self.events.news(format!("a proxy has joined (process {})", join.pid));
@@ -36,7 +37,12 @@ impl Writer {
             }
         };
         match joined {
-            Ok(id) => self.welcome(link, id),
+            Ok(id) => {
+                self.welcome(link, id);
+                if role == Role::Proxy {
+                    self.proxies_have_changed(None, now);
+                }
+            }
             Err(why) => self.refuse(link, why),
         }
     }

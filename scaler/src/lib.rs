@@ -12,6 +12,7 @@ pub mod members;
 mod nodes;
 pub mod policy;
 pub mod provider;
+mod proxies;
 mod ready;
 pub mod scale;
 pub mod scaler;

@@ -111,6 +111,11 @@ impl Link {
         }
     }
 
+    /// Bytes that its reader has left.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.outbox.borrow().unsent()
+    }
+
     /// Sends what is still to be sent, and closes.
     pub(crate) fn close(&self) {
         self.outbox.borrow_mut().closing = true;

@@ -58,6 +58,8 @@ pub(crate) struct Party {
     pub(crate) who: Who,
     /// Whether it has said what it charged.
     pub(crate) has_charged: bool,
+    /// Clients of this proxy monitor.
+    pub(crate) has_monitors: bool,
 }
 
 /// Who is at the other end of a control link.

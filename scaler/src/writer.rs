@@ -24,6 +24,7 @@ use crate::members::{self, Link, LinkId, encoded};
 use crate::nodes::{Node, Origin, Party, Seen, Who};
 use crate::provider::process::{Did, Process};
 use crate::provider::records::{Leftovers, Records};
+use crate::proxies::Questions;
 use crate::ready::Ready;
 use crate::scale::Scale;
 use crate::scaler::ScalerConfig;
@@ -64,6 +65,8 @@ pub(crate) struct Writer {
     /// Slots wait until all children that were asked for have joined for the first time.
     pub(crate) is_first_spread_due: bool,
     pub(crate) looks: Looks,
+    /// What proxies ask each other.
+    pub(crate) questions: Questions,
     pub(crate) ready: Arc<Ready>,
     /// What all nodes hold: for whoever meters it.
     pub(crate) stored_bytes: Arc<AtomicU64>,
@@ -109,6 +112,7 @@ impl Writer {
             orphans: (Epoch(0), SlotSet::all()),
             is_first_spread_due,
             looks: Looks::new(Instant::now()),
+            questions: Questions::default(),
             ready,
             stored_bytes: Arc::default(),
             accepting,
@@ -246,7 +250,8 @@ impl Writer {
     fn take(&mut self, input: Input, now: Instant) {
         match input {
             Input::Linked(link) => {
-                self.parties.insert(link.id, Party { link, who: Who::Stranger, has_charged: false });
+                self.parties
+                    .insert(link.id, Party { link, who: Who::Stranger, has_charged: false, has_monitors: false });
             }
             Input::Said(id, message) => self.said(id, *message, now),
             Input::Lost(id, why) => self.lost(id, &why, now),
@@ -281,9 +286,13 @@ impl Writer {
                 self.sum_stored();
             }
             (FromMember::Charged { ecpu_milli }, Who::Proxy(_)) => self.charged(id, &ecpu_milli, now),
+            (FromMember::Told { id: number, told }, Who::Proxy(_)) => self.proxy_told(id, number, told, now),
+            (FromMember::Shown { lines }, Who::Proxy(_)) => self.show_commands(id, lines),
             (FromMember::Source(message), Who::Node(node)) => self.step(Step::Source { node, message }, now),
             (FromMember::Target(message), Who::Node(node)) => self.step(Step::Target { node, message }, now),
-            (FromMember::Charged { .. }, _) => self.refuse(id, "only proxies say that".to_owned()),
+            (FromMember::Charged { .. } | FromMember::Told { .. } | FromMember::Shown { .. }, _) => {
+                self.refuse(id, "only proxies say that".to_owned())
+            }
             (FromMember::Stats(_) | FromMember::Source(_) | FromMember::Target(_), _) => {
                 self.refuse(id, "only nodes say that".to_owned());
             }
@@ -338,6 +347,7 @@ impl Writer {
         }
         if let Who::Proxy(_) = party.who {
             self.events.news(format!("a proxy is lost: {why}"));
+            self.proxies_have_changed(Some(id), now);
         }
         // A proxy that is not linked routes by an old state at worst, and newer nodes refuse that.
         self.confirm_changes();
@@ -347,6 +357,7 @@ impl Writer {
         self.tick_children(now);
         self.look_for_lost(now);
         self.expire_changes(now);
+        self.end_questions(now);
         self.tick_drive(now);
         self.place_orphans(now);
         if !self.ready.is() {
@@ -358,7 +369,10 @@ impl Writer {
     fn next_due(&self) -> Option<Instant> {
         let change = self.changes.iter().map(|change| change.until).min();
         let child = self.provider.as_ref().and_then(Process::next_due);
-        [self.look_due(), change, child, self.drive.due(), self.scale_due()].into_iter().flatten().min()
+        [self.look_due(), change, child, self.drive.due(), self.scale_due(), self.questions.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn tick_children(&mut self, now: Instant) {

@@ -14,8 +14,10 @@ beside it is otherwise. **no**: it is not there, or always refused, for the reas
 is in [differences.md](differences.md), what each command costs in [commands.md](commands.md).
 
 With more than one node an atomic command whose keys lie in several slots answers `-CROSSSLOT`. Commands about clients \
-(CLIENT, MONITOR, SLOWLOG, COMMANDLOG, LATENCY) speak for all workers of the proxy that is asked; with several proxies \
-each speaks for itself.
+and about what was called (CLIENT, MONITOR, SLOWLOG, COMMANDLOG, LATENCY, ACL LOG, INFO, CONFIG) speak for all proxies of \
+the cache, whichever is asked: one that does not answer within half a second is left out, and in a transaction or a script \
+they answer an error while there are several proxies. memcached's clients authenticate by its ascii protocol; there is no \
+SASL, as there is no binary protocol.
 
 | command | here | what is otherwise, and why |
 | --- | --- | --- |
@@ -23,14 +25,12 @@ each speaks for itself.
 
 /// Commands that are there and do something else.
 const DIFFERS: &[(&str, &str)] = &[
-    ("acl|log", "of this proxy"),
     ("bgrewriteaof", "always an error: there is no append-only file, and OK would promise one"),
     ("bgsave", "always an error: nothing is kept on disk"),
     ("client|import-source", "ON is refused: there is no import mode"),
     ("client|no-evict", "noted and shown; clients are never closed to save memory"),
-    ("client|pause", "of the clients of this proxy; keys on nodes in other processes go on expiring"),
-    ("client|tracking", "while all keys are in the endpoint's process; otherwise refused"),
-    ("client|unblock", "of the clients of this proxy"),
+    ("client|pause", "keys on nodes in other processes go on expiring"),
+    ("client|tracking", "REDIRECT names clients of the same proxy"),
     (
         "commandlog|get",
         "of keys on nodes in other processes: only requests that run alone (large, transactions, walks)",
@@ -38,10 +38,10 @@ const DIFFERS: &[(&str, &str)] = &[
     ("command|docs", "sentences are Swell's own"),
     ("config|rewrite", "always an error: no configuration file is written"),
     ("config|set", "options that nothing here goes by take the value they have and no other"),
-    ("debug", "SLEEP, OBJECT, HELP"),
+    ("debug", "ERROR, LOG, OBJECT, PROTOCOL, SLEEP, HELP"),
     (
         "eval",
-        "math.random goes on from script to script; a script that has written, or runs inside EXEC, is ended at the time limit; several nodes: keys of one slot, and users who may not do everything read NOPERM",
+        "math.random goes on from script to script; a script that was short and then is long, and has written, is ended at the time limit; several nodes: keys of one slot",
     ),
     ("evalsha", "as EVAL; after a plain EVAL the body is known to that proxy only (SCRIPT LOAD tells all)"),
     ("failover", "always an error: there are no replicas"),

@@ -15,6 +15,7 @@ mod requests;
 mod script;
 mod side;
 mod tables;
+mod told;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -54,8 +55,41 @@ pub enum Topic {
     All,
 }
 
-/// What Swell does.
-const KNOWN: &[Topic] = &[Topic::Watch];
+/// Where our data is, as far as that makes a difference.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Which seeds are played there.
+    number: u64,
+    /// All keys have to be in one slot.
+    pub is_several: bool,
+    /// Keys are reached over links: some things are refused there, see [`make`] and [`judge`].
+    pub is_remote: bool,
+    /// Slots move meanwhile, and a slot's leaving is a change to whoever watches one of its keys.
+    pub is_moving: bool,
+}
+
+impl Place {
+    fn of(place: Topology) -> Place {
+        let (is_remote, is_moving) = (place != Topology::Embedded, place == Topology::Moving3);
+        Place { number: place as u64, is_several: place.is_several(), is_remote, is_moving }
+    }
+
+    /// That of a server that runs already; `SWELL_TOGETHER`, `SWELL_REMOTE` and `SWELL_MOVING` say what has to be known of it.
+    fn of_running() -> Place {
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        let (is_several, is_remote) = (is_set("SWELL_TOGETHER"), is_set("SWELL_REMOTE"));
+        Place { number: 5, is_several, is_remote, is_moving: is_set("SWELL_MOVING") }
+    }
+}
+
+/// What is played on Swell in a place. Over links the others are still to be looked at (SWELL_DIFFERENTIAL_FAMILY names
+/// them): what is known to differ there stands in [`make`] and [`judge`].
+fn known(place: Topology) -> &'static [Topic] {
+    match place {
+        Topology::Embedded => &Topic::ALL,
+        Topology::Remote1 | Topology::Remote3 | Topology::Moving3 => &[Topic::Watch],
+    }
+}
 
 impl Topic {
     const ALL: [Topic; 7] = [
@@ -82,9 +116,12 @@ everywhere! {
 }
 
 fn scripts_of_several_clients(place: Topology) {
-    let (ours, theirs) = (Subject::resp_in(place), Real::valkey(&[]));
-    let known = if Subject::is_swell() { KNOWN } else { &Topic::ALL };
-    let found = differences(&ours.resp, &theirs.resp, place as u64, place.is_several(), known);
+    let is_remote = Subject::is_swell() && place != Topology::Embedded;
+    // Each worker has a link of its own: over one, requests come to a node in the order in which they were sent.
+    let ours = Subject::resp_with(place, if is_remote { &["--workers", "1"] } else { &[] });
+    let theirs = Real::valkey(&[]);
+    let known = if Subject::is_swell() { known(place) } else { &Topic::ALL };
+    let found = differences(&ours.resp, &theirs.resp, Place::of(place), known);
     assert!(found.is_empty(), "{}", found.join("\n\n"));
 }
 
@@ -92,7 +129,8 @@ fn scripts_of_several_clients(place: Topology) {
 #[test]
 fn the_oracle_agrees_with_itself() {
     let (ours, theirs) = (Real::valkey(&[]), Real::valkey(&[]));
-    let found = differences(&ours.resp, &theirs.resp, 4, false, &Topic::ALL);
+    let found =
+        differences(&ours.resp, &theirs.resp, Place { number: 4, ..Place::of(Topology::Embedded) }, &Topic::ALL);
     assert!(found.is_empty(), "{}", found.join("\n\n"));
 }
 
@@ -100,7 +138,7 @@ fn the_oracle_agrees_with_itself() {
 #[test]
 fn a_difference_is_found_and_reduced() {
     let (ours, theirs) = (Real::valkey(&["--proto-max-bulk-len", "1mb"]), Real::valkey(&[]));
-    let mut table = table(&ours.resp, &theirs.resp, false);
+    let mut table = table(&ours.resp, &theirs.resp, Place::of(Topology::Embedded));
     let steps = script::parse(
         "0 opens 3\n1 opens 2\n0> SUBSCRIBE c\n1> SET a 1\n1> SETRANGE a 2000000 b\n1> STRLEN a\n1> PUBLISH c x\n0> MULTI\n1> DEL a",
     );
@@ -112,7 +150,7 @@ fn a_difference_is_found_and_reduced() {
 #[test]
 fn a_lost_message_is_found() {
     let (ours, theirs) = (Real::valkey(&[]), Real::valkey(&[]));
-    let maker = Maker::new(&mut ours.conn(), &mut theirs.conn(), false);
+    let maker = Maker::new(&mut ours.conn(), &mut theirs.conn(), Place::of(Topology::Embedded));
     let losses: [(Topic, &[u8]); 5] = [
         (Topic::Pubsub, b"smessage"),
         (Topic::Notifications, b"pmessage"),
@@ -121,7 +159,7 @@ fn a_lost_message_is_found() {
         (Topic::Blocking, b"{t}1"),
     ];
     for (topic, word) in losses {
-        let mut table = table(&ours.resp, &theirs.resp, false);
+        let mut table = table(&ours.resp, &theirs.resp, Place::of(Topology::Embedded));
         table.set_patience(PATIENCE_WHEN_REDUCING);
         table.deafen(word);
         let is_found = |seed: &u64| {
@@ -138,25 +176,24 @@ fn a_lost_message_is_found() {
 #[ignore = "for servers that run already"]
 fn servers_that_run() {
     let address = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} names a server, host:port"));
-    let together = std::env::var_os("SWELL_TOGETHER").is_some();
-    let found = differences(&address("SWELL_OURS"), &address("SWELL_THEIRS"), 5, together, &Topic::ALL);
+    let found = differences(&address("SWELL_OURS"), &address("SWELL_THEIRS"), Place::of_running(), &Topic::ALL);
     assert!(found.is_empty(), "{}", found.join("\n\n"));
 }
 
 /// Plays the scripts of one run; what differs is told as text.
-fn differences(ours: &str, theirs: &str, place: u64, together: bool, known: &[Topic]) -> Vec<String> {
+fn differences(ours: &str, theirs: &str, place: Place, known: &[Topic]) -> Vec<String> {
     let topics = topics(known);
-    let mut table = table(ours, theirs, together);
+    let mut table = table(ours, theirs, place);
     if let Some(path) = std::env::var_os("SWELL_SCRIPT") {
         let text = std::fs::read_to_string(&path).expect("SWELL_SCRIPT names a file");
         let steps = script::parse(&text);
         let outcome = table.play_all(&steps);
         return tell(&steps, &outcome).into_iter().collect();
     }
-    let maker = Maker::new(&mut Conn::open(ours), &mut Conn::open(theirs), together);
+    let maker = Maker::new(&mut Conn::open(ours), &mut Conn::open(theirs), place);
     let (mut played, mut void, mut found) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     let (began, mut steps_played) = (Instant::now(), 0);
-    for seed in seeds(place) {
+    for seed in seeds(place.number) {
         let topic = Topic::of_seed(seed);
         if number("SWELL_SEED").is_none() && !topics.contains(&topic) {
             continue;
@@ -248,9 +285,9 @@ fn reduce(mut steps: Vec<Step>, table: &mut Table) -> Vec<Step> {
     steps
 }
 
-fn table(ours: &str, theirs: &str, several: bool) -> Table {
-    let pair = Pair::new(Conn::open(ours), Conn::open(theirs), several);
-    Table::new(Side::new(ours), Side::new(theirs), pair)
+fn table(ours: &str, theirs: &str, place: Place) -> Table {
+    let pair = Pair::new(Conn::open(ours), Conn::open(theirs), place.is_several);
+    Table::new(Side::new(ours), Side::new(theirs), pair, place)
 }
 
 /// Says which script it was when a server went away in its midst.

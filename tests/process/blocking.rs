@@ -273,6 +273,24 @@ fn many_on_one_key_are_served_one_by_one() {
 }
 
 #[test]
+fn a_key_that_comes_in_the_transaction_that_swaps_its_database_leaves_its_queue_awake() {
+    let server = Swell::start(&["--workers", "1"]);
+    let mut admin = server.conn();
+    let mut clients: Vec<_> = (0..2).map(|_| Waiting::new(&server)).collect();
+    clients[0].begin(&mut admin, "BZPOPMIN {w}k 0");
+    for request in ["MULTI", "ZADD {w}k 1 m", "SWAPDB 0 1", "EXEC"] {
+        cmd(&mut admin, request);
+    }
+    // The first waits for a sorted set in database 0, whose keys are those of database 1 now.
+    assert!(clients[0].waits(&mut admin));
+    clients[1].begin(&mut admin, "BLPOP {w}k 0");
+    cmd(&mut admin, "RPUSH {w}k 1");
+    assert_eq!(clients[1].conn.reply(), array(&["{w}k", "1"]));
+    cmd(&mut admin, "SWAPDB 0 1");
+    assert_eq!(clients[0].conn.reply(), array(&["{w}k", "m", "1"]));
+}
+
+#[test]
 fn who_waits_moves_with_the_slot() {
     let server = Topology::Remote3.start(&["--workers", "1"]);
     let mut admin = server.conn();

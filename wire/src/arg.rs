@@ -125,8 +125,14 @@ impl<'a> Args<'a> {
     /// A copy that owns its bytes; with `flatten`, long arguments become contiguous.
     pub fn to_owned(&self, flatten: bool) -> OwnedArgs {
         let mut owned = OwnedArgs::default();
+        if !self.has_long() {
+            let bytes = self.spans.iter().map(|span| span.len as usize).sum();
+            owned.buf.reserve_exact(bytes);
+            owned.spans.reserve_exact(self.len());
+        }
         for index in 0..self.len() {
             match self.get(index) {
+                Arg::Slice(bytes) => owned.push(bytes),
                 Arg::Segments(segments) if !flatten => owned.push_segments(segments.clone()),
                 arg => owned.push(&arg.to_bytes()),
             }

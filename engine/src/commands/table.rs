@@ -36,10 +36,28 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Table {
     commands: Vec<Command>,
-    /// Open addressing over (hash of name) → index + 1 in `commands`, [`SUBCOMMAND`] where it is one.
-    index: Vec<u16>,
+    /// Open addressing by the hash of the name.
+    index: Vec<Slot>,
     /// Names in capitals are other names: memcached's verbs.
     case_matters: bool,
+}
+
+/// A name in the index, ready to be compared: one cache line leads from a request's first word to its command.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    name: Name,
+    /// Bits that a client may set or not: those that make letters small.
+    either: Name,
+    /// The command's index + 1, [`SUBCOMMAND`] where it is one; 0: nothing is here.
+    at: u16,
+}
+
+/// A name's length, its first eight bytes and, where it is longer, its last eight: all of it up to 16 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Name {
+    head: u64,
+    tail: u64,
+    len: usize,
 }
 
 /// Both tables. Ids are dense over both: RESP first, then memcached.
@@ -112,14 +130,16 @@ impl Table {
             .enumerate()
             .map(|(at, spec)| Command { id: CommandId((first_id + at) as u16), spec })
             .collect();
-        let mut index = vec![0u16; (commands.len() * 4).next_power_of_two()];
+        let mut index = vec![Slot::default(); (commands.len() * 4).next_power_of_two()];
         for (at, command) in commands.iter().enumerate() {
-            let mut place = hash(command.spec.name.as_bytes()) as usize & (index.len() - 1);
-            while index[place] != 0 {
+            let name = Name::of(command.spec.name.as_bytes());
+            let mut place = name.hash() as usize & (index.len() - 1);
+            while index[place].at != 0 {
                 place = (place + 1) & (index.len() - 1);
             }
             let mark = if command.spec.container().is_some() { SUBCOMMAND } else { 0 };
-            index[place] = (at as u16 + 1) | mark;
+            let either = if case_matters { Name::default() } else { name.letters() };
+            index[place] = Slot { name, either, at: (at as u16 + 1) | mark };
         }
         Table { commands, index, case_matters }
     }
@@ -146,19 +166,27 @@ impl Table {
     /// A command by name, and whether it is a subcommand.
     #[inline]
     fn look_up(&self, name: &[u8]) -> Option<(Command, bool)> {
-        let mut place = hash(name) as usize & (self.index.len() - 1);
+        let asked = Name::of(name);
+        let mut place = asked.hash() as usize & (self.index.len() - 1);
         loop {
-            let at = self.index[place];
-            if at == 0 {
+            let slot = &self.index[place];
+            if slot.at == 0 {
                 return None;
             }
-            let command = self.commands[usize::from(at & !SUBCOMMAND) - 1];
-            let known = command.spec.name.as_bytes();
-            if known == name || !self.case_matters && known.eq_ignore_ascii_case(name) {
-                return Some((command, at & SUBCOMMAND != 0));
+            if asked.is(slot) {
+                let command = self.commands[usize::from(slot.at & !SUBCOMMAND) - 1];
+                if name.len() <= 2 * WORD_BYTES || self.is_called(command.spec.name.as_bytes(), name) {
+                    return Some((command, slot.at & SUBCOMMAND != 0));
+                }
             }
             place = (place + 1) & (self.index.len() - 1);
         }
+    }
+
+    /// Whether a name is called so, byte by byte.
+    #[cold]
+    fn is_called(&self, known: &[u8], name: &[u8]) -> bool {
+        known == name || !self.case_matters && known.eq_ignore_ascii_case(name)
     }
 
     /// A container's subcommand.
@@ -184,22 +212,60 @@ impl Table {
     }
 }
 
-/// A hash of a name that does not see case: first eight bytes, last bytes, length.
+/// Bytes of each part of a [`Name`].
+const WORD_BYTES: usize = 8;
+/// What makes every letter of a word small.
+const SMALL: u64 = 0x2020_2020_2020_2020;
+
+impl Name {
+    #[inline]
+    fn of(name: &[u8]) -> Name {
+        let tail = match name.len().checked_sub(WORD_BYTES) {
+            Some(from @ 1..) => word(&name[from..]),
+            _ => 0,
+        };
+        Name { head: word(name), tail, len: name.len() }
+    }
+
+    /// Does not see case.
+    #[inline]
+    fn hash(&self) -> u64 {
+        let mixed = (self.head | SMALL) ^ (self.tail | SMALL).rotate_left(29) ^ self.len as u64;
+        mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40
+    }
+
+    /// Whether this, in whatever case the slot allows, is the slot's name as far as a [`Name`] goes.
+    #[inline]
+    fn is(&self, slot: &Slot) -> bool {
+        let Slot { name, either, .. } = slot;
+        self.len == name.len && self.head | either.head == name.head && self.tail | either.tail == name.tail
+    }
+
+    /// The bit that makes it small, for each letter of a name in small letters.
+    fn letters(&self) -> Name {
+        let mask = |word: u64| {
+            u64::from_le_bytes(word.to_le_bytes().map(|byte| if byte.is_ascii_lowercase() { 0x20 } else { 0 }))
+        };
+        Name { head: mask(self.head), tail: mask(self.tail), len: 0 }
+    }
+}
+
+/// The first eight bytes, or fewer and zeros. Parts overlap instead of being copied byte by byte.
 #[inline]
-fn hash(name: &[u8]) -> u64 {
-    const LOWER: u64 = 0x2020_2020_2020_2020;
-    let word = |bytes: &[u8]| {
-        let mut word = [0u8; 8];
-        let len = bytes.len().min(8);
-        word[..len].copy_from_slice(&bytes[..len]);
-        u64::from_le_bytes(word) | LOWER
-    };
-    let (head, tail) = match name.len() {
-        0..=8 => (word(name), 0),
-        len => (word(name), word(&name[len - 8..])),
-    };
-    let mixed = (head ^ tail.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed >> 40
+fn word(bytes: &[u8]) -> u64 {
+    let len = bytes.len();
+    match (bytes.first_chunk::<WORD_BYTES>(), bytes.first_chunk::<4>(), bytes.first_chunk::<2>()) {
+        (Some(word), _, _) => u64::from_le_bytes(*word),
+        (_, Some(first), _) => {
+            let last = bytes.last_chunk::<4>().map_or(0, |last| u32::from_le_bytes(*last));
+            u64::from(u32::from_le_bytes(*first)) | u64::from(last) << (8 * (len - 4))
+        }
+        (_, _, Some(first)) => {
+            let last = bytes.last_chunk::<2>().map_or(0, |last| u16::from_le_bytes(*last));
+            u64::from(u16::from_le_bytes(*first)) | u64::from(last) << (8 * (len - 2))
+        }
+        _ => bytes.first().map_or(0, |byte| u64::from(*byte)),
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +293,28 @@ mod tests {
         for (at, command) in tables.iter().enumerate() {
             assert_eq!(command.id.0 as usize, at);
             assert_eq!(tables.by_id(command.id).unwrap().spec.name, command.spec.name);
+        }
+    }
+
+    #[test]
+    fn a_name_with_one_other_bit_is_another_name_unless_it_is_a_letters_case() {
+        for table in [&tables().resp, &tables().memcached] {
+            for command in table.iter() {
+                let name = command.spec.name.as_bytes();
+                for bit in 0..name.len() * 8 {
+                    let mut other = name.to_vec();
+                    other[bit / 8] ^= 1 << (bit % 8);
+                    let expected = table.iter().find(|known| {
+                        let known = known.spec.name.as_bytes();
+                        known == other || !table.case_matters && known.eq_ignore_ascii_case(&other)
+                    });
+                    let found = table.by_name(&other).map(|found| found.id);
+                    assert_eq!(found, expected.map(|command| command.id), "{}", other.escape_ascii());
+                }
+                let (longer, shorter) = ([name, b"\0"].concat(), &name[..name.len() - 1]);
+                assert!(table.by_name(&longer).is_none());
+                assert_eq!(table.by_name(shorter).is_some(), table.iter().any(|c| c.spec.name.as_bytes() == shorter));
+            }
         }
     }
 

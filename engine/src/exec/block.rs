@@ -34,7 +34,7 @@ impl Exec<'_> {
         }
         let (Body::Keys(body) | Body::Bulk(Bulk { body, .. })) = call.spec.body else { return false };
         let common = self.engine.waiters().clone();
-        let order = common.place(std::mem::take(&mut self.local.waits_since_ms), self.now_ms);
+        let order = common.place(std::mem::take(&mut self.local.waits_since_us), self.now_ms);
         let waiter = Arc::new(Waiter::new(call, body, wait, order));
         for n in 0..waiter.watched() {
             let key = self.key(call.args, n);

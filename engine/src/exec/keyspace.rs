@@ -38,7 +38,7 @@ impl Exec<'_> {
         let first_slots = (0..STRIPES).filter_map(|index| Slot::new((index * STRIPE_SLOTS) as u16));
         for slot in first_slots {
             if let Some(queues) = self.stripe_data(slot).queues() {
-                self.local.ready.extend(queues.swap_db(one, other, now_ms, |key| engine.hasher().hash(key)));
+                self.local.ready.extend(queues.swap_db(at_one, at_other, now_ms, |key| engine.hasher().hash(key)));
             }
         }
     }

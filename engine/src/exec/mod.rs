@@ -80,10 +80,16 @@ impl<'a> Call<'a> {
     /// Whether it looks at keys that it does not name, in slots that may be any: every stripe must be locked.
     #[inline]
     pub(crate) fn reaches_beyond(&self) -> bool {
-        self.spec.flags.has(Flags::MOVABLEKEYS)
-            && self.spec.keys.iter().any(|keys| keys.begin == Begin::Unknown)
-            && sort::reaches_beyond(self.args)
+        reaches_beyond(self.spec, self.args)
     }
+}
+
+/// See [`Call::reaches_beyond`].
+#[inline]
+pub(crate) fn reaches_beyond(spec: &Spec, args: Args<'_>) -> bool {
+    spec.flags.has(Flags::MOVABLEKEYS)
+        && spec.keys.iter().any(|keys| keys.begin == Begin::Unknown)
+        && sort::reaches_beyond(args)
 }
 
 /// What becomes of the expiry when a value is stored.
@@ -470,6 +476,9 @@ impl<'e> Exec<'e> {
     fn before(&mut self, key: Key<'_>, entry: Option<EntryPtr>) {
         if let Some(observer) = &mut self.stripe_data(key.slot).observer {
             observer.before(key.slot, key.db, key.bytes, entry.map(EntryPtr::view));
+            if let Some(queues) = &mut observer.queues {
+                queues.note_before(entry.is_some());
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use swell_wire::{Args, Out};
 
+use super::api::hex;
 use super::limits::{INLINE_TICKS, SHORT_TICKS, SHORT_WORK};
 use super::machine::Machine;
 use super::run::{End, Finished, Rules, Running};
@@ -72,20 +73,34 @@ impl Engine {
         }
     }
 
-    /// Runs a script as part of a unit, whose locks are held. Returns its work, whether it failed, and the stripes that
-    /// it has locked beyond.
+    /// Whether a script in a unit has not proved short, and should run on a helper thread.
+    pub(crate) fn is_long_script(&self, local: &mut Local, call: &Call<'_>, how: How) -> bool {
+        let mut machine = self.machine(local);
+        local.in_unit = true;
+        let ready = self.ready(&mut machine, local, call, how);
+        local.in_unit = false;
+        local.machine = Some(machine);
+        // What cannot run is refused at once.
+        ready.is_ok_and(|ready| !ready.target.habits().is_short())
+    }
+
+    /// Runs a script as part of a unit, whose locks are held. `watch`: where others see it run, on a helper thread. Returns
+    /// its work, whether it failed, and the stripes that it has locked beyond.
     pub(crate) fn run_script_in_unit(
         &self,
         local: &mut Local,
         call: &Call<'_>,
         how: How,
         held: LockSet,
+        watch: Option<Arc<Watch>>,
         out: &mut Out,
     ) -> (u64, bool, LockSet) {
         let mut machine = self.machine(local);
+        local.in_unit = true;
         let done = match self.ready(&mut machine, local, call, how) {
             Ok(ready) => {
-                let (finished, failed) = self.run_here(&mut machine, local, call, &ready, held, None, true, out);
+                let (finished, failed) = self.run_here(&mut machine, local, call, &ready, held, watch, true, out);
+                note_habits(&ready.target, &finished);
                 let done = (1 + finished.work, failed, finished.extra);
                 machine.scratch = finished.scratch;
                 done
@@ -95,7 +110,31 @@ impl Engine {
                 (1, true, LockSet::default())
             }
         };
+        local.in_unit = false;
         local.machine = Some(machine);
+        done
+    }
+
+    /// The same on a helper thread.
+    pub(crate) fn run_script_part(
+        &self,
+        local: &mut Local,
+        call: &Call<'_>,
+        how: How,
+        held: LockSet,
+        out: &mut Out,
+    ) -> (u64, bool, LockSet) {
+        let name = String::from_utf8_lossy(call.args.slice(1)).into_owned();
+        let name = match how {
+            How::Eval => String::from_utf8_lossy(&hex(call.args.slice(1))).into_owned(),
+            How::EvalSha => name.to_lowercase(),
+            How::Function => name,
+        };
+        let is_function = matches!(how, How::Function);
+        let watch = Arc::new(Watch::new(is_function, name, shown_words(call.args), self.scripts().now_us()));
+        self.scripts().begin(watch.clone());
+        let done = self.run_script_in_unit(local, call, how, held, Some(watch.clone()), out);
+        self.scripts().end(&watch);
         done
     }
 
@@ -313,9 +352,12 @@ impl Engine {
     ) -> (Finished, bool) {
         let scratch = std::mem::take(&mut machine.scratch);
         let mut running = Running::new(self, local, held, call.context, ready.rules, scratch).by(ready.user.clone());
+        if in_unit {
+            running = running.in_unit();
+        }
         running = match watch {
             Some(watch) => running.with_watch(watch),
-            None if in_unit => running.in_unit(),
+            None if in_unit => running,
             None if self.helpers().is_some() => running.with_budget(INLINE_TICKS),
             None => running,
         };

@@ -71,6 +71,8 @@ pub struct Running<'r> {
     ticks: u32,
     /// Something may have changed: it cannot run again.
     has_written: bool,
+    /// It is part of a unit, which has begun: it cannot run again either.
+    is_in_unit: bool,
     has_set_resp: bool,
     end: Option<End>,
     /// Ticks after which it must not go on here.
@@ -106,6 +108,7 @@ impl<'r> Running<'r> {
             work: 0,
             ticks: 0,
             has_written: false,
+            is_in_unit: false,
             has_set_resp: false,
             end: None,
             budget: u32::MAX,
@@ -134,8 +137,13 @@ impl<'r> Running<'r> {
 
     /// It is part of something that cannot run again.
     pub fn in_unit(mut self) -> Self {
-        self.has_written = true;
+        self.is_in_unit = true;
         self
+    }
+
+    /// Whether it must not begin anew.
+    fn is_bound(&self) -> bool {
+        self.has_written || self.is_in_unit
     }
 
     /// What is left: the stripes locked since it began, its end, its work and the memory to use again.
@@ -172,7 +180,7 @@ impl<'r> Running<'r> {
     /// A thousand instructions have passed: whether it has to end, and with which words.
     #[cold]
     pub fn tick(&mut self, ticks: u32) -> Option<&'static str> {
-        if ticks > self.budget && !self.has_written {
+        if ticks > self.budget && !self.is_bound() {
             self.end = Some(End::TooLong);
             return Some(AGAIN);
         }
@@ -331,7 +339,7 @@ impl<'r> Running<'r> {
         if self.extra.has(stripe) {
             return Ok(true);
         }
-        let tries = if self.has_written { TRIES } else { 1 };
+        let tries = if self.is_bound() { TRIES } else { 1 };
         for _ in 0..tries {
             if self.engine.stripe(stripe).lock_briefly() {
                 self.extra.add(stripe);
@@ -340,7 +348,7 @@ impl<'r> Running<'r> {
             }
             std::thread::yield_now();
         }
-        if self.has_written {
+        if self.is_bound() {
             return Err(TAKEN);
         }
         self.end = Some(End::Busy(stripe));
@@ -350,7 +358,7 @@ impl<'r> Running<'r> {
     /// A gate is closed: true is never the answer.
     #[cold]
     fn refused(&mut self, refusal: Refusal, stripe: usize) -> Result<bool, &'static str> {
-        if refusal == Refusal::Moved || self.has_written {
+        if refusal == Refusal::Moved || self.is_bound() {
             return Err(NOT_LOCAL);
         }
         self.end = Some(End::Closed(refusal, stripe));

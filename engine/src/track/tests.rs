@@ -1,9 +1,12 @@
+//! Who is told of what it has read: calls of several clients, and what each hears.
+
 use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::admit::Admitted;
 use crate::commands::table::{Found, tables};
 use crate::gate::Gate;
+use crate::unit::Needs;
 use crate::{Context, Db, Local, Outcome};
 use swell_ring::slot_of;
 use swell_wire::{Out, OwnedArgs, Proto};
@@ -45,7 +48,7 @@ fn flush(engine: &Engine, local: &mut Local) {
     let args = OwnedArgs::from_slices(&["flushdb"]);
     let Found::Command(command) = tables().resp.find(args.as_args()) else { panic!() };
     let call = Admitted::from_link(command.spec, args.as_args()).call(&[], Context::default());
-    let unit = engine.begin_unit(local, &[call], None, None).map_err(|_| ()).unwrap();
+    let unit = engine.begin_unit(local, &Needs::of(&[call]), None, 0, None).map_err(|_| ()).unwrap();
     unit.run(local, &call, &mut Out::new(Proto::Resp2));
 }
 

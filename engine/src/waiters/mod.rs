@@ -23,10 +23,11 @@ use crate::value::Kind;
 pub use waiter::{GaveUp, UNBLOCKED, Waiter, write_unserved};
 pub(crate) use waiter::{Wait, Waiting};
 
-/// A waiter's place in every queue that it is in: since when it waits (unix milliseconds), then the order of coming.
+/// A waiter's place in every queue that it is in: since when it waits (unix microseconds, no two the same
+/// in one process), then the order of coming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Order {
-    pub since_ms: u64,
+    pub since_us: u64,
     pub number: u64,
 }
 
@@ -34,7 +35,7 @@ pub struct Order {
 #[derive(Debug, Default)]
 pub struct Waiters {
     next_number: AtomicU64,
-    last_since_ms: AtomicU64,
+    last_since_us: AtomicU64,
     keys: AtomicU64,
     keys_on_missing: AtomicU64,
     gone: Gone,
@@ -52,6 +53,8 @@ struct Gone {
 pub struct Queues {
     keys: HashMap<Box<[u8]>, Vec<Queue>>,
     common: Arc<Waiters>,
+    /// Whether the key that is being changed had an entry before.
+    existed: bool,
 }
 
 /// Who waits for one key.
@@ -94,13 +97,21 @@ impl Waiters {
         self.keys_on_missing.load(Relaxed)
     }
 
-    /// The place of one who comes now, or who has waited since `since_ms` elsewhere. Clocks that go back change no order.
-    pub(crate) fn place(&self, since_ms: u64, now_ms: u64) -> Order {
-        let since_ms = match since_ms {
-            0 => self.last_since_ms.fetch_max(now_ms, Relaxed).max(now_ms),
+    /// The place of one who comes now, or who has waited since `since_us` elsewhere.
+    pub(crate) fn place(&self, since_us: u64, now_ms: u64) -> Order {
+        let since_us = match since_us {
+            0 => self.begin(now_ms),
             earlier => earlier,
         };
-        Order { since_ms, number: self.next_number.fetch_add(1, Relaxed) }
+        Order { since_us, number: self.next_number.fetch_add(1, Relaxed) }
+    }
+
+    /// Since when somebody waits who begins now, unix microseconds: later than all who have begun before, as they keep their
+    /// order where they go together. Clocks that go back change no order.
+    pub fn begin(&self, now_ms: u64) -> u64 {
+        let after = |last: u64| last.saturating_add(1).max(now_ms.saturating_mul(1_000));
+        let last = self.last_since_us.fetch_update(Relaxed, Relaxed, |last| Some(after(last)));
+        after(last.unwrap_or_else(|last| last))
     }
 
     /// Somebody else will take it out of its queues.
@@ -121,7 +132,7 @@ impl Waiters {
 
 impl Queues {
     pub(crate) fn new(common: Arc<Waiters>) -> Queues {
-        Queues { keys: HashMap::new(), common }
+        Queues { keys: HashMap::new(), common, existed: false }
     }
 
     /// Whether nobody waits here.
@@ -129,7 +140,13 @@ impl Queues {
         self.keys.is_empty()
     }
 
-    /// An entry has changed, by this command: its key is ready for those who wait, if it may be what they wait for.
+    /// An entry is about to change, or to come.
+    pub(crate) fn note_before(&mut self, exists: bool) {
+        self.existed = exists;
+    }
+
+    /// An entry has changed, by this command: its key is ready for those who wait, if it may be what they wait for. As in
+    /// Valkey that is so where a key has come: one that was something else, and is overwritten, serves nobody.
     pub(crate) fn note(&mut self, key: Key<'_>, effect: &Effect<'_>, by: Args<'_>, now_ms: u64) -> Option<Ready> {
         let kind = match effect {
             Effect::Put(entry) | Effect::Argv(_, entry) => Some(entry.kind()),
@@ -137,7 +154,13 @@ impl Queues {
             Effect::ExpireAt(_) => return None,
         };
         let queue = find_mut(self.keys.get_mut(key.bytes)?, key.db)?;
-        if queue.is_ready || !queue.wants(kind) || kind == Some(Kind::Stream) && !wakes_readers(by) {
+        let is_new = !self.existed || makes_anew(by);
+        let serves = match kind {
+            Some(Kind::Stream) if !is_new => queue.wants(kind) && wakes_readers(by),
+            _ if is_new => queue.wants(kind),
+            _ => queue.on_missing > 0,
+        };
+        if queue.is_ready || !serves {
             return None;
         }
         queue.is_ready = true;
@@ -155,8 +178,10 @@ impl Queues {
             queue.db = match queue.db {
                 db if db == one => other,
                 db if db == other => one,
-                db => db,
+                _ => continue,
             };
+            // What was noted by its old name leads to the other's queue.
+            queue.is_ready = false;
         }
         self.note_all(|queue| queue.db == one || queue.db == other, now_ms, hash)
     }
@@ -307,10 +332,15 @@ fn place_of(kind: Kind) -> Option<usize> {
     }
 }
 
-/// Whether a command that has changed a stream has anything for those who wait for it. Of the stream commands (all begin
-/// with an X) only these two have: the others tell nothing new, or would have each reader wake the next.
+/// Whether a command takes away what a key had before it gives it something.
+fn makes_anew(by: Args<'_>) -> bool {
+    const MAKING: [&str; 5] = ["rename", "renamenx", "copy", "move", "restore"];
+    by.opt(0).is_some_and(|arg| MAKING.iter().any(|name| arg.eq_ignore_ascii_case(name.as_bytes())))
+}
+
+/// Whether a command that has changed a stream has anything for those who wait for it: the others tell nothing new, or would
+/// have each reader wake the next.
 fn wakes_readers(by: Args<'_>) -> bool {
     let is = |at: usize, word: &str| by.opt(at).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
-    let is_of_streams = by.opt(0).and_then(<[u8]>::first).is_some_and(|first| first.eq_ignore_ascii_case(&b'x'));
-    !is_of_streams || is(0, "xadd") || is(0, "xgroup") && is(1, "destroy")
+    is(0, "xadd") || is(0, "xgroup") && is(1, "destroy")
 }

@@ -153,6 +153,9 @@ impl Engine {
             rest.finish(&mut out);
             work += rest.work();
         }
+        if context.tracker.remembers {
+            self.remember(&call);
+        }
         self.take_out_locked(waiter);
         local.wakers.extend(claimed.serve(out, work, reply.is_err()));
     }

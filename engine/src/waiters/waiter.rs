@@ -131,9 +131,9 @@ impl Waiter {
         &self.args
     }
 
-    /// Since when it waits, unix milliseconds.
-    pub fn since_ms(&self) -> u64 {
-        self.order.since_ms
+    /// Since when it waits, unix microseconds.
+    pub fn since_us(&self) -> u64 {
+        self.order.since_us
     }
 
     /// Has this woken when it has ended, or its end has to be looked at again.

@@ -1,8 +1,11 @@
+//! Watched keys: what changes them and what does not, in every database.
+
 use super::*;
 use crate::admit::Admitted;
 use crate::commands::table::{Found, tables};
 use crate::gate::Gate;
 use crate::spec::Body;
+use crate::unit::Needs;
 use crate::{Context, Local};
 use swell_ring::slot_of;
 use swell_wire::{Out, OwnedArgs, Proto};
@@ -18,7 +21,7 @@ fn run(engine: &Engine, local: &mut Local, text: &str, now_ms: u64) {
     let call = Admitted::from_link(command.spec, args.as_args()).call(&keys, context);
     match &command.spec.body {
         Body::Walk(_) => {
-            let unit = engine.begin_unit(local, std::slice::from_ref(&call), None, None).map_err(|_| ()).unwrap();
+            let unit = engine.begin_unit(local, &Needs::of(&[call]), None, now_ms, None).map_err(|_| ()).unwrap();
             unit.run(local, &call, &mut Out::new(Proto::Resp2));
         }
         _ => {
@@ -36,7 +39,7 @@ fn watch(engine: &Engine, key: &str, now_ms: u64) -> Watching {
 }
 
 fn is_stale(engine: &Engine, local: &mut Local, watching: &Watching, now_ms: u64) -> bool {
-    engine.begin_unit(local, &[], Some((watching, now_ms)), None).map_err(|_| ()).unwrap().is_stale()
+    engine.begin_unit(local, &Needs::default(), Some(watching), now_ms, None).map_err(|_| ()).unwrap().is_stale()
 }
 
 /// Whether a stripe still knows of watchers.

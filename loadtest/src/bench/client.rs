@@ -110,6 +110,20 @@ impl Client {
         self.number(&["INCR", key])
     }
 
+    /// Publishes to a channel and says how many got it; RESP only.
+    pub fn publish(&mut self, channel: &str, message: &str) -> Result<u64> {
+        self.number(&["PUBLISH", channel, message])
+    }
+
+    /// The connection itself, which never blocks from now on. Errors if something has arrived that nobody took.
+    pub fn into_stream(self) -> Result<TcpStream> {
+        if !self.received.is_empty() {
+            bail!("more arrived than was asked for: {}", excerpt(&self.received));
+        }
+        self.stream.set_nonblocking(true)?;
+        Ok(self.stream)
+    }
+
     fn number(&mut self, argv: &[&str]) -> Result<u64> {
         match self.ask(argv)? {
             OwnedFrame::Integer(number) if number >= 0 => Ok(number as u64),

@@ -12,6 +12,7 @@ use super::driver::{LoadPlan, Stop, drive};
 use super::peer::Server;
 use super::replies::{Counts, ReplyShape};
 use super::report::{Bar, Report};
+use super::subscribers::Subscribers;
 use super::throughput::{Figures, Ratio, Run, compare, median_figures, sample, to_run};
 use crate::workload::KeySource;
 
@@ -43,12 +44,18 @@ struct Case {
     setup: &'static [(u64, &'static str)],
     /// `{key}` is drawn from so many keys.
     keys: u64,
+    /// One command, or several with `; ` between them.
     request: &'static str,
     /// At least so many times the yardstick.
     bar: f64,
     /// It uses up what the setup made: made again for each run.
     uses_up: bool,
+    /// So many clients are subscribed to [`CHANNEL`], each of which must get every message.
+    subscribers: usize,
 }
+
+/// Where the messages of a case with subscribers go.
+const CHANNEL: &str = "news";
 
 const fn case(
     name: &'static str,
@@ -57,7 +64,7 @@ const fn case(
     request: &'static str,
     bar: f64,
 ) -> Case {
-    Case { name, setup, keys, request, bar, uses_up: false }
+    Case { name, setup, keys, request, bar, uses_up: false, subscribers: 0 }
 }
 
 const STRINGS: &[(u64, &str)] = &[(100_000, "SET {key} xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")];
@@ -149,7 +156,19 @@ static CASES: &[Case] = &[
     case("GETBIT", &[(1, "SETBIT b 1000000 1")], 1, "GETBIT b 4711", RATIO_MIN),
     case("BITCOUNT", &[(1, "SETBIT b 8000 1")], 1, "BITCOUNT b", 1.0),
     case("BITFIELD", &[(1, "SETBIT b 8000 1")], 1, "BITFIELD b INCRBY u8 100 1", RATIO_MIN),
+    case(
+        "MULTI 10",
+        &[],
+        100_000,
+        "MULTI; SET {key} value; GET {key}; SET {key} value; GET {key}; SET {key} value; GET {key}; SET {key} value; \
+         GET {key}; SET {key} value; GET {key}; EXEC",
+        1.2,
+    ),
+    case("EVAL", &[], 100_000, SCRIPT, 1.35),
+    Case { subscribers: 100, ..case("PUBLISH 100", &[], 1, "PUBLISH news 0123456789abcdef", 1.0) },
 ];
+
+const SCRIPT: &str = "EVAL redis.call('SET',KEYS[1],ARGV[1])return(redis.call('GET',KEYS[1])) 1 {key} value";
 
 /// Measures every command on servers that stand beside each other.
 ///
@@ -211,7 +230,7 @@ pub fn load(server: &Server, request: &[String], times: u64) -> Result<()> {
     let plan = LoadPlan {
         address: server.address,
         request: RequestShape::command(request, times),
-        reply: ReplyShape::any(),
+        reply: ReplyShape::any(1),
         connections: SETUP_CONNECTIONS,
         pipeline: SETUP_PIPELINE,
         keys: KeySource::sequential(times),
@@ -228,10 +247,11 @@ pub fn load(server: &Server, request: &[String], times: u64) -> Result<()> {
 
 fn run_once(bench: &Bench<'_>, servers: &[Server], measured: usize, case: &Case, round: usize) -> Result<Run> {
     let (args, server) = (bench.args, &servers[measured]);
+    let commands: Vec<Vec<String>> = case.request.split("; ").map(words).collect();
     let plan = LoadPlan {
         address: server.address,
-        request: RequestShape::command(&words(case.request), case.keys),
-        reply: ReplyShape::any(),
+        request: RequestShape::commands(&commands, case.keys),
+        reply: ReplyShape::any(commands.len() as u64),
         connections: args.connections,
         pipeline: args.command_pipeline,
         keys: match case.uses_up && case.keys > 1 {
@@ -245,9 +265,13 @@ fn run_once(bench: &Bench<'_>, servers: &[Server], measured: usize, case: &Case,
         },
         spin: args.spin,
     };
-    let outcome = drive(plan, || sample(servers, measured))
-        .with_context(|| format!("{} failed at {}; it printed: {}", server.name, case.name, server.last_lines()))?;
-    Ok(to_run(round, measured, outcome))
+    let measure = || -> Result<Run> {
+        let subscribers = Subscribers::open(server.address, CHANNEL, case.subscribers)?;
+        let outcome = drive(plan, || sample(servers, measured))?;
+        subscribers.close(outcome.counts.good)?;
+        Ok(to_run(round, measured, outcome))
+    };
+    measure().with_context(|| format!("{} failed at {}; it printed: {}", server.name, case.name, server.last_lines()))
 }
 
 fn add_rows(bench: &Bench<'_>, report: &mut Report, case: &Case, servers: &[Server], runs: Vec<Vec<Run>>) {

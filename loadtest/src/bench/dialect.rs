@@ -87,16 +87,23 @@ impl RequestShape {
 
     /// A RESP command; every [`KEY_PLACE`] among its words becomes a key of its own of `keys` keys.
     pub fn command(words: &[String], keys: u64) -> RequestShape {
-        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-        let mut places = Vec::new();
-        for word in words {
-            let filled = word.replace(KEY_PLACE, std::str::from_utf8(&key(0)).unwrap_or_default());
-            bytes.extend(format!("${}\r\n", filled.len()).bytes());
-            if let Some(at) = word.find(KEY_PLACE) {
-                places.push(bytes.len() + at);
+        RequestShape::commands(std::slice::from_ref(&words), keys)
+    }
+
+    /// Several RESP commands in a row as one request, as [`Self::command`].
+    pub fn commands<W: AsRef<[String]>>(commands: &[W], keys: u64) -> RequestShape {
+        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        for words in commands.iter().map(AsRef::as_ref) {
+            bytes.extend(format!("*{}\r\n", words.len()).bytes());
+            for word in words {
+                let filled = word.replace(KEY_PLACE, std::str::from_utf8(&key(0)).unwrap_or_default());
+                bytes.extend(format!("${}\r\n", filled.len()).bytes());
+                if let Some(at) = word.find(KEY_PLACE) {
+                    places.push(bytes.len() + at);
+                }
+                bytes.extend(filled.bytes());
+                bytes.extend(b"\r\n");
             }
-            bytes.extend(filled.bytes());
-            bytes.extend(b"\r\n");
         }
         // Without a place nothing is written: an empty range.
         let first = places.first().map_or(0..0, |at| *at..at + KEY_BYTES);

@@ -21,6 +21,7 @@ pub mod replies;
 pub mod report;
 pub mod startup;
 pub mod stats;
+pub mod subscribers;
 pub mod sys;
 pub mod template;
 pub mod throughput;

@@ -19,8 +19,8 @@ pub struct ReplyShape {
     tail: &'static [u8],
     /// The whole reply that says that there is no such key.
     miss: &'static [u8],
-    /// Whatever is a RESP reply and no error will do.
-    any: bool,
+    /// Not 0: so many RESP replies that are no errors will do, whatever they say.
+    any: u64,
 }
 
 /// The longest reply of a load that takes any.
@@ -76,18 +76,18 @@ impl ReplyShape {
             value_bytes,
             tail: tail.as_bytes(),
             miss: miss.as_bytes(),
-            any: false,
+            any: 0,
         }
     }
 
     /// A reply that is always the same line.
     pub fn line(line: &'static str) -> ReplyShape {
-        ReplyShape { head: Vec::new(), head_key: None, value_bytes: 0, tail: line.as_bytes(), miss: b"", any: false }
+        ReplyShape { head: Vec::new(), head_key: None, value_bytes: 0, tail: line.as_bytes(), miss: b"", any: 0 }
     }
 
-    /// Any reply of RESP2.
-    pub fn any() -> ReplyShape {
-        ReplyShape { any: true, ..ReplyShape::line("") }
+    /// Any reply of RESP2, or any `replies` of them in a row, at least 1.
+    pub fn any(replies: u64) -> ReplyShape {
+        ReplyShape { any: replies, ..ReplyShape::line("") }
     }
 
     /// The length of the good reply, in bytes.
@@ -97,15 +97,15 @@ impl ReplyShape {
 
     /// The longest beginning of a reply that [`Self::step`] can leave unfinished.
     pub fn partial_bytes_max(&self) -> usize {
-        if self.any { ANY_BYTES_MAX } else { self.bytes().max(LINE_BYTES_MAX) }
+        if self.any > 0 { ANY_BYTES_MAX } else { self.bytes().max(LINE_BYTES_MAX) }
     }
 
     /// Looks at the front of `bytes` for the reply to a request for key `id`. `nth` is the request's number in the run
     /// and chooses which values are compared whole.
     #[inline]
     pub fn step(&self, bytes: &[u8], id: u64, nth: u64) -> Step {
-        if self.any {
-            return step_any(bytes);
+        if self.any > 0 {
+            return step_any(bytes, self.any);
         }
         let total = self.bytes();
         if bytes.len() < total || !self.framed(&bytes[..total], id) {
@@ -192,9 +192,9 @@ impl Counts {
     }
 }
 
-/// The RESP2 reply at the front, whatever it says.
-fn step_any(bytes: &[u8]) -> Step {
-    let (mut at, mut expected) = (0, 1u64);
+/// So many RESP2 replies at the front, whatever they say; an error anywhere in them makes them one.
+fn step_any(bytes: &[u8], replies: u64) -> Step {
+    let (mut at, mut expected, mut failed) = (0, replies, false);
     while expected > 0 {
         let Some(end) = bytes[at..].iter().position(|&byte| byte == b'\n') else {
             return if bytes.len() < ANY_BYTES_MAX { Step::Partial } else { Step::Garbage };
@@ -204,7 +204,8 @@ fn step_any(bytes: &[u8]) -> Step {
         expected -= 1;
         let number = std::str::from_utf8(&line[1.min(line.len())..]).ok().and_then(|text| text.trim_end().parse().ok());
         match (line.first(), number) {
-            (Some(b'+' | b':' | b'-'), _) => {}
+            (Some(b'+' | b':'), _) => {}
+            (Some(b'-'), _) => failed = true,
             (Some(b'$' | b'*'), Some(-1i64)) => {}
             (Some(b'$'), Some(len @ 0..)) => at += len as usize + 2,
             (Some(b'*'), Some(count @ 0..)) => expected += count as u64,
@@ -214,7 +215,7 @@ fn step_any(bytes: &[u8]) -> Step {
             return if bytes.len() < ANY_BYTES_MAX { Step::Partial } else { Step::Garbage };
         }
     }
-    Step::Reply(if bytes[0] == b'-' { Reply::Error } else { Reply::Good }, at)
+    Step::Reply(if failed { Reply::Error } else { Reply::Good }, at)
 }
 
 /// The beginning of some received bytes, printable, for an error message.
@@ -252,11 +253,20 @@ mod tests {
     fn any_reply_is_told_from_the_next() {
         let replies = b"+OK\r\n:5\r\n$3\r\nabc\r\n$-1\r\n*2\r\n$1\r\na\r\n*1\r\n:1\r\n-ERR no\r\n";
         for piece in 1..replies.len() {
-            let (counted, at) = count(&ReplyShape::any(), replies, &[0; 6], piece);
+            let (counted, at) = count(&ReplyShape::any(1), replies, &[0; 6], piece);
             assert_eq!(counted, [Reply::Good, Reply::Good, Reply::Good, Reply::Good, Reply::Good, Reply::Error]);
             assert_eq!(at, replies.len());
         }
-        assert_eq!(step_any(b"?what\r\n"), Step::Garbage);
+        assert_eq!(step_any(b"?what\r\n", 1), Step::Garbage);
+    }
+
+    #[test]
+    fn several_replies_are_one_and_an_error_in_any_of_them_counts() {
+        let good = b"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n";
+        assert_eq!(step_any(good, 3), Step::Reply(Reply::Good, good.len()));
+        assert_eq!(step_any(&good[..good.len() - 1], 3), Step::Partial);
+        let bad = b"+OK\r\n+QUEUED\r\n*1\r\n-ERR no\r\n";
+        assert_eq!(step_any(bad, 3), Step::Reply(Reply::Error, bad.len()));
     }
 
     /// Feeds `bytes` in pieces of `piece` and returns what was counted, as a connection would.

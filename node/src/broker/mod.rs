@@ -16,15 +16,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use swell_engine::channels::{ChannelKind, Channels};
 use swell_engine::glob;
 
-pub use peer::{Peer, PeerId, Published};
+pub use peer::{Matter, Peer, PeerId, Published};
 use table::Table;
 
-/// What one may subscribe to.
+use crate::copies::By;
+
+/// What one may subscribe to, or want to know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
     Channel,
     Pattern,
     Shard,
+    /// All keys that begin so, when they change (CLIENT TRACKING with BCAST).
+    Prefix,
 }
 
 /// The subscriptions of a node's peers.
@@ -53,8 +57,10 @@ pub enum Told {
 }
 
 impl Topic {
-    /// All of them.
+    /// All kinds of channels.
     pub const ALL: [Topic; 3] = [Topic::Channel, Topic::Pattern, Topic::Shard];
+    /// Everything that nodes are told.
+    pub const EVERY: [Topic; 4] = [Topic::Channel, Topic::Pattern, Topic::Shard, Topic::Prefix];
 
     fn of(kind: ChannelKind) -> Topic {
         match kind {
@@ -116,6 +122,31 @@ impl Broker {
     pub fn sizes(&self) -> [usize; 3] {
         let table = self.read();
         Topic::ALL.map(|topic| table.names(topic).len())
+    }
+
+    /// A key has changed: whoever has named a prefix of it is told, once. The key's stripe is locked.
+    pub(crate) fn tell_any(&self, key: &[u8], by: u64) {
+        let table = self.read();
+        let mut to: Vec<Arc<Peer>> = Vec::new();
+        table.each_prefix(key, |peer| {
+            if !to.iter().any(|known| known.id() == peer.id()) {
+                to.push(peer.clone());
+            }
+        });
+        let mut by_nobody = None;
+        for peer in to {
+            match By::told_to(by, &peer) {
+                By::Nobody => {
+                    peer.send(by_nobody.get_or_insert_with(|| Arc::new(Published::stale_any(key, By::Nobody))));
+                }
+                by => peer.send(&Arc::new(Published::stale_any(key, by))),
+            }
+        }
+    }
+
+    /// Whether somebody wants to know of all keys that begin in some way.
+    pub(crate) fn has_prefixes(&self) -> bool {
+        !self.read().names(Topic::Prefix).is_empty()
     }
 
     /// Whether a peer is so far behind that whoever publishes should wait for it.

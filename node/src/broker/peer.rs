@@ -1,10 +1,12 @@
 //! One peer of a broker: the messages that wait for it, and who is woken for them.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use swell_engine::channels::ChannelKind;
+
+use crate::copies::{By, LinkNumber};
 
 /// Bytes that may wait for a peer, over which it is lost: a link ends, and its proxy subscribes anew. A worker of this
 /// process never is as far behind, because those who publish wait for it.
@@ -18,10 +20,22 @@ const MESSAGE_BYTES: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(pub u64);
 
-/// A message on a channel.
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matter {
+    Channel(ChannelKind),
+    /// Sessions of this link have copies of a key, and they are stale.
+    StaleRead,
+    /// A key has changed that begins as somebody has named.
+    StaleAny,
+    /// Every copy of this node's keys is stale.
+    AllStale,
+}
+
+/// A message on a channel, or a key of which copies are stale, in the place of the channel.
 #[derive(Debug)]
 pub struct Published {
-    kind: ChannelKind,
+    matter: Matter,
     channel_len: usize,
     /// The channel, then the message.
     bytes: Box<[u8]>,
@@ -31,6 +45,10 @@ pub struct Published {
 #[derive(Debug)]
 pub struct Peer {
     id: PeerId,
+    /// The link that its clients' requests come by; 0: none.
+    link: AtomicU64,
+    /// It is a worker of this process.
+    is_here: AtomicBool,
     bytes: AtomicUsize,
     /// Names that it has subscribed to.
     names: AtomicUsize,
@@ -49,20 +67,52 @@ struct Waiting {
 impl Published {
     /// Copies both.
     pub fn new(kind: ChannelKind, channel: &[u8], message: &[u8]) -> Published {
-        Published { kind, channel_len: channel.len(), bytes: [channel, message].concat().into() }
+        Published::about(Matter::Channel(kind), channel, message)
+    }
+
+    fn about(matter: Matter, channel: &[u8], message: &[u8]) -> Published {
+        Published { matter, channel_len: channel.len(), bytes: [channel, message].concat().into() }
+    }
+
+    /// These sessions' copies of a key are stale.
+    pub fn stale_read(key: &[u8], sessions: &[u32], by: By) -> Published {
+        let mut message = by.to_u64().to_le_bytes().to_vec();
+        sessions.iter().for_each(|session| message.extend_from_slice(&session.to_le_bytes()));
+        Published::about(Matter::StaleRead, key, &message)
+    }
+
+    /// A key has changed.
+    pub fn stale_any(key: &[u8], by: By) -> Published {
+        Published::about(Matter::StaleAny, key, &by.to_u64().to_le_bytes())
+    }
+
+    /// All copies are stale.
+    pub fn all_stale() -> Published {
+        Published::about(Matter::AllStale, b"", b"")
     }
 
     /// From the channel and the message in one piece; nothing if the channel would be longer than that.
-    pub fn from_bytes(kind: ChannelKind, channel_len: usize, bytes: Vec<u8>) -> Option<Published> {
-        (channel_len <= bytes.len()).then(|| Published { kind, channel_len, bytes: bytes.into() })
+    pub fn from_bytes(matter: Matter, channel_len: usize, bytes: Vec<u8>) -> Option<Published> {
+        (channel_len <= bytes.len()).then(|| Published { matter, channel_len, bytes: bytes.into() })
     }
 
-    /// Which kind of channel.
-    pub fn kind(&self) -> ChannelKind {
-        self.kind
+    /// What it is about.
+    pub fn matter(&self) -> Matter {
+        self.matter
     }
 
-    /// The channel's name.
+    /// Whose request has made a key's copies stale.
+    pub fn by(&self) -> By {
+        self.message().first_chunk().map_or(By::Nobody, |by| By::from_u64(u64::from_le_bytes(*by)))
+    }
+
+    /// The sessions whose copies are stale.
+    pub fn sessions(&self) -> impl Iterator<Item = u32> {
+        let sessions = self.message().get(size_of::<u64>()..).unwrap_or_default();
+        sessions.as_chunks().0.iter().map(|session| u32::from_le_bytes(*session))
+    }
+
+    /// The channel's name, or the key.
     pub fn channel(&self) -> &[u8] {
         &self.bytes[..self.channel_len]
     }
@@ -83,6 +133,8 @@ impl Peer {
     pub fn new(id: PeerId) -> Peer {
         Peer {
             id,
+            link: AtomicU64::new(0),
+            is_here: AtomicBool::new(false),
             bytes: AtomicUsize::new(0),
             names: AtomicUsize::new(0),
             is_complete: AtomicBool::new(false),
@@ -120,8 +172,27 @@ impl Peer {
         self.id
     }
 
+    /// Its clients' requests come by this link.
+    pub fn set_link(&self, link: LinkNumber) {
+        self.link.store(link.0, Relaxed);
+    }
+
+    /// The link that they come by.
+    pub(crate) fn link(&self) -> Option<LinkNumber> {
+        Some(self.link.load(Relaxed)).filter(|link| *link != 0).map(LinkNumber)
+    }
+
+    /// It is a worker of this process.
+    pub fn set_here(&self) {
+        self.is_here.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_here(&self) -> bool {
+        self.is_here.load(Relaxed)
+    }
+
     /// Adds a message, and wakes the peer if it was the first.
-    pub(super) fn send(&self, message: &Arc<Published>) {
+    pub(crate) fn send(&self, message: &Arc<Published>) {
         let mut waiting = self.lock();
         if waiting.is_lost {
             return;

@@ -14,7 +14,7 @@ type Counts = Vec<(Arc<Peer>, u32)>;
 /// Subscriptions by name.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    topics: [HashMap<Arc<[u8]>, Counts>; 3],
+    topics: [HashMap<Arc<[u8]>, Counts>; Topic::EVERY.len()],
 }
 
 impl Table {
@@ -63,6 +63,12 @@ impl Table {
     /// How many have subscribed to this name.
     pub fn count(&self, topic: Topic, name: &[u8]) -> u64 {
         self.names(topic).get(name).map_or(0, |counts| counts.iter().map(|(_, count)| u64::from(*count)).sum())
+    }
+
+    /// Calls `each` with everybody who wants to know of this key; the same peer may come several times.
+    pub fn each_prefix(&self, key: &[u8], mut each: impl FnMut(&Arc<Peer>)) {
+        let prefixes = self.names(Topic::Prefix).iter().filter(|(prefix, _)| key.starts_with(prefix));
+        prefixes.for_each(|(_, counts)| counts.iter().for_each(|(peer, _)| each(peer)));
     }
 
     /// Calls `each` with everybody whom a message on this channel reaches; the same peer may come several times.

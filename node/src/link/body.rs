@@ -19,9 +19,10 @@ use swell_wire::requests::Kind as ItemKind;
 use swell_wire::{Args, Limits, Out, OwnedArgs, Proto, Requests, memcached, resp};
 
 use crate::Handle;
+use crate::copies::LinkNumber;
 use crate::link::frame::{BadFrame, Entry, FRAME_REQUESTS_MAX, Flags, Kind, RequestHead};
 use crate::link::stats::{Counts, report};
-use crate::link::unit::is_for_units;
+use crate::link::unit::{Running, is_for_units};
 use crate::link::watch::SessionWatch;
 
 /// Bytes of a set of slots in a walk's body.
@@ -34,6 +35,8 @@ const ARG_BYTES_MAX: usize = isize::MAX as usize / 2;
 pub(super) struct Job {
     pub kind: Kind,
     pub head: RequestHead,
+    /// The link that it came by.
+    pub link: LinkNumber,
     /// Those that did not run yet, as far as they have arrived.
     pub requests: VecDeque<Waiting>,
     /// Requests that have not arrived.
@@ -46,10 +49,12 @@ pub(super) struct Job {
     pub out: Out,
     slots: Option<SlotSet>,
     walk: Option<Box<WalkState>>,
+    /// It is a unit that has its locks.
+    pub unit: Option<Running>,
     /// The first request has run, and the rest of its reply comes in slices.
     pub answering: Option<Answering>,
-    /// `Block`: since when its client waits, unix milliseconds.
-    since_ms: u64,
+    /// `Block`: since when its client waits, unix microseconds.
+    since_us: u64,
     /// `Block`: it shall wait no longer.
     gave_up: Option<GaveUp>,
     /// `Block`: its request is as it was when it began to wait.
@@ -142,41 +147,64 @@ pub(super) fn command(flags: Flags, args: Args<'_>) -> Result<&'static Spec, Bad
 
 /// What a frame's requests run in.
 #[inline]
-pub(super) fn context(head: &RequestHead, now_ms: u64) -> Context {
+pub(super) fn context(head: &RequestHead, link: LinkNumber, now_ms: u64) -> Context {
     Context {
         db: Db::new(head.db.into()).unwrap_or_default(),
-        proto: if head.flags.has(Flags::RESP3) { Proto::Resp3 } else { Proto::Resp2 },
+        proto: proto(head),
         no_touch: head.flags.has(Flags::NO_TOUCH),
-        tracker: Tracker::default(),
+        tracker: tracker(head, link),
         blocks: Blocks::Never,
         now_ms,
     }
 }
 
+/// The version of its replies.
+#[inline]
+pub(super) fn proto(head: &RequestHead) -> Proto {
+    if head.flags.has(Flags::RESP3) { Proto::Resp3 } else { Proto::Resp2 }
+}
+
+/// Who keeps copies of what its requests read.
+#[inline]
+fn tracker(head: &RequestHead, link: LinkNumber) -> Tracker {
+    if !head.flags.has(Flags::TRACKS) {
+        return Tracker::default();
+    }
+    Tracker { id: link.tracker(head.session), remembers: head.flags.has(Flags::REMEMBERS) }
+}
+
 impl Job {
     /// A frame whose requests come one by one with [`Job::push`].
-    pub fn new(kind: Kind, head: RequestHead, bytes: usize) -> Job {
+    pub fn new(kind: Kind, head: RequestHead, link: LinkNumber, bytes: usize) -> Job {
         Job {
             kind,
             head,
+            link,
             requests: VecDeque::new(),
             missing: 0,
             intake: None,
             bytes,
             entries: Vec::new(),
-            out: Out::new(context(&head, 0).proto),
+            out: Out::new(proto(&head)),
             slots: None,
             walk: None,
+            unit: None,
             answering: None,
-            since_ms: 0,
+            since_us: 0,
             gave_up: None,
             has_waited: false,
         }
     }
 
     /// A frame with its body, or the first piece of it.
-    pub fn read(kind: Kind, head: RequestHead, body: &[u8], scratch: &mut Requests) -> Result<Job, BadFrame> {
-        let mut job = Job::new(kind, head, body.len());
+    pub fn read(
+        kind: Kind,
+        head: RequestHead,
+        link: LinkNumber,
+        body: &[u8],
+        scratch: &mut Requests,
+    ) -> Result<Job, BadFrame> {
+        let mut job = Job::new(kind, head, link, body.len());
         if kind == Kind::Stats {
             return Ok(job);
         }
@@ -188,7 +216,7 @@ impl Job {
         }
         if kind == Kind::Block {
             let (since, rest) = body.split_first_chunk::<8>().ok_or(BadFrame::TooShort)?;
-            job.since_ms = u64::from_le_bytes(*since);
+            job.since_us = u64::from_le_bytes(*since);
             body = rest;
         }
         if head.count == 0 || matches!(kind, Kind::Walk | Kind::Block) && head.count != 1 {
@@ -227,8 +255,16 @@ impl Job {
 
     /// Has this woken when a helper thread has worked out the answer of its first request.
     pub fn wait(&mut self, waker: &Waker) {
+        self.wait_for_unit(waker);
         if let Some(answering) = &mut self.answering {
             answering.rest.wait(waker);
+        }
+    }
+
+    /// The same for a unit only.
+    pub fn wait_for_unit(&mut self, waker: &Waker) {
+        if let Some(running) = &mut self.unit {
+            running.wait(waker);
         }
     }
 
@@ -262,7 +298,12 @@ impl Job {
     /// Whether it is in the middle of something that must not begin anew: a walk that has visited slots, a reply of which
     /// a part is written.
     pub fn is_under_way(&self) -> bool {
-        self.walk.is_some() || self.answering.is_some()
+        self.walk.is_some() || self.answering.is_some() || self.unit.is_some()
+    }
+
+    /// Whether it holds locks, and must not wait for its reader.
+    pub fn holds_locks(&self) -> bool {
+        self.unit.is_some()
     }
 
     /// Goes on with it. `ticket`: drawn when it found a stripe taken; what is left there was not used.
@@ -340,7 +381,7 @@ impl Job {
         counts: &mut Counts,
     ) -> Ran {
         let blocks = if self.kind == Kind::Block { Blocks::May } else { Blocks::Never };
-        let context = Context { blocks, ..context(&self.head, now_ms) };
+        let context = Context { blocks, ..context(&self.head, self.link, now_ms) };
         let mut keys = Vec::new();
         while let Some(request) = self.requests.front_mut() {
             keys.clear();
@@ -371,7 +412,7 @@ impl Job {
             let (mark, before) = (self.out.mark(), (self.out.len(), self.out.data_bytes()));
             request.spec.hash_keys(handle.engine(), args, &mut keys);
             let call = Admitted::from_link(request.spec, args).call(&keys, context);
-            handle.waits_since(self.since_ms);
+            handle.waits_since(self.since_us);
             let outcome = handle.execute(&call, *ticket, &mut self.out);
             handle.waits_since(0);
             let (work, failed) = match outcome {
@@ -436,7 +477,8 @@ impl Job {
     fn run_walk(&mut self, handle: &mut Handle, ticket: &mut Option<Ticket>, now_ms: u64, counts: &mut Counts) -> Ran {
         let Some(request) = self.requests.front() else { return Ran::Done };
         let Some(body) = over_slots(request.spec) else { return Ran::Done };
-        let call = Admitted::from_link(request.spec, request.args.as_args()).call(&[], context(&self.head, now_ms));
+        let call =
+            Admitted::from_link(request.spec, request.args.as_args()).call(&[], context(&self.head, self.link, now_ms));
         let mut state = match self.walk.take().map_or_else(|| handle.walk_begin(body, &call).map(Box::new), Ok) {
             Ok(state) => state,
             Err(fault) => {

@@ -8,7 +8,7 @@
 //! | `Chunk` | [`ChunkHead`] | the next piece of a body over [`CHUNK_BYTES`] |
 //! | `Credit` | [`CreditHead`] | none: the reader has room for so many more bytes of this session's chunks |
 //! | `Close` | session (u32) | none: the session has ended |
-//! | `Block` | [`RequestHead`] | since when its client waits (u64, unix milliseconds), then one request that may wait |
+//! | `Block` | [`RequestHead`] | since when its client waits (u64, unix microseconds), then one request that may wait |
 //! | `Unblock` | [`UnblockHead`] | none: the `Block` of this session and id shall wait no longer |
 //! | `Stream` | none | a hand-over's records (see `stream`), from source to target |
 //! | `Subscribe`, `Subscribed`, `Push` | see `news` | subscriptions of a proxy's worker, and the messages for it |
@@ -92,6 +92,10 @@ impl Flags {
     pub const NO_TOUCH: Flags = Flags(1 << 4);
     /// The body goes on in `Chunk` frames.
     pub const MORE: Flags = Flags(1 << 5);
+    /// The session's client keeps copies (CLIENT TRACKING).
+    pub const TRACKS: Flags = Flags(1 << 6);
+    /// With `TRACKS`: also of what these requests read.
+    pub const REMEMBERS: Flags = Flags(1 << 7);
 
     /// Whether every flag of `other` is set.
     #[inline]

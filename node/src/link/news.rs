@@ -1,13 +1,15 @@
 //! Frames of channels: what a proxy's worker has subscribed to (`Subscribe`, answered by `Subscribed`), and the messages
 //! for it (`Push`). Little-endian.
 //!
+//! A `Push` may also say that copies of a key, in the place of the channel, are stale.
+//!
 //! `Subscribe`: [`SubscribeHead`], then any number of entries: topic u8, count u32, length u32, name. `Subscribed`: number
 //! u32, status u8. `Push`: kind u8, 1 if more follows u8, length of the channel u32, then the next piece of channel and
 //! message.
 
 use swell_engine::channels::ChannelKind;
 
-use crate::broker::{PeerId, Published, Told, Topic};
+use crate::broker::{Matter, PeerId, Published, Told, Topic};
 use crate::link::frame::{self, BadFrame, CHUNK_BYTES, Kind};
 
 /// Bytes of entries in one frame before another one is begun.
@@ -15,6 +17,25 @@ pub const SUBSCRIBE_BYTES: usize = CHUNK_BYTES;
 /// Longest channel and message together: two arguments.
 const PUSH_BYTES_MAX: usize = 2 * swell_wire::limits::BULK_BYTES_MAX;
 const PUSH_HEAD_BYTES: usize = 6;
+
+/// What messages are about.
+const MATTERS: [Matter; 5] = [
+    Matter::Channel(ChannelKind::Plain),
+    Matter::Channel(ChannelKind::Shard),
+    Matter::StaleRead,
+    Matter::StaleAny,
+    Matter::AllStale,
+];
+
+fn matter_code(matter: Matter) -> u8 {
+    match matter {
+        Matter::Channel(ChannelKind::Plain) => 0,
+        Matter::Channel(ChannelKind::Shard) => 1,
+        Matter::StaleRead => 2,
+        Matter::StaleAny => 3,
+        Matter::AllStale => 4,
+    }
+}
 
 /// The header of `Subscribe`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +96,7 @@ pub fn entry(topic: Topic, name: &[u8], count: u32, out: &mut Vec<u8>) {
 pub fn entries(mut body: &[u8]) -> Result<Vec<(Topic, &[u8], u32)>, BadFrame> {
     let mut all = Vec::new();
     while let Some((topic, rest)) = body.split_first() {
-        let topic = Topic::ALL.into_iter().find(|known| *known as u8 == *topic);
+        let topic = Topic::EVERY.into_iter().find(|known| *known as u8 == *topic);
         let topic = topic.ok_or(BadFrame::OutOfPlace("a subscription to nothing known"))?;
         let (count, rest) = rest.split_first_chunk::<4>().ok_or(BadFrame::TooShort)?;
         let (len, rest) = rest.split_first_chunk::<4>().ok_or(BadFrame::TooShort)?;
@@ -110,7 +131,7 @@ pub fn push(published: &Published, out: &mut Vec<u8>) {
         let (piece, rest) = left.split_at(left.len().min(CHUNK_BYTES));
         left = rest;
         let at = frame::begin(Kind::Push, out);
-        out.push(published.kind() as u8);
+        out.push(matter_code(published.matter()));
         out.push(u8::from(!left.is_empty()));
         out.extend_from_slice(&(published.channel().len() as u32).to_le_bytes());
         out.extend_from_slice(piece);
@@ -140,13 +161,12 @@ impl Arriving {
         if more != 0 {
             return Ok(None);
         }
-        let kind = match kind {
-            0 => ChannelKind::Plain,
-            1 => ChannelKind::Shard,
-            _ => return Err(BadFrame::OutOfPlace("a message on no known kind of channel")),
-        };
+        let matter = MATTERS.into_iter().find(|matter| matter_code(*matter) == kind);
+        let matter = matter.ok_or(BadFrame::OutOfPlace("a message about nothing known"))?;
         let bytes = std::mem::take(&mut self.0);
-        Published::from_bytes(kind, u32::from_le_bytes(channel_len) as usize, bytes).map(Some).ok_or(BadFrame::TooShort)
+        Published::from_bytes(matter, u32::from_le_bytes(channel_len) as usize, bytes)
+            .map(Some)
+            .ok_or(BadFrame::TooShort)
     }
 
     /// The link was lost.
@@ -197,7 +217,8 @@ mod tests {
                 at += frame.bytes;
             }
             let come = come.unwrap();
-            assert_eq!((come.kind(), come.channel(), come.message()), (ChannelKind::Shard, &b"ch"[..], &message[..]));
+            assert_eq!((come.matter(), come.channel()), (published.matter(), &b"ch"[..]));
+            assert_eq!(come.message(), message);
         }
         assert!(Arriving::default().take(&[0, 0, 9, 0, 0, 0, b'x']).is_err(), "a channel longer than all");
     }

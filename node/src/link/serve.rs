@@ -14,6 +14,7 @@ use std::task::{Context, Waker};
 use swell_wire::Requests;
 
 use crate::broker::{Peer, Published};
+use crate::copies::LinkNumber;
 use crate::embedded::{Handle, Node};
 use crate::link::body;
 use crate::link::frame::{
@@ -36,7 +37,11 @@ pub struct Sessions {
     counts: Counts,
     /// The proxy's worker, once it has subscribed to something.
     peer: Option<Arc<Peer>>,
-    /// Messages on their way from `peer` to the outbox.
+    /// Names the link to whoever notes its clients' copies.
+    link: LinkNumber,
+    /// What is stale of these.
+    copies: Arc<Peer>,
+    /// Messages on their way from `peer` and `copies` to the outbox.
     news: VecDeque<Arc<Published>>,
     /// Bodies of frames that wait are read with this.
     scratch: Requests,
@@ -61,7 +66,19 @@ struct Cx<'a> {
 impl Sessions {
     /// For a new link.
     pub fn new(node: Arc<Node>, view: Arc<View>) -> Sessions {
+        Sessions::begin(node, view, false)
+    }
+
+    /// For a link that ends in this process.
+    pub fn here(node: Arc<Node>, view: Arc<View>) -> Sessions {
+        Sessions::begin(node, view, true)
+    }
+
+    fn begin(node: Arc<Node>, view: Arc<View>, is_here: bool) -> Sessions {
+        let (link, copies) = node.copies().join(is_here);
         Sessions {
+            link,
+            copies,
             node,
             view,
             sessions: Vec::new(),
@@ -78,6 +95,11 @@ impl Sessions {
             timed: Vec::new(),
             deadline_ms: None,
         }
+    }
+
+    /// Its name to whoever notes its clients' copies.
+    pub fn link(&self) -> LinkNumber {
+        self.link
     }
 
     /// What there is to send.
@@ -217,6 +239,7 @@ impl Sessions {
 
 impl Drop for Sessions {
     fn drop(&mut self) {
+        self.node.copies().leave(self.link);
         if let Some(peer) = &self.peer {
             self.node.broker().leave(peer);
         }

@@ -1,8 +1,13 @@
 //! What was refused lately (ACL LOG): the same again within a minute counts up an entry instead of making one.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::others::latin1;
 
 /// Entries at most, unless CONFIG SET says otherwise (Valkey's default).
 const LEN_MAX: u64 = 128;
@@ -14,7 +19,7 @@ const COUNTED: [(&str, &str); 4] = [("command", "cmd"), ("key", "key"), ("channe
 const COMPARED_MAX: usize = 10;
 
 /// One thing that was refused, as it happened last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub count: u64,
     pub refused: Refused,
@@ -26,13 +31,15 @@ pub struct Entry {
 }
 
 /// What was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// `command`, `key`, `channel`, `database` or `auth`.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// `toplevel`, `multi` or `lua`.
-    pub context: &'static str,
+    pub context: Cow<'static, str>,
+    #[serde(with = "latin1")]
     pub object: Vec<u8>,
+    #[serde(with = "latin1")]
     pub user: Vec<u8>,
 }
 
@@ -57,6 +64,11 @@ impl Default for Log {
 }
 
 impl Log {
+    /// Entries are numbered from here on: each proxy has numbers of its own.
+    pub fn number_from(&self, first: u64) {
+        self.next_id.store(first, Relaxed);
+    }
+
     /// Notes it.
     pub fn add(&self, refused: Refused, client: String, now_ms: u64) {
         if let Some(at) = COUNTED.iter().position(|(reason, _)| *reason == refused.reason) {
@@ -117,7 +129,7 @@ mod tests {
     use super::*;
 
     fn refused(object: &str) -> Refused {
-        Refused { reason: "key", context: "toplevel", object: object.into(), user: b"u".to_vec() }
+        Refused { reason: "key".into(), context: "toplevel".into(), object: object.into(), user: b"u".to_vec() }
     }
 
     #[test]

@@ -129,7 +129,6 @@ impl Client {
         self.session.take_pushes(&mut out);
         let mark = out.mark();
         self.session.pays(core);
-        core.observer.begin_alone();
         let flow = session::run(core, &mut self.session, source.args(index), source.kind(index), ticket, &mut out);
         if source.noreply(index) && matches!(flow, Flow::Done) {
             out.truncate(mark);

@@ -53,7 +53,7 @@ impl Client {
     /// waited before.
     pub(super) fn begin_wait(&mut self, answering: Box<Answering>) -> LateState {
         if let Some(waiter) = answering.waiter() {
-            let begun = Wait { deadline_ms: waiter.deadline_ms(), since_ms: waiter.since_ms() };
+            let begun = Wait { deadline_ms: waiter.deadline_ms(), since_us: waiter.since_us() };
             self.session.wait.get_or_insert(begun);
         }
         let deadline_ms = self.session.wait.and_then(|wait| wait.deadline_ms);

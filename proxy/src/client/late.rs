@@ -46,6 +46,8 @@ pub(super) enum LateState {
     Gate(usize, Pin<Box<tokio::time::Sleep>>),
     /// The step says what it waits for; `Closed` until the deadline.
     Walk(Box<session::walk::Walking>, Step, Option<Pin<Box<tokio::time::Sleep>>>),
+    /// It runs, and holds its locks.
+    Unit(Box<session::unit::Executing>),
     /// It is being written, a slice at a time, or a helper thread works it out.
     Slices(Box<session::slices::Answering>),
     Sleep(Pin<Box<tokio::time::Sleep>>, Out),
@@ -70,6 +72,11 @@ impl LateAnswer {
             _ => false,
         }
     }
+
+    /// Whether other processes work it out.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.state, LateState::Remote(..))
+    }
 }
 
 impl LateState {
@@ -79,6 +86,7 @@ impl LateState {
             Late::Stripe(stripe) => LateState::Stripe(stripe, None),
             Late::Gate(stripe) => LateState::Gate(stripe, Box::pin(tokio::time::sleep(WAIT_MAX))),
             Late::Walk(walking, step) => LateState::Walk(walking, step, None),
+            Late::Unit(executing) => LateState::Unit(executing),
             Late::Slices(answering) => LateState::Slices(answering),
             Late::Paused { writes } => {
                 let shared = client.worker.shared.clone();
@@ -204,6 +212,12 @@ impl Client {
                     flow => flow,
                 }
             }
+            LateState::Unit(mut executing) => {
+                if !executing.is_ready(cx.waker()) {
+                    return self.stay(place, LateState::Unit(executing));
+                }
+                self.unit_on(executing)
+            }
             LateState::Slices(mut answering) => {
                 if !answering.is_ready(cx.waker()) {
                     return self.stay(place, LateState::Slices(answering));
@@ -281,12 +295,22 @@ impl Client {
                 self.late = Some(Box::new(LateAnswer { place, state: LateState::Slices(answering) }));
                 others_first(cx)
             }
+            Flow::Late(Late::Unit(executing)) => {
+                self.stopwatch.rest(true);
+                self.late = Some(Box::new(LateAnswer { place, state: LateState::Unit(executing) }));
+                others_first(cx)
+            }
             Flow::Late(late) => {
                 cx.waker().wake_by_ref();
                 let state = LateState::of(late, self);
                 self.stay(place, state)
             }
         }
+    }
+
+    /// Whether the late answer is that of a transaction that runs: it comes to its end, whoever is left to hear of it.
+    pub(super) fn is_executing(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| matches!(late.state, LateState::Unit(_)))
     }
 
     /// Whether the late answer is being written. A client that has left, or was killed, shows when more of it is sent; one
@@ -335,6 +359,16 @@ impl Client {
         let mut core = worker.core.borrow_mut();
         let started = worker.begin_batch(&mut core);
         let flow = self.finish_late(&mut core, |core, session, out| session::walk::go_on(core, session, walking, out));
+        worker.end_batch(&mut core, started);
+        flow
+    }
+
+    fn unit_on(&mut self, executing: Box<session::unit::Executing>) -> Flow {
+        let worker = self.worker.clone();
+        let mut core = worker.core.borrow_mut();
+        let started = worker.begin_batch(&mut core);
+        let flow =
+            self.finish_late(&mut core, |core, session, out| session::unit::go_on(core, session, executing, out));
         worker.end_batch(&mut core, started);
         flow
     }
@@ -393,7 +427,7 @@ impl Client {
             }
             core.counts.error(b"BUSY");
             core.observer.pass_over();
-            session.multi = None;
+            session::multi::drop_queue(core.handle.engine(), session.multi.take());
             session.show();
             Flow::Done
         })
@@ -409,7 +443,7 @@ impl Client {
             core.counts.error(b"TRYAGAIN");
             core.observer.pass_over();
             // A transaction that could not run is over.
-            session.multi = None;
+            session::multi::drop_queue(core.handle.engine(), session.multi.take());
             session::watch::forget(core, session);
             Flow::Done
         })

@@ -32,7 +32,7 @@ use crate::plan::{InPlace, Source};
 use crate::pubsub;
 use crate::push::limits::Excess;
 use crate::replies::Replies;
-use crate::session::{Late, Session};
+use crate::session::{self, Late, Session};
 use crate::upstream::flights::Flights;
 use crate::worker::Worker;
 
@@ -155,6 +155,9 @@ impl Client {
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut reads = 0;
         loop {
+            if self.is_executing() {
+                ready!(self.poll_late(cx));
+            }
             if self.unsent.is_some() && self.poll_flush(cx).is_err() {
                 return Poll::Ready(());
             }
@@ -371,6 +374,7 @@ impl Drop for Client {
             }
             LateState::Gate(..)
             | LateState::Slices(..)
+            | LateState::Unit(..)
             | LateState::Sleep(..)
             | LateState::Replicas(..)
             | LateState::Told(..)
@@ -385,9 +389,10 @@ impl Drop for Client {
             self.worker.upstreams.leave_seat(&flights);
         }
         let worker = self.worker.clone();
+        session::multi::drop_queue(worker.shared.node.engine(), self.session.multi.take());
         self.session.stop_monitoring(&worker.shared);
         if self.session.tracked().is_some() {
-            self.worker.shared.tracking.end(self.session.info.id);
+            worker.shared.tracking.end(self.session.info.id);
         }
         // Before the stream is closed: see `Registry::kill`.
         self.worker.shared.clients.remove(self.session.info.id);
@@ -396,6 +401,7 @@ impl Drop for Client {
             && let Ok(mut core) = self.worker.core.try_borrow_mut()
         {
             core.inboxes.close(self.session.info.id);
+            self.session.stop_tracking(&mut core);
             pubsub::unsubscribe_all(&mut core, &mut self.session);
         }
         self.worker.connection_closed();

@@ -4,8 +4,10 @@
 use std::task::Context;
 
 use super::Client;
+use super::late::LateAnswer;
 use crate::push::Class;
 use crate::push::limits::Excess;
+use crate::upstream::shot::Shot;
 
 impl Client {
     /// Writes what was sent to this client, unless a reply is half out or the socket has not taken what there was before.
@@ -59,8 +61,19 @@ impl Client {
     /// Whether the beginning of a reply is out, and the rest is not there yet. Nothing comes before the confirmation of
     /// a subscription, or the reply to a message that the client itself has sent.
     fn is_mid_reply(&self) -> bool {
-        let is_late = self.late.as_ref().is_some_and(|late| late.holds_pushes(&self.session));
+        let is_late = self.late.as_ref().is_some_and(|late| {
+            late.holds_pushes(&self.session) || self.session.tracked().is_some() && self.reads_elsewhere(late)
+        });
         is_late || self.is_writing() || self.flights.as_ref().is_some_and(|flights| flights.borrow().is_passing())
+    }
+
+    /// Whether the late answer may bring what others are just told to be stale. What waits for others may do so for long.
+    fn reads_elsewhere(&self, late: &LateAnswer) -> bool {
+        let is_unanswered = || {
+            let flights = self.flights.as_ref().map(|flights| flights.borrow());
+            flights.is_some_and(|flights| flights.shots.iter().any(Shot::is_sent))
+        };
+        late.is_remote() && !(self.session.wait.is_some() && is_unanswered())
     }
 
     fn count_over_limit(&self, bytes: u64) {

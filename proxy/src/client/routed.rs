@@ -41,6 +41,7 @@ impl Client {
         let mut stop = None;
         self.session.pays(core);
         flights.borrow_mut().set_payer(self.session.payer());
+        flights.borrow_mut().set_tracked(self.session.tracked());
         while index < source.count() && !self.session.closing {
             if !flights.borrow().has_room() {
                 stop = Some((index, Stop::Hold(Hold::Room)));
@@ -70,6 +71,7 @@ impl Client {
             }
             self.session.pays(core);
             flights.borrow_mut().set_payer(self.session.payer());
+            flights.borrow_mut().set_tracked(self.session.tracked());
             index += 1;
         }
         flights.borrow_mut().close_frames(&lines);
@@ -228,10 +230,12 @@ impl Client {
     /// Begins what the client waits for by itself.
     pub(super) fn begin_job(&mut self, remote: remote::Remote) -> LateState {
         let flights = self.take_seat();
+        flights.borrow_mut().set_tracked(self.session.tracked());
+        flights.borrow().note_read();
         let framing = {
             let (worker, mut framing) = (self.worker.clone(), Framing::default());
             framing.db = self.session.db.number();
-            framing.flags = remote::flags(&self.session);
+            framing.flags = self.session.take_job_flags();
             move || {
                 let route = &worker.shared.route;
                 Framing { epoch: worker.lines().map().epoch().0, state: route.state_version(), ..framing }

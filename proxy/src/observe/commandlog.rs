@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use swell_engine::Spec;
 use swell_wire::{Arg, Args};
 
 use super::redact::{REDACTED, is_secret};
 use crate::clients::{ClientInfo, canonical};
+use crate::others::latin1_list;
 
 /// Arguments that an entry keeps (Valkey: `COMMANDLOG_ENTRY_MAX_ARGC`); the last place tells how many are left out.
 const ARGS_MAX: usize = 32;
@@ -18,7 +20,8 @@ const ARG_BYTES_MAX: usize = 128;
 const LOG_ENTRIES: i64 = 128;
 
 /// Which of the logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogKind {
     Slow,
     LargeRequest,
@@ -48,12 +51,13 @@ struct Kept {
 }
 
 /// One command that was slow or large.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub id: i64,
     pub unix_seconds: u64,
     /// Microseconds or bytes.
     pub value: u64,
+    #[serde(with = "latin1_list")]
     pub argv: Vec<Vec<u8>>,
     pub addr: String,
     pub name: String,
@@ -70,6 +74,13 @@ impl LogKind {
 }
 
 impl Logs {
+    /// Entries are numbered from here on: each proxy has numbers of its own.
+    pub fn number_from(&self, first: u64) {
+        for log in [&self.slow, &self.large_request, &self.large_reply] {
+            log.lock().next_id = first as i64;
+        }
+    }
+
     /// The log of this kind.
     pub fn of(&self, kind: LogKind) -> &Log {
         match kind {

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 /// Samples of one kind that are kept (Valkey: `LATENCY_TS_LEN`).
 pub const SAMPLES_MAX: usize = 160;
 
 /// What took too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Event {
     Command,
     /// A command that is said to be fast.
@@ -32,7 +35,7 @@ impl Event {
 pub struct Events(Mutex<BTreeMap<Event, Series>>);
 
 /// The samples of one kind, the oldest first: unix seconds and milliseconds. Of one second the worst is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Series {
     pub samples: VecDeque<(u64, u64)>,
     /// The worst since the last reset, milliseconds.
@@ -50,14 +53,6 @@ impl Events {
     /// All kinds that have samples.
     pub fn all(&self) -> BTreeMap<Event, Series> {
         self.lock().clone()
-    }
-
-    /// The samples of a kind, by its name.
-    pub fn named(&self, name: &[u8]) -> Option<Series> {
-        self.lock()
-            .iter()
-            .find(|(event, _)| name.eq_ignore_ascii_case(event.name().as_bytes()))
-            .map(|(_, row)| row.clone())
     }
 
     /// Forgets the named kinds, or with no names all; says how many there were.
@@ -89,6 +84,19 @@ impl Series {
         }
     }
 
+    /// Takes in what another proxy has seen.
+    pub fn merge(&mut self, other: &Series) {
+        let mut by_second: BTreeMap<u64, u64> = self.samples.iter().copied().collect();
+        for (at, ms) in &other.samples {
+            by_second.entry(*at).and_modify(|worst| *worst = (*worst).max(*ms)).or_insert(*ms);
+        }
+        let too_many = by_second.len().saturating_sub(SAMPLES_MAX);
+        self.samples = by_second.into_iter().skip(too_many).collect();
+        self.worst_ms = self.worst_ms.max(other.worst_ms);
+        self.sum_ms += other.sum_ms;
+        self.count += other.count;
+    }
+
     /// The best and the worst of the samples, milliseconds.
     pub fn range(&self) -> (u64, u64) {
         let all = || self.samples.iter().map(|(_, ms)| *ms);
@@ -106,10 +114,10 @@ mod tests {
         for (at, ms) in [(1, 10), (1, 30), (1, 20)] {
             events.add(Event::Command, at, ms);
         }
-        let series = events.named(b"COMMAND").unwrap();
+        let series = events.all().remove(&Event::Command).unwrap();
         assert_eq!((series.samples.len(), series.samples[0], series.sum_ms, series.count), (1, (1, 30), 60, 3));
         (0..500).for_each(|at| events.add(Event::Command, at, 5));
-        let series = events.named(b"command").unwrap();
+        let series = events.all().remove(&Event::Command).unwrap();
         assert_eq!((series.samples.len(), series.range(), series.worst_ms), (SAMPLES_MAX, (5, 5), 30));
         assert_eq!(events.reset(&[b"nosuch"]), 0);
         assert_eq!(events.reset(&[b"Command"]), 1);

@@ -42,6 +42,16 @@ impl Distribution {
         (mean_us * calls as f64).round() as u64
     }
 
+    /// What they took together, nanoseconds.
+    pub fn total_ns(&self) -> u64 {
+        self.total_ns
+    }
+
+    /// How many calls took how many nanoseconds, as far as times are told apart.
+    pub fn spans(&self) -> Vec<(u64, u64)> {
+        self.times.iter_recorded().map(|span| (span.value_iterated_to(), span.count_at_value())).collect()
+    }
+
     /// So many percent of the calls took this many microseconds at most.
     pub fn percentile_us(&self, percent: f64) -> f64 {
         self.times.value_at_percentile(percent) as f64 / 1000.0
@@ -92,6 +102,14 @@ impl Histograms {
             }
             row.times.reset();
             row.total_ns = 0;
+        }
+    }
+
+    /// Takes in what another proxy has timed: see [`Distribution::spans`].
+    pub fn add_spans(&mut self, id: CommandId, total_ns: u64, spans: &[(u64, u64)]) {
+        if let Some(row) = self.row(id) {
+            spans.iter().for_each(|(ns, calls)| row.times.saturating_record_n((*ns).clamp(1, LONGEST_NS), *calls));
+            row.total_ns = row.total_ns.saturating_add(total_ns);
         }
     }
 

@@ -1,12 +1,14 @@
 //! MONITOR: who is shown every command, and how a command is shown.
 
+use std::collections::VecDeque;
 use std::fmt::Write;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swell_engine::commands::table::Command;
 use swell_engine::spec::{Body, Flags};
 use swell_wire::{Arg, Args};
+use tokio::sync::Notify;
 
 use super::redact::{REDACTED, is_secret};
 use crate::clients::{ClientInfo, canonical};
@@ -17,14 +19,75 @@ use crate::session::Session;
 /// Bytes of one argument that are shown: each may take four in the line.
 const ARG_BYTES_MAX: usize = 1024 * 1024;
 
-/// Clients of this proxy that monitor. What they are sent is bounded by their output limits.
+/// Bytes of lines that wait for other proxies. What comes while there are so many is not shown there.
+const OUTGOING_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of lines that are sent at once, about.
+const BATCH_BYTES: usize = 128 * 1024;
+
+/// Clients that monitor: those of this proxy, who are sent lines as far as their output limits go, and whether other
+/// proxies have any.
 #[derive(Debug, Default)]
-pub struct Monitors(Mutex<Vec<Arc<ClientInfo>>>);
+pub struct Monitors {
+    here: Mutex<Vec<Arc<ClientInfo>>>,
+    elsewhere: AtomicBool,
+    outgoing: Mutex<Outgoing>,
+    /// Lines wait, or somebody here has begun or ended.
+    added: Notify,
+    changed: Notify,
+}
+
+/// Lines for other proxies.
+#[derive(Debug, Default)]
+struct Outgoing {
+    lines: VecDeque<String>,
+    bytes: usize,
+    /// So many were not kept.
+    lost: u64,
+}
 
 impl Monitors {
     /// Whether anybody monitors.
     pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        !self.elsewhere.load(Relaxed) && !self.any_here()
+    }
+
+    /// Whether any client of this proxy does.
+    pub fn any_here(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    /// Whether clients of other proxies do; says whether that is new.
+    pub fn set_elsewhere(&self, any: bool) -> bool {
+        let was = self.elsewhere.swap(any, Relaxed);
+        if !any {
+            *self.outgoing() = Outgoing::default();
+        }
+        was != any
+    }
+
+    /// Lines for other proxies, when there are any.
+    pub async fn take_outgoing(&self) -> Vec<String> {
+        loop {
+            let lines = self.outgoing().take();
+            if !lines.is_empty() {
+                return lines;
+            }
+            self.added.notified().await;
+        }
+    }
+
+    /// Waits until the last client here has ended.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn send_out(&self, line: &str) {
+        self.outgoing().add(line);
+        self.added.notify_one();
+    }
+
+    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A client monitors from now on.
@@ -39,15 +102,53 @@ impl Monitors {
         let before = monitors.len();
         monitors.retain(|monitor| monitor.id != client.id);
         client.monitors.store(false, Relaxed);
+        if monitors.is_empty() {
+            self.changed.notify_one();
+        }
         monitors.len() < before
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<ClientInfo>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outgoing {
+    fn add(&mut self, line: &str) {
+        if self.bytes + line.len() > OUTGOING_BYTES_MAX {
+            self.lost += 1;
+        } else {
+            self.bytes += line.len();
+            self.lines.push_back(line.to_owned());
+        }
+    }
+
+    /// The next ones. Where some are missing a line says how many.
+    fn take(&mut self) -> Vec<String> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES
+            && let Some(line) = self.lines.pop_front()
+        {
+            bytes += line.len();
+            taken.push(line);
+        }
+        self.bytes -= bytes;
+        if self.lines.is_empty() && self.lost > 0 {
+            taken.push(format!("{} commands of another proxy are not shown", std::mem::take(&mut self.lost)));
+        }
+        taken
     }
 }
 
 impl Core {
+    /// Shows a command of another proxy's client to all here who monitor.
+    pub fn show_line(&self, line: &str) {
+        let message = Message::new(|out| out.simple(line));
+        for monitor in self.shared.watch.monitors.lock().iter() {
+            self.push(monitor, &message);
+        }
+    }
+
     /// Shows a command to all who monitor, on whichever worker they are served. What administers is not shown.
     #[cold]
     pub fn show_to_monitors(&self, session: &Session, command: Command, args: Args<'_>) {
@@ -59,9 +160,9 @@ impl Core {
         }
         let source = canonical(session.info.addr).to_string();
         let line = line(self.observer.mark_us(), session.db.number(), &source, command, args);
-        let message = Message::new(|out| out.simple(&line));
-        for monitor in self.shared.watch.monitors.lock().iter() {
-            self.push(monitor, &message);
+        self.show_line(&line);
+        if self.shared.watch.monitors.elsewhere.load(Relaxed) {
+            self.shared.watch.monitors.send_out(&line);
         }
     }
 }

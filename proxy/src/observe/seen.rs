@@ -4,7 +4,7 @@ use swell_engine::commands::table::Command;
 use swell_engine::spec::Flags;
 use swell_wire::Args;
 
-use super::{Event, LogKind, NEVER, Observer, SUSPICION_NS, Watch};
+use super::{Event, LogKind, Observer, SUSPICION_NS, Watch};
 use crate::core::{Core, Planned};
 use crate::plan::Source;
 use crate::session::Session;
@@ -13,6 +13,9 @@ use crate::worker::unix_ns;
 const NS_PER_US: u64 = 1_000;
 const NS_PER_MS: u64 = 1_000_000;
 const NS_PER_SECOND: u64 = 1_000_000_000;
+/// The largest share of an argument in a request's bytes, where none is long: 64 KiB, its header, its line ends, and the
+/// array's header.
+const ARG_BYTES_MAX: u64 = (64 << 10) + 32;
 
 /// A command that has run.
 #[derive(Clone, Copy)]
@@ -84,7 +87,13 @@ impl Observer {
     /// Whether a time or a size is worth a look.
     #[inline]
     fn is_notable(&self, ran: &Ran<'_>) -> bool {
-        ran.took_ns >= self.slow_ns || ran.reply_bytes >= self.reply_bytes || self.request_bytes != NEVER
+        ran.took_ns >= self.slow_ns || ran.reply_bytes >= self.reply_bytes || self.may_be_large(ran.args)
+    }
+
+    /// Whether a request could be as large as is of interest, by its look.
+    #[inline]
+    fn may_be_large(&self, args: Args<'_>) -> bool {
+        args.has_long() || args.len() as u64 * ARG_BYTES_MAX >= self.request_bytes
     }
 
     /// Counts a command and notes what is slow or large about it.
@@ -139,6 +148,10 @@ impl Core {
     /// A command that ran alone has run.
     pub fn saw_alone(&mut self, session: &Session, command: Command, args: Args<'_>, reply_bytes: u64) {
         let took_ns = self.observer.lap();
+        // It may itself have changed what is slow: CONFIG SET is judged by what it has set, as in Valkey.
+        if !self.shared.watch.is(self.observer.seen) {
+            self.observer.follow(&self.shared.watch);
+        }
         if self.observer.is_monitored {
             self.show_to_monitors(session, command, args);
         }

@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use swell_engine::channels::ChannelKind;
-use swell_node::broker::{Peer, PeerId, Published, Topic};
+use swell_node::broker::{Matter, Peer, PeerId, Published, Topic};
 use swell_node::link::frame::BadFrame;
 use swell_node::link::news::{self, Arriving};
 use swell_ring::NodeId;
@@ -27,6 +27,7 @@ use crate::core::Core;
 use crate::push::{Class, Encoded, Inbox};
 use crate::session::Session;
 use crate::shared::random_u64;
+use crate::tracking::{Flushes, Tracked};
 use crate::upstream::link::{Link, Upstream};
 use crate::upstream::{Lines, THE_DESK};
 use crate::worker::Worker;
@@ -56,6 +57,10 @@ pub struct Desk {
     taken: Vec<Arc<Published>>,
     /// Messages that are arriving over links, by node.
     arriving: HashMap<NodeId, Arriving>,
+    /// Clients with prefixes for whom there is something to be told.
+    pub(crate) stale: Vec<Arc<Tracked>>,
+    /// Which nodes have said that they were flushed.
+    pub(crate) flushes: Flushes,
 }
 
 impl Subscriptions {
@@ -69,6 +74,7 @@ impl Subscriptions {
         match topic {
             Topic::Channel | Topic::Pattern => self.names(Topic::Channel).len() + self.names(Topic::Pattern).len(),
             Topic::Shard => self.names(Topic::Shard).len(),
+            Topic::Prefix => 0,
         }
     }
 
@@ -80,12 +86,16 @@ impl Subscriptions {
 impl Desk {
     /// Nobody has subscribed to anything.
     pub fn new() -> Desk {
+        let peer = Peer::new(PeerId(random_u64()));
+        peer.set_here();
         Desk {
-            peer: Arc::new(Peer::new(PeerId(random_u64()))),
+            peer: Arc::new(peer),
             table: Table::default(),
             telling: Telling::default(),
             taken: Vec::new(),
             arriving: HashMap::new(),
+            stale: Vec::new(),
+            flushes: Flushes::default(),
         }
     }
 
@@ -94,15 +104,12 @@ impl Desk {
         &mut self.telling
     }
 
-    /// A frame with a message, or a part of one, has come over a link.
+    /// A frame with a message, or a part of one, has come over a link; returns the message if it is whole.
     ///
     /// # Errors
     /// What no node sends.
-    pub fn on_push(&mut self, link: &Link, rest: &[u8]) -> Result<(), BadFrame> {
-        if let Some(published) = self.arriving.entry(link.node()).or_default().take(rest)? {
-            self.deliver(&published);
-        }
-        Ok(())
+    pub fn on_push(&mut self, link: &Link, rest: &[u8]) -> Result<Option<Published>, BadFrame> {
+        self.arriving.entry(link.node()).or_default().take(rest)
     }
 
     /// A node has answered what it was told.
@@ -128,9 +135,10 @@ impl Desk {
     /// Hands a message to all clients that have subscribed to its channel or to a pattern that it matches.
     pub fn deliver(&self, published: &Published) {
         let (channel, message) = (published.channel(), published.message());
-        let topic = match published.kind() {
-            ChannelKind::Plain => Topic::Channel,
-            ChannelKind::Shard => Topic::Shard,
+        let topic = match published.matter() {
+            Matter::Channel(ChannelKind::Plain) => Topic::Channel,
+            Matter::Channel(ChannelKind::Shard) => Topic::Shard,
+            Matter::StaleRead | Matter::StaleAny | Matter::AllStale => return,
         };
         if let Some(inboxes) = self.table.subscribers(topic, channel) {
             let word: &[u8] = if topic == Topic::Shard { b"smessage" } else { b"message" };
@@ -164,7 +172,12 @@ pub fn receive(core: &mut Core) {
     if !core.desk.peer.take(&mut taken) {
         tracing::error!("this worker was so far behind with messages of channels that some were dropped");
     }
-    taken.drain(..).for_each(|published| core.desk.deliver(&published));
+    for published in taken.drain(..) {
+        match published.matter() {
+            Matter::Channel(_) => core.desk.deliver(&published),
+            _ => core.note_any(&published),
+        }
+    }
     core.desk.taken = taken;
 }
 
@@ -178,6 +191,7 @@ pub async fn serve(worker: Rc<Worker>) {
         let mut core = worker.core.borrow_mut();
         let core = &mut *core;
         receive(core);
+        worker.tell_pending(core);
         core.desk.telling.set_task(cx.waker());
         if let Some(timer) = &mut later
             && timer.as_mut().poll(cx).is_ready()
@@ -215,7 +229,7 @@ fn follow(core: &mut Core, lines: &Lines) {
 pub fn tell(core: &mut Core) {
     let is_current = core.desk.telling.epoch().0 >= core.shared.view.epoch();
     let Desk { telling, table, peer, .. } = &mut core.desk;
-    telling.tell(table, peer, core.shared.node.broker(), is_current);
+    telling.tell(table, peer, &core.shared.node, is_current);
 }
 
 /// Whether all nodes know all that clients of this worker have subscribed to; if not, up to which change a client has to
@@ -233,6 +247,9 @@ pub fn subscribe(core: &mut Core, session: &mut Session, topic: Topic, name: &[u
     if subscriptions.names(topic).contains(name) {
         return false;
     }
+    // What was published before, by the same transaction perhaps, is for those who had subscribed then.
+    receive(core);
+    let subscriptions = session.subscriptions.get_or_insert_default();
     let name: Arc<[u8]> = name.into();
     subscriptions.0[topic as usize].insert(name.clone());
     core.desk.table.add(topic, &name, &inbox);
@@ -245,6 +262,7 @@ pub fn subscribe(core: &mut Core, session: &mut Session, topic: Topic, name: &[u
 pub fn unsubscribe(core: &mut Core, session: &mut Session, topic: Topic, name: &[u8]) -> bool {
     let Some(subscriptions) = &mut session.subscriptions else { return false };
     let Some(name) = subscriptions.0[topic as usize].take(name) else { return false };
+    receive(core);
     if subscriptions.is_empty() {
         session.subscriptions = None;
     }
@@ -257,6 +275,7 @@ pub fn unsubscribe(core: &mut Core, session: &mut Session, topic: Topic, name: &
 /// Ends all subscriptions of a client, without a word.
 pub fn unsubscribe_all(core: &mut Core, session: &mut Session) {
     let Some(subscriptions) = session.subscriptions.take() else { return };
+    receive(core);
     for topic in Topic::ALL {
         for name in subscriptions.names(topic) {
             core.desk.table.remove(topic, name, session.info.id);
@@ -265,6 +284,20 @@ pub fn unsubscribe_all(core: &mut Core, session: &mut Session) {
     }
     tell(core);
     show(session);
+}
+
+/// A client wants to know of all keys that begin so.
+pub fn follow_prefix(core: &mut Core, inbox: &Rc<Inbox>, prefix: &[u8]) {
+    let name: Arc<[u8]> = prefix.into();
+    core.desk.table.add(Topic::Prefix, &name, inbox);
+    core.desk.telling.change(Topic::Prefix, &name);
+}
+
+/// It does no longer.
+pub fn leave_prefix(core: &mut Core, client: u64, prefix: &[u8]) {
+    core.desk.table.remove(Topic::Prefix, prefix, client);
+    core.desk.telling.change(Topic::Prefix, &prefix.into());
+    tell(core);
 }
 
 /// Copies what CLIENT LIST shows, and sees to the limits that hold now.

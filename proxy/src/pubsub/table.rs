@@ -14,7 +14,7 @@ pub(super) type Inboxes = BTreeMap<u64, Rc<Inbox>>;
 
 /// Who has subscribed to what.
 #[derive(Debug, Default)]
-pub(super) struct Table([HashMap<Arc<[u8]>, Inboxes>; 3]);
+pub(super) struct Table([HashMap<Arc<[u8]>, Inboxes>; Topic::EVERY.len()]);
 
 impl Table {
     /// Adds a subscriber; says how many there are now.
@@ -43,7 +43,7 @@ impl Table {
 
     /// Every name that somebody has subscribed to.
     pub fn all(&self) -> impl Iterator<Item = (Topic, Arc<[u8]>)> {
-        Topic::ALL.into_iter().flat_map(|topic| self.names(topic).keys().map(move |name| (topic, name.clone())))
+        Topic::EVERY.into_iter().flat_map(|topic| self.names(topic).keys().map(move |name| (topic, name.clone())))
     }
 
     /// The subscribers of one name.

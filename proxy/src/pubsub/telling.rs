@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use swell_node::broker::{Broker, Peer, Told, Topic};
+use swell_node::broker::{Peer, Told, Topic};
+use swell_node::embedded::Node;
 use swell_node::link::frame;
 use swell_node::link::news::{self, SUBSCRIBE_BYTES, SubscribeHead};
 use swell_ring::Epoch;
@@ -114,10 +115,10 @@ impl Telling {
     }
 
     /// Tells what can be told now. `is_current`: this process's node has seen no newer map.
-    pub(super) fn tell(&mut self, table: &Table, peer: &Arc<Peer>, broker: &Broker, is_current: bool) {
+    pub(super) fn tell(&mut self, table: &Table, peer: &Arc<Peer>, node: &Node, is_current: bool) {
         if !self.here.untold.is_empty() {
             let counts = self.here.untold.iter().map(|(topic, name)| (*topic, &**name, table.count(*topic, name)));
-            match broker.tell(peer, is_current, counts, true) {
+            match node.tell_broker(peer, is_current, counts, true) {
                 Told::Done => self.here.untold.clear(),
                 Told::Later => self.here.is_late = true,
             }

@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use swell_engine::spec::Spec;
 use swell_engine::track::Tracker;
+use swell_node::link::frame::Flags;
 
 use crate::core::Core;
-use crate::session::Session;
+use crate::pubsub;
+use crate::session::{Session, remote};
 use crate::tracking::{Caching, Mode, Options, Tracked};
 
 /// What a session knows of its copies.
@@ -16,6 +18,8 @@ pub struct Copies {
     tracked: Option<Arc<Tracked>>,
     /// What CLIENT CACHING has said of the next command.
     caching: Option<Caching>,
+    /// See [`Session::note_job_flags`].
+    job_flags: Option<Flags>,
 }
 
 impl Copies {
@@ -37,32 +41,46 @@ impl Session {
         self.copies.caching
     }
 
-    /// It keeps copies from now on.
-    ///
-    /// # Errors
-    /// This stripe is taken: to be tried again.
-    pub fn start_tracking(&mut self, core: &mut Core, options: Options) -> Result<(), usize> {
-        self.open_inbox(core);
-        let tracked = core.shared.tracking.begin(core.handle.engine(), &self.info, options)?;
+    /// It keeps copies from now on. True: nodes have to be told of its prefixes.
+    pub fn start_tracking(&mut self, core: &mut Core, options: Options) -> bool {
+        let inbox = self.open_inbox(core).clone();
+        let tracked = core.shared.tracking.begin(&self.info, options);
+        let options = tracked.options();
         self.info.tracking_broken.store(false, Relaxed);
-        self.info.redirect.store(tracked.options().redirect as i64, Relaxed);
-        self.info.tracks_prefixes.store(tracked.options().mode == Mode::Broadcast, Relaxed);
+        self.info.redirect.store(options.redirect as i64, Relaxed);
+        let has_prefixes = options.mode == Mode::Broadcast;
+        self.info.tracks_prefixes.store(has_prefixes, Relaxed);
+        options.prefixes.iter().for_each(|prefix| pubsub::follow_prefix(core, &inbox, prefix));
         self.copies.tracked = Some(tracked);
         self.set_caching(None);
         self.show();
-        Ok(())
+        has_prefixes
     }
 
     /// It keeps none any more.
-    pub fn stop_tracking(&mut self, core: &Core) {
-        if self.copies.tracked.take().is_some() {
+    pub fn stop_tracking(&mut self, core: &mut Core) {
+        if let Some(tracked) = self.copies.tracked.take() {
             core.shared.tracking.end(self.info.id);
+            let prefixes = &tracked.options().prefixes;
+            prefixes.iter().for_each(|prefix| pubsub::leave_prefix(core, self.info.id, prefix));
             self.info.redirect.store(-1, Relaxed);
             self.info.tracks_prefixes.store(false, Relaxed);
             self.info.tracking_broken.store(false, Relaxed);
             self.set_caching(None);
             self.show();
         }
+    }
+
+    /// What the frames of the job that it waits for are flagged with, as long as CLIENT CACHING holds for it.
+    pub fn note_job_flags(&mut self) {
+        if self.copies.tracked.is_some() {
+            self.copies.job_flags = Some(remote::flags(self));
+        }
+    }
+
+    /// What the frames of the job that begins now are flagged with.
+    pub fn take_job_flags(&mut self) -> Flags {
+        self.copies.job_flags.take().unwrap_or_else(|| remote::flags(self))
     }
 
     /// What CLIENT CACHING says of the next command.

@@ -1,5 +1,6 @@
 //! MULTI, EXEC, DISCARD: requests are queued with their bytes and run as one unit, all stripes locked first.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use swell_engine::admit::Denied;
@@ -8,13 +9,16 @@ use swell_engine::key::KeyHash;
 use swell_engine::number::parse_i64;
 use swell_engine::spec::{Body, Flags, Spec};
 use swell_engine::stripe::Ticket;
-use swell_engine::{Call, Db, Fault, Outcome};
+use swell_engine::unit::Needs;
+use swell_engine::{Db, Engine, Fault, Outcome};
 use swell_wire::{Args, Out, OwnedArgs};
 
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
 use crate::pubsub;
+use crate::session::scripts;
+use crate::session::unit::{self, Executing};
 use crate::session::watch::{self, Watch};
 use crate::session::{
     Flow, Late, Session, count_error_at, fail, is_forbidden_in_multi, note_denied, remote, run_session,
@@ -25,15 +29,36 @@ use crate::upstream::job::JobAnswer;
 /// database selected first.
 const REMOTE_REQUESTS_MAX: usize = u16::MAX as usize / 2;
 
+/// A queue of so many requests is freed on a helper thread when it is discarded.
+const FREED_AT_ONCE: usize = 4_096;
+
 /// Requests queued since MULTI.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
-    requests: Vec<(Command, OwnedArgs)>,
+    pub(super) requests: VecDeque<Queued>,
+    /// The hashes of their keys, one request's behind the other's.
+    pub(super) hashes: Vec<KeyHash>,
+    /// What those need that run on the data.
+    pub(super) needs: Needs,
     bytes: usize,
     /// A request could not be queued: EXEC will refuse.
     spoiled: bool,
+    has_scripts: bool,
+    /// The nodes were asked for those that are not known here.
+    has_asked: bool,
+    /// The first that changes the state of the cache.
+    changes_state: Option<&'static Spec>,
     /// What its client may not do any more, by request; found when EXEC begins, empty where it may do everything.
-    denied: Vec<Option<Denied>>,
+    pub(super) denied: VecDeque<Option<Denied>>,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub command: Command,
+    pub args: OwnedArgs,
+    /// Where its hashes end.
+    pub keys_end: usize,
 }
 
 impl Queue {
@@ -49,12 +74,34 @@ impl Queue {
 
     /// Whether this is true of a command in it.
     pub fn any(&self, is: fn(&Spec) -> bool) -> bool {
-        self.requests.iter().any(|(command, _)| is(command.spec))
+        self.requests.iter().any(|queued| is(queued.command.spec))
     }
 
     /// EXEC will refuse.
     pub fn spoil(&mut self) {
         self.spoiled = true;
+    }
+
+    fn push(&mut self, engine: &Engine, command: Command, args: Args<'_>) {
+        let spec = command.spec;
+        let owned = spec.flatten(args).unwrap_or_else(|| args.to_owned(false));
+        let from = self.hashes.len();
+        // A channel is no key: a transaction may name any.
+        if !matches!(spec.body, Body::Free(_)) {
+            spec.hash_keys(engine, owned.as_args(), &mut self.hashes);
+        }
+        self.needs.add(spec, owned.as_args(), &self.hashes[from..]);
+        self.has_scripts |= matches!(spec.body, Body::Script(_));
+        self.changes_state = self.changes_state.or(Some(spec).filter(|spec| remote::changes_state(spec)));
+        self.bytes += owned.heap_bytes();
+        self.requests.push_back(Queued { command, args: owned, keys_end: self.hashes.len() });
+    }
+}
+
+/// Forgets what was queued.
+pub fn drop_queue(engine: &Engine, queue: Option<Box<Queue>>) {
+    if let Some(queue) = queue.filter(|queue| queue.len() > FREED_AT_ONCE) {
+        engine.free_elsewhere(queue);
     }
 }
 
@@ -79,9 +126,7 @@ pub fn queue(core: &mut Core, session: &mut Session, command: Command, args: Arg
     }
     let limit = core.shared.settings.query_buffer_bytes_max() as usize;
     let Some(queue) = &mut session.multi else { return Flow::Done };
-    let owned = args.to_owned(false);
-    queue.bytes += owned.heap_bytes();
-    queue.requests.push((command, owned));
+    queue.push(core.handle.engine(), command, args);
     if queue.bytes > limit {
         tracing::warn!(client = %session.info.addr, "closed a client whose transaction is over the query buffer's limit");
         session.closing = true;
@@ -101,7 +146,8 @@ pub fn begin(session: &mut Session, out: &mut Out) -> Flow {
 
 /// DISCARD.
 pub fn discard(core: &Core, session: &mut Session, out: &mut Out) -> Result<(), ProxyError> {
-    session.multi.take().ok_or(ProxyError::DiscardWithoutMulti)?;
+    let queue = session.multi.take().ok_or(ProxyError::DiscardWithoutMulti)?;
+    drop_queue(core.handle.engine(), Some(queue));
     watch::forget(core, session);
     out.ok();
     Ok(())
@@ -121,24 +167,31 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         return fail(core, session, ProxyError::ExecWithoutMulti.to_string().as_bytes(), out);
     };
     if queue.spoiled {
+        drop_queue(core.handle.engine(), Some(queue));
         watch::forget(core, session);
         core.charge(command, 0, 0, 1, true);
         return fail(core, session, ProxyError::ExecAborted.to_string().as_bytes(), out);
     }
-    let is_script = |(command, _): &(Command, OwnedArgs)| matches!(command.spec.body, Body::Script(_));
-    if !session.is_trusted && !core.shared.route.is_direct() && queue.requests.iter().any(is_script) {
-        // Nodes do not know users.
-        core.charge(command, 0, 0, 1, true);
-        return refuse_exec(core, session, &ProxyError::LimitedScript.to_string(), out);
+    if queue.has_scripts && !queue.has_asked && !core.shared.route.is_direct() {
+        queue.has_asked = true;
+        let requests = queue.requests.iter();
+        let unknown = requests.filter_map(|one| scripts::unknown(core, one.command.spec, one.args.as_args()));
+        let unknown: Vec<_> = unknown.collect();
+        if !unknown.is_empty() {
+            let then: scripts::Then = Box::new(move |core, session, out| {
+                session.multi = Some(queue);
+                exec(core, session, command, None, out)
+            });
+            return scripts::fetch(core, &unknown, then);
+        }
     }
     // There may be more processes than when it was queued.
-    if let Some((swap, _)) = queue.requests.iter().find(|(command, _)| waits_for_all(core, command.spec)) {
+    if let Some(swap) = queue.changes_state.filter(|spec| waits_for_all(core, spec)) {
         core.charge(command, 0, 0, 1, true);
-        return refuse_exec(core, session, &ProxyError::ConfirmedByAll(swap.spec.name).to_string(), out);
+        return refuse_exec(core, session, &ProxyError::ConfirmedByAll(swap.name).to_string(), out);
     }
     check_again(session, &mut queue);
-    let needs_memory = queue.requests.iter().any(|(command, _)| command.spec.flags.has(Flags::DENYOOM));
-    if needs_memory
+    if queue.needs.needs_memory()
         && core.shared.route.is_direct()
         && let Err(fault) = core.handle.make_room(core.now_ms)
     {
@@ -159,53 +212,18 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
                 let why = ProxyError::TransactionTooLong(REMOTE_REQUESTS_MAX).to_string();
                 return refuse_exec(core, session, &why, out);
             }
-            Route::Stale => return stale(core, session, command, out),
+            Route::Stale => return unit::stale(core, session, command, out),
             Route::There(flow) => return flow,
         }
     }
-    let mut answer = Out::new(session.proto);
-    let watch = session.watch.take();
-    let ran = run_queue(core, session, &queue, watch.as_ref(), ticket, &mut answer);
-    if ran.is_err() {
-        session.watch = watch;
-    } else if let Some(Watch::Here(watching)) = watch {
-        core.handle.engine().unwatch(watching);
-    }
-    match ran {
-        Ok(None) => stale(core, session, command, out),
-        Ok(Some(sleep)) => {
-            session.show();
-            session.pays(core);
-            core.charge(command, 0, 0, 1, false);
-            if !sleep.is_zero() {
-                return Flow::Late(Late::Sleep(sleep, answer));
-            }
-            if std::mem::take(&mut session.is_telling)
-                && let Some(version) = pubsub::untold(core)
-            {
-                return Flow::Late(Late::Told(version, answer));
-            }
-            out.append(&mut answer);
-            out.set_proto(session.proto);
-            Flow::Done
+    Executing::begin(core, session, command, queue, ticket, out).unwrap_or_else(|(outcome, queue)| {
+        session.multi = Some(queue);
+        match outcome {
+            Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),
+            Outcome::NotExecuted(_, stripe) => Flow::Late(Late::Gate(stripe)),
+            Outcome::Done { .. } | Outcome::Walk | Outcome::Deferred => Flow::Done,
         }
-        Err(outcome) => {
-            session.multi = Some(queue);
-            match outcome {
-                Outcome::Busy(stripe) => Flow::Late(Late::Stripe(stripe)),
-                Outcome::NotExecuted(_, stripe) => Flow::Late(Late::Gate(stripe)),
-                Outcome::Done { .. } | Outcome::Walk | Outcome::Deferred => Flow::Done,
-            }
-        }
-    }
-}
-
-/// A watched key has changed: nothing has run.
-fn stale(core: &mut Core, session: &mut Session, command: Command, out: &mut Out) -> Flow {
-    watch::forget(core, session);
-    core.charge(command, 0, 0, 1, false);
-    out.null_array();
-    Flow::Done
+    })
 }
 
 /// Looks again at what was permitted when it was queued: the client's user may have changed since.
@@ -215,12 +233,12 @@ fn check_again(session: &Session, queue: &mut Queue) {
         return;
     }
     let mut db = session.db;
-    for (command, owned) in &queue.requests {
-        let denied = session.caller_in(db).admit(*command, owned.as_args()).err();
-        if command.spec.name == "select" && denied.is_none() {
-            db = owned.as_args().opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db);
+    for queued in &queue.requests {
+        let denied = session.caller_in(db).admit(queued.command, queued.args.as_args()).err();
+        if denied.is_none() {
+            db = queued.database(db);
         }
-        queue.denied.push(denied);
+        queue.denied.push_back(denied);
     }
 }
 
@@ -245,11 +263,8 @@ enum Route {
 
 /// Sends what needs data to the node that has it; the proxy's own commands run when the answer is there.
 fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: &Queue) -> Route {
-    let flattened: Vec<Option<OwnedArgs>> =
-        queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
-    let mut hashes = Vec::new();
-    let prepared = prepare(core, session, queue, &flattened, &mut hashes);
-    let mut slots: Vec<_> = hashes.iter().map(|key| key.slot).collect();
+    let prepared = prepare(session, queue);
+    let mut slots: Vec<_> = queue.hashes.iter().map(|key| key.slot).collect();
     slots.extend(session.watch.as_ref().and_then(Watch::slot));
     slots.sort_unstable();
     slots.dedup();
@@ -283,23 +298,25 @@ fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: 
     }
     let queue = queue.clone();
     let db = session.db.number();
+    let user = (queue.has_scripts && !session.is_trusted).then(|| session.user.clone());
+    let ahead = usize::from(guard.is_some()) + usize::from(user.is_some());
     let finish = Box::new(move |core: &mut Core, session: &mut Session, answer, out: &mut Out| {
-        finish_remote(core, session, command, &queue, answer, out)
+        finish_remote(core, session, command, &queue, ahead, answer, out)
     });
-    Route::There(remote::exec(core, slots.first().copied(), guard, &requests, db, finish))
+    Route::There(remote::exec(core, slots.first().copied(), guard, user.as_deref(), &requests, db, finish))
 }
 
-/// Puts the node's replies and the proxy's own together.
+/// Puts the node's replies and the proxy's own together. `ahead`: replies of what stands before the requests.
 fn finish_remote(
     core: &mut Core,
     session: &mut Session,
     command: Command,
     queue: &Queue,
+    ahead: usize,
     answer: Result<JobAnswer, ProxyError>,
     out: &mut Out,
 ) -> Flow {
     session.multi = None;
-    let is_guarded = matches!(session.watch, Some(Watch::There { .. }));
     watch::forget(core, session);
     let answer = match answer {
         Ok(JobAnswer::Shots(mut answers)) => answers.pop().unwrap_or_default(),
@@ -311,18 +328,16 @@ fn finish_remote(
         }
     };
     if answer.is_stale {
-        return stale(core, session, command, out);
+        return unit::stale(core, session, command, out);
     }
     if answer.is_full {
         core.charge(command, 0, 0, 1, true);
         return refuse_exec(core, session, &Fault::OutOfMemory.to_string(), out);
     }
-    let flattened: Vec<Option<OwnedArgs>> =
-        queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
-    let mut hashes = Vec::new();
-    let prepared = prepare(core, session, queue, &flattened, &mut hashes);
+    let (prepared, hashes) = (prepare(session, queue), &queue.hashes);
     let (mut replies, mut at_db, mut sleep) = (answer.replies(), session.db, Duration::ZERO);
-    if is_guarded {
+    // What stands before its requests.
+    for _ in 0..ahead {
         replies.next();
     }
     let mut whole = Out::new(session.proto);
@@ -348,10 +363,9 @@ fn finish_remote(
                 count_error_at(core, &whole, at);
             }
         } else {
-            let flow = run_inside(core, session, request, &mut whole);
-            if let Flow::Late(Late::Sleep(duration, mut answer)) = flow {
-                sleep = sleep.saturating_add(duration);
-                whole.append(&mut answer);
+            match request.denied {
+                Some(denied) => note_refused_inside(core, session, denied, request.args, &mut whole),
+                None => sleep += run_inside(core, session, request.command, request.args, &mut whole),
             }
         }
     }
@@ -389,104 +403,58 @@ impl Prepared<'_> {
     }
 }
 
-/// Runs all and writes the array of replies, unless what is watched has changed. Returns how long the client has to wait
-/// for it: DEBUG SLEEP inside a transaction holds up its answer, not those who want the same stripes.
-fn run_queue(
+/// Runs a command of the proxy inside a transaction: nothing but DEBUG SLEEP may be late there. Returns how long the client
+/// has to wait for it.
+pub(super) fn run_inside(
     core: &mut Core,
     session: &mut Session,
-    queue: &Queue,
-    watch: Option<&Watch>,
-    ticket: Option<Ticket>,
+    command: Command,
+    args: Args<'_>,
     out: &mut Out,
-) -> Result<Option<Duration>, Outcome> {
-    let flattened: Vec<Option<OwnedArgs>> =
-        queue.requests.iter().map(|(command, args)| command.spec.flatten(args.as_args())).collect();
-    let mut hashes = Vec::new();
-    let prepared = prepare(core, session, queue, &flattened, &mut hashes);
-    let calls: Vec<Call<'_>> = prepared
-        .iter()
-        .filter(|request| request.runs_on_node())
-        .filter_map(|request| {
-            let keys = &hashes[request.keys.clone()];
-            session.call_in(request.db, request.command, request.args, keys, core.now_ms).ok()
-        })
-        .collect();
-    let node = core.handle.node().clone();
-    let watching = match watch {
-        None => None,
-        Some(Watch::Here(watching)) => Some((watching, core.now_ms)),
-        Some(Watch::There { .. } | Watch::Lost) => return Ok(None),
-    };
-    let unit = core.handle.begin_unit(&node, &calls, watching, ticket)?;
-    if unit.is_stale() {
-        return Ok(None);
-    }
-    out.array(prepared.len());
-    let mut calls = calls.iter();
-    let mut sleep = Duration::ZERO;
-    for request in &prepared {
-        let (data_before, at) = (out.data_bytes(), out.len());
-        let bytes_in = value_bytes(request.command.spec, request.args);
-        let prefix = core.prefix_of(request.args, hashes.get(request.keys.clone()).unwrap_or_default());
-        session.pays_in(core, request.db);
-        if request.runs_on_node() {
-            let Some(call) = calls.next() else { break };
-            let is_limited = matches!(request.command.spec.body, Body::Script(_)) && !session.is_trusted;
-            core.handle.set_script_user(is_limited.then(|| session.user.clone()));
-            let (work, failed) = core.handle.run_in_unit(&unit, call, out);
-            core.handle.set_script_user(None);
-            let bytes_out = out.data_bytes() - data_before;
-            core.charge_on(prefix, request.command, bytes_in, bytes_out, work, failed);
-            if failed {
-                count_error_at(core, out, at);
-            }
-            core.saw_alone(session, request.command, request.args, (out.len() - at) as u64);
-        } else {
-            // Bodies of the proxy never wait for a stripe, so they may run inside the unit.
-            let flow = run_inside(core, session, request, out);
-            if let Flow::Late(Late::Sleep(duration, mut answer)) = flow {
-                sleep = sleep.saturating_add(duration);
-                out.append(&mut answer);
-            }
-        }
-    }
-    core.handle.end_unit(unit);
-    Ok(Some(sleep))
-}
-
-/// Runs a command of the proxy inside a transaction: nothing but DEBUG SLEEP may be late there.
-fn run_inside(core: &mut Core, session: &mut Session, request: &Prepared<'_>, out: &mut Out) -> Flow {
+) -> Duration {
     session.in_exec = true;
-    if let Some(denied) = request.denied {
-        note_denied(core, session, denied, request.args);
-        session.in_exec = false;
-        return fail(core, session, denied.in_exec().as_bytes(), out);
-    }
-    let flow = run_session(core, session, request.command, request.args, None, out);
+    let flow = run_session(core, session, command, args, None, out);
     session.in_exec = false;
-    flow
+    if let Flow::Late(Late::Sleep(duration, mut answer)) = flow {
+        out.append(&mut answer);
+        return duration;
+    }
+    Duration::ZERO
 }
 
-fn prepare<'q>(
-    core: &Core,
-    session: &Session,
-    queue: &'q Queue,
-    flattened: &'q [Option<OwnedArgs>],
-    hashes: &mut Vec<KeyHash>,
-) -> Vec<Prepared<'q>> {
-    let mut db = session.db;
-    let mut prepared = Vec::with_capacity(queue.len());
-    for ((command, owned), flat) in queue.requests.iter().zip(flattened) {
-        let args = flat.as_ref().unwrap_or(owned).as_args();
-        let from = hashes.len();
-        // A channel is no key: a transaction may name any.
-        if !matches!(command.spec.body, Body::Free(_)) {
-            command.spec.hash_keys(core.handle.engine(), args, hashes);
+/// Answers a request inside a transaction that is not permitted any more.
+pub(super) fn note_refused_inside(
+    core: &mut Core,
+    session: &mut Session,
+    denied: &Denied,
+    args: Args<'_>,
+    out: &mut Out,
+) {
+    session.in_exec = true;
+    note_denied(core, session, denied, args);
+    session.in_exec = false;
+    fail(core, session, denied.in_exec().as_bytes(), out);
+}
+
+impl Queued {
+    /// The database of what stands behind it, where this has `db`.
+    fn database(&self, db: Db) -> Db {
+        match self.command.spec.name {
+            "select" => self.args.as_args().opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db),
+            _ => db,
         }
+    }
+}
+
+fn prepare<'q>(session: &Session, queue: &'q Queue) -> Vec<Prepared<'q>> {
+    let (mut db, mut from) = (session.db, 0);
+    let mut prepared = Vec::with_capacity(queue.len());
+    for queued in &queue.requests {
         let denied = queue.denied.get(prepared.len()).and_then(Option::as_ref);
-        prepared.push(Prepared { command: *command, args, db, keys: from..hashes.len(), denied });
-        if command.spec.name == "select" && denied.is_none() {
-            db = args.opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db);
+        let keys = std::mem::replace(&mut from, queued.keys_end)..queued.keys_end;
+        prepared.push(Prepared { command: queued.command, args: queued.args.as_args(), db, keys, denied });
+        if denied.is_none() {
+            db = queued.database(db);
         }
     }
     prepared

@@ -2,6 +2,7 @@
 //! of the answers.
 
 use swell_engine::Fault;
+use swell_engine::acl::User;
 use swell_engine::commands::blocking;
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
@@ -19,8 +20,8 @@ use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
 use crate::session::walk::Walk;
-use crate::session::watch;
 use crate::session::{Flow, Late, Session, SessionCx, Wait, count_error_at, run_session};
+use crate::session::{scripts, watch};
 use crate::upstream::encode;
 use crate::upstream::flights::{Bill, Framing};
 use crate::upstream::job::{Job, JobAnswer};
@@ -58,6 +59,8 @@ pub fn flags(session: &Session) -> Flags {
         .when(session.proto == Proto::Resp3)
         .and(Flags::MEMCACHED.when(session.info.door == Door::Memcached))
         .and(Flags::NO_TOUCH.when(session.no_touch))
+        .and(Flags::TRACKS.when(session.tracker().id != 0))
+        .and(Flags::REMEMBERS.when(session.tracker().remembers))
 }
 
 /// Whether all keys lie in one slot, or in none.
@@ -122,7 +125,15 @@ pub fn run(
             walk(Walk::of(command), args, wanted(command.spec, args), 1)
         }
         (_, Spread::Split(merge)) if !one_slot(keys) => in_parts(core, command, args, keys, merge),
-        _ => one(core, session, command, args, keys, out),
+        _ => match scripts::unknown(core, command.spec, args) {
+            None => one(core, session, command, args, keys, out),
+            Some(sha) => {
+                let (args, keys) = (args.to_owned(false), keys.to_vec());
+                let then: scripts::Then =
+                    Box::new(move |core, session, out| one(core, session, command, args.as_args(), &keys, out));
+                scripts::fetch(core, &[sha], then)
+            }
+        },
     }
 }
 
@@ -153,7 +164,7 @@ fn one(core: &mut Core, session: &Session, command: Command, args: Args<'_>, key
     debug_assert!(session.info.door == Door::Resp || spec.group == Group::Memcached);
     let job = match (waits(core, session, spec, args), payload) {
         (Some(wait), Payload::Bytes(request)) => {
-            let bytes = [&wait.since_ms.to_le_bytes()[..], &request].concat();
+            let bytes = [&wait.since_us.to_le_bytes()[..], &request].concat();
             let shot = Shot::new(Kind::Block, target, 1, repeatable, Payload::Bytes(bytes));
             Job::Block { shot, wait, client: session.info.clone() }
         }
@@ -195,7 +206,9 @@ fn one(core: &mut Core, session: &Session, command: Command, args: Args<'_>, key
 /// For how long a request may wait: what is left of its time, if it has waited before.
 fn waits(core: &Core, session: &Session, spec: &Spec, args: Args<'_>) -> Option<Wait> {
     let timeout = blocking::timeout_of(spec, args, core.now_ms)?;
-    Some(session.wait.unwrap_or(Wait { deadline_ms: timeout.deadline_ms(), since_ms: core.now_ms }))
+    let begins =
+        || Wait { deadline_ms: timeout.deadline_ms(), since_us: core.handle.engine().waiters().begin(core.now_ms) };
+    Some(session.wait.unwrap_or_else(begins))
 }
 
 /// One frame for each key.
@@ -250,7 +263,7 @@ fn without_keys(core: &Core, spec: &Spec, args: Args<'_>) -> Target {
 }
 
 /// Some node, for commands that any can answer.
-fn anywhere(core: &Core) -> Target {
+pub fn anywhere(core: &Core) -> Target {
     core.shared.route.map().nodes().first().map_or(Target::Node(NodeId(0)), |member| Target::Node(member.id))
 }
 
@@ -354,11 +367,12 @@ fn scan(command: Command, args: Args<'_>) -> Flow {
 }
 
 /// Runs a transaction's requests as one unit at one node. `requests`: each with its database; `guard`: the number of the
-/// watch that is its condition.
+/// watch that is its condition; `user`: whose scripts are in it, if that user may not do everything.
 pub fn exec(
     core: &Core,
     slot: Option<Slot>,
     guard: Option<u64>,
+    user: Option<&User>,
     requests: &[(u8, OwnedArgs)],
     db: u8,
     finish: Finish,
@@ -366,6 +380,10 @@ pub fn exec(
     let (mut bytes, mut count, mut at_db) = (Vec::new(), 0, db);
     if let Some(number) = guard {
         watch::guard(number, &mut bytes);
+        count += 1;
+    }
+    if let Some(user) = user {
+        scripts::user(user, &mut bytes);
         count += 1;
     }
     for (db, args) in requests {
@@ -452,6 +470,9 @@ pub fn after_reports(cx: &SessionCx<'_>, args: Args<'_>) -> Flow {
             session.is_informed = true;
             let flow = run_session(core, session, command, args.as_args(), None, out);
             session.is_informed = false;
+            if matches!(flow, Flow::Done) {
+                session.told = None;
+            }
             flow
         }),
     )

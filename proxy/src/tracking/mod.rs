@@ -1,20 +1,24 @@
 //! Client-side caching: which clients of this proxy keep copies, and who is told when these are stale. The node notes what
 //! they read ([`swell_engine::track`]) and says what has changed; here that becomes messages in their inboxes.
 
+mod delivery;
 mod options;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use swell_engine::Engine;
 use swell_engine::track::Stale;
+use swell_node::copies::By;
 use swell_wire::{Out, Proto};
 
 use crate::clients::{ClientInfo, Registry};
 use crate::push::Message;
-use crate::shared::Shared;
+use crate::shared::{Mail, Shared};
+use crate::upstream::NOBODY;
 
+pub use delivery::Flushes;
+pub(crate) use delivery::all_stale;
 pub use options::{Caching, Mode, Options};
 
 /// The channel by which clients that speak RESP2 get what others' copies are stale (Redis's name for it).
@@ -32,6 +36,10 @@ pub struct Tracked {
     pending: Mutex<Pending>,
     /// Whom it wants told is gone.
     is_broken: AtomicBool,
+    /// Its number on its worker's links, once it has one.
+    session: AtomicU32,
+    /// It may have read something since it was told last that all is stale.
+    has_copies: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -46,8 +54,6 @@ pub struct Tracking {
     clients: RwLock<Clients>,
     /// How many, for those who look at every request.
     count: AtomicUsize,
-    /// Whether the engine was asked to tell every change; held while that is changed.
-    is_broadcasting: Mutex<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -76,33 +82,14 @@ impl Tracked {
 
 impl Tracking {
     /// A client keeps copies from now on, in this way.
-    ///
-    /// # Errors
-    /// This stripe is taken: to be tried again.
-    pub fn begin(&self, engine: &Engine, info: &Arc<ClientInfo>, options: Options) -> Result<Arc<Tracked>, usize> {
-        if options.mode != Mode::Broadcast {
-            return Ok(self.add(info, options));
-        }
-        let mut is_broadcasting = self.is_broadcasting.lock().unwrap_or_else(PoisonError::into_inner);
-        engine.set_broadcast(true)?;
-        *is_broadcasting = true;
-        Ok(self.add(info, options))
-    }
-
-    /// Spares the engine telling every change when nobody wants to know any longer. A worker calls this at its ticks.
-    pub fn settle(&self, engine: &Engine) {
-        let mut is_broadcasting = self.is_broadcasting.lock().unwrap_or_else(PoisonError::into_inner);
-        if *is_broadcasting && !self.wants_all() {
-            *is_broadcasting = engine.set_broadcast(false).is_err();
-        }
-    }
-
-    fn add(&self, info: &Arc<ClientInfo>, options: Options) -> Arc<Tracked> {
+    pub fn begin(&self, info: &Arc<ClientInfo>, options: Options) -> Arc<Tracked> {
         let tracked = Arc::new(Tracked {
             info: info.clone(),
             options,
             pending: Mutex::default(),
             is_broken: AtomicBool::new(false),
+            session: AtomicU32::new(NOBODY),
+            has_copies: AtomicBool::new(true),
         });
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
         clients.remove(info.id);
@@ -121,17 +108,6 @@ impl Tracking {
         self.count.store(clients.by_id.len(), Relaxed);
     }
 
-    /// Keys are on other nodes now, of whose changes nobody here hears: whoever keeps copies is closed, and drops them.
-    pub fn leave(&self, registry: &Registry) {
-        if self.is_empty() {
-            return;
-        }
-        for id in self.clients.read().unwrap_or_else(PoisonError::into_inner).by_id.keys() {
-            tracing::warn!(client = id, "closed a client that keeps copies: its keys go to other nodes");
-            registry.kill(*id);
-        }
-    }
-
     /// How many clients keep copies.
     pub fn len(&self) -> usize {
         self.count.load(Relaxed)
@@ -148,25 +124,44 @@ impl Tracking {
         clients.broadcasts.iter().map(|tracked| tracked.options.prefixes.len()).sum()
     }
 
-    /// Whether somebody wants to know of all keys.
-    pub fn wants_all(&self) -> bool {
-        !self.is_empty() && !self.clients.read().unwrap_or_else(PoisonError::into_inner).broadcasts.is_empty()
+    /// The clients of one worker that keep copies.
+    pub fn of_worker(&self, worker: usize) -> Vec<Arc<Tracked>> {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        clients.by_id.values().filter(|tracked| tracked.worker() == worker).cloned().collect()
     }
 
-    /// The node says what is stale. Called under a stripe's lock.
+    /// The node in this process says what is stale that clients have read by calls, or that it was flushed. A stripe may be
+    /// locked.
     pub fn tell(&self, shared: &Shared, stale: Stale<'_>) {
-        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
         match stale {
             Stale::Read { key, readers, by } => {
-                let readers = readers.iter().filter_map(|reader| clients.by_id.get(reader));
-                tell_each(shared, readers.filter(|tracked| tracked.cares(by)), Keys::One(key));
+                let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+                let mut message: Option<Message> = None;
+                let mut parcel: Vec<(Arc<ClientInfo>, Message)> = Vec::new();
+                for tracked in readers.iter().filter_map(|reader| clients.by_id.get(reader)) {
+                    // Who has come to want every key since hears of this one so.
+                    let hears_of_all = tracked.options.mode == Mode::Broadcast;
+                    if !hears_of_all && (!tracked.options.noloop || by != tracked.info.id) {
+                        let message = message.get_or_insert_with(|| invalidation(Keys::One(key)));
+                        tracked.post(&shared.clients, message, |info, message| parcel.push((info.clone(), message)));
+                    }
+                }
+                if !parcel.is_empty() {
+                    shared.push(parcel.iter().map(|(info, message)| (&**info, message.clone())));
+                }
             }
-            Stale::Any { key, by } => {
-                let is_first = |tracked: &&Arc<Tracked>| tracked.cares(by) && tracked.note(key);
-                shared.mail_stale(clients.broadcasts.iter().filter(is_first));
-            }
-            Stale::All => tell_each(shared, clients.by_id.values(), Keys::All),
+            Stale::All => shared.tell_all(|| Mail::Flushed),
+            // Every worker is told by the broker.
+            Stale::Any { .. } => {}
         }
+    }
+
+    /// A key has changed: notes it for the clients of this worker that want to know. `first` gets those for whom nothing
+    /// waited before.
+    pub fn note_any(&self, worker: usize, key: &[u8], by: By, first: &mut Vec<Arc<Tracked>>) {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        let is_first = |tracked: &&Arc<Tracked>| tracked.worker() == worker && tracked.cares(by) && tracked.note(key);
+        first.extend(clients.broadcasts.iter().filter(is_first).cloned());
     }
 }
 
@@ -180,8 +175,28 @@ impl Clients {
 
 impl Tracked {
     /// Whether it wants to know what this client has changed.
-    fn cares(&self, by: u64) -> bool {
-        !(self.options.noloop && by == self.info.id)
+    fn cares(&self, by: By) -> bool {
+        !self.options.noloop
+            || match by {
+                By::Nobody => true,
+                By::Client(id) => id != self.info.id,
+                By::Session(session) => session != self.session(),
+            }
+    }
+
+    /// Its number on its worker's links, or none that there is.
+    fn session(&self) -> u32 {
+        self.session.load(Relaxed)
+    }
+
+    /// It sends requests by this number from now on.
+    pub fn sends_by(&self, session: u32) {
+        self.session.store(session, Relaxed);
+    }
+
+    /// It sends something that may bring it copies.
+    pub fn reads(&self) {
+        self.has_copies.store(true, Relaxed);
     }
 
     /// Notes that a key has changed, if it begins as one of the prefixes; true: it is the first that waits to be told.
@@ -196,14 +211,27 @@ impl Tracked {
         was_empty && pending.count > 0
     }
 
-    /// Tells what has changed since the last time. Its worker calls this.
-    pub fn tell_pending(self: &Arc<Self>, shared: &Shared) {
+    /// What has changed since the last time, in a message for each prefix.
+    fn take_pending(&self) -> Vec<Message> {
         let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
         if pending.count > PENDING_KEYS_MAX {
-            return tell_each(shared, [self].into_iter(), Keys::All);
+            return vec![invalidation(Keys::All)];
         }
-        for keys in pending.keys.values() {
-            tell_each(shared, [self].into_iter(), Keys::Many(keys));
+        pending.keys.values().map(|keys| invalidation(Keys::Many(keys))).collect()
+    }
+
+    /// Hands a message to whoever is told in its place, if anybody can be.
+    pub fn post(&self, registry: &Registry, message: &Message, mut push: impl FnMut(&Arc<ClientInfo>, Message)) {
+        match self.recipient(registry) {
+            Recipient::Nobody => {}
+            Recipient::Client(info) => push(&info, message.clone()),
+            Recipient::Gone => {
+                self.is_broken.store(true, Relaxed);
+                self.info.tracking_broken.store(true, Relaxed);
+                if proto(&self.info) == Proto::Resp3 {
+                    push(&self.info, broken(self.options.redirect));
+                }
+            }
         }
     }
 
@@ -236,30 +264,6 @@ enum Recipient {
     Nobody,
     /// It was another client, which has left.
     Gone,
-}
-
-fn tell_each<'a>(shared: &Shared, tracked: impl Iterator<Item = &'a Arc<Tracked>>, keys: Keys<'_>) {
-    let mut message: Option<Message> = None;
-    let mut parcel: Vec<(Arc<ClientInfo>, Message)> = Vec::new();
-    for tracked in tracked {
-        match tracked.recipient(&shared.clients) {
-            Recipient::Nobody => {}
-            Recipient::Client(info) => {
-                let message = message.get_or_insert_with(|| invalidation(keys));
-                parcel.push((info, message.clone()));
-            }
-            Recipient::Gone => {
-                tracked.is_broken.store(true, Relaxed);
-                tracked.info.tracking_broken.store(true, Relaxed);
-                if proto(&tracked.info) == Proto::Resp3 {
-                    parcel.push((tracked.info.clone(), broken(tracked.options.redirect)));
-                }
-            }
-        }
-    }
-    if !parcel.is_empty() {
-        shared.push(parcel.iter().map(|(info, message)| (&**info, message.clone())));
-    }
 }
 
 fn proto(info: &ClientInfo) -> Proto {

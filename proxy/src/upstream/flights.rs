@@ -2,6 +2,7 @@
 //! (`sending`), its reply comes in (`answers`) and leaves when its turn comes (`order`), or there is none (`failures`).
 
 mod answers;
+mod copies;
 mod failures;
 mod order;
 mod sending;
@@ -13,6 +14,7 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use self::copies::Copies;
 use swell_engine::commands::table::Command;
 use swell_engine::spec::Merge;
 use swell_meter::{Payer, Prefix};
@@ -85,6 +87,7 @@ pub struct Flights {
     pub shots: Vec<Shot>,
     /// A reply broke off in the middle.
     torn: bool,
+    copies: Copies,
     waker: Option<Waker>,
 }
 
@@ -220,6 +223,7 @@ impl Flights {
             owed: Vec::new(),
             shots: Vec::new(),
             torn: false,
+            copies: Copies::default(),
             waker: None,
         }
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use swell_node::broker::Matter;
 use swell_node::link::frame::{self, BadFrame, ChunkHead, CreditHead, Frame, Kind, ReplyHead};
 use swell_node::link::hello::{Answer, Hello, Purpose};
 use swell_node::link::serve::Sessions;
@@ -52,6 +53,7 @@ pub async fn run(worker: Rc<Worker>, link: Rc<Link>) {
             Ok(socket) => {
                 pause = PAUSE_MIN;
                 link.came_up();
+                worker.core.borrow_mut().desk.flushes.meet(link.node());
                 worker.upstreams.changed();
                 let lost = exchange(&worker, &link, &socket).await;
                 drop(socket);
@@ -77,6 +79,7 @@ fn settle(worker: &Rc<Worker>, link: &Rc<Link>) {
         flights.borrow_mut().on_lost(&mut core, link, incarnation, written);
     }
     core.desk.on_lost(link);
+    worker.on_link_lost(&core);
     drop(core);
     worker.upstreams.changed();
 }
@@ -181,6 +184,9 @@ fn dispatch(worker: &Rc<Worker>, link: &Rc<Link>, bytes: &[u8]) -> Result<usize,
         deliver(worker, &mut core, link, &frame)?;
         consumed += frame.bytes;
     }
+    if !core.desk.stale.is_empty() {
+        worker.tell_pending(&mut core);
+    }
     worker.end_batch(&mut core, started);
     Ok(consumed)
 }
@@ -205,7 +211,11 @@ fn deliver(worker: &Rc<Worker>, core: &mut Core, link: &Rc<Link>, frame: &Frame<
             }
         }
         Kind::Credit => link.on_credit(CreditHead::read(frame.rest)?),
-        Kind::Push => core.desk.on_push(link, frame.rest)?,
+        Kind::Push => match core.desk.on_push(link, frame.rest)? {
+            Some(published) if matches!(published.matter(), Matter::Channel(_)) => core.desk.deliver(&published),
+            Some(published) => worker.on_stale(core, link, &published),
+            None => {}
+        },
         Kind::Subscribed => core.desk.on_subscribed(link, frame.rest)?,
         _ => return Err(BadFrame::OutOfPlace("a node sends replies only")),
     }
@@ -214,7 +224,8 @@ fn deliver(worker: &Rc<Worker>, core: &mut Core, link: &Rc<Link>, frame: &Frame<
 
 /// The node inside this process: frames are handed over as function calls.
 async fn embedded(worker: &Rc<Worker>, link: &Rc<Link>) {
-    let mut sessions = Sessions::new(worker.shared.node.clone(), worker.shared.view.clone());
+    let mut sessions = Sessions::here(worker.shared.node.clone(), worker.shared.view.clone());
+    worker.core.borrow().desk.peer().set_link(sessions.link());
     worker.core.borrow_mut().frames = FrameCounts::with_heat();
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
@@ -263,6 +274,7 @@ fn pass_on(worker: &Rc<Worker>, link: &Rc<Link>, sessions: &mut Sessions, cx: &m
             taken.map_err(std::io::Error::other)
         })?;
         resume(&mut worker.core.borrow_mut(), sessions, cx)?;
+        sessions.take_news(cx.waker())?;
         let Some(bytes) = sessions.outbox().chunk().map(<[u8]>::to_vec) else { return Ok(()) };
         let consumed = dispatch(worker, link, &bytes)?;
         worker.core.borrow_mut().frames.bytes_out += consumed as u64;

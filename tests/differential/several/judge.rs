@@ -1,13 +1,15 @@
 //! Whether two clients have been told the same.
 
+use std::collections::BTreeSet;
 use std::mem;
 
 use super::super::{Request, compare};
+use super::told::{Told, is_unasked};
 use crate::harness::Reply;
 
-/// What ours says where data on several nodes would have to change at once: how errors begin and end.
+/// What ours says where data on several nodes would have to change at once: how such errors begin, and what is in them.
 const CROSSING: &str = "CROSSSLOT";
-const CONFIRMING: &str = "not allowed inside a transaction: all nodes and proxies have to confirm it";
+const PARTING: [&str; 2] = ["not allowed inside a transaction", "attempted to access a non local key"];
 
 /// What HELLO tells beside the protocol and the client's id is each server's own.
 const HELLO_OWN: [&str; 5] = ["server", "version", "mode", "modules", "swell_version"];
@@ -25,6 +27,8 @@ pub enum Verdict {
 pub struct Asked {
     open: Vec<Request>,
     queue: Vec<Request>,
+    /// All keys that the oracle has told it are stale.
+    stale: BTreeSet<Reply>,
 }
 
 /// What a reply answers.
@@ -69,52 +73,55 @@ impl Asked {
     }
 }
 
-/// Compares what a client was told. `stays_open`: it waits, and is owed more for what it has asked.
-pub fn compare(ours: &[Reply], theirs: &[Reply], asked: &mut Asked, ids: [Ids<'_>; 2], stays_open: bool) -> Verdict {
+/// Compares what a client was told. `stays_open`: it waits, and is owed more for what it has asked. `alone`: it has asked for
+/// one thing, and whether its reply comes first is seen. `moving`: a transaction may find that a slot it watches has left.
+pub fn compare(
+    ours: &[Reply],
+    theirs: &[Reply],
+    asked: &mut Asked,
+    ids: [Ids<'_>; 2],
+    stays_open: bool,
+    alone: bool,
+    moving: bool,
+) -> Verdict {
     let questions = if stays_open { Vec::new() } else { asked.questions(theirs) };
-    if ours == theirs {
-        return Verdict::Same;
-    }
-    if ours.iter().any(crosses) {
+    if ours != theirs && ours.iter().any(crosses) {
         return Verdict::Parted("what is atomic over nodes is refused");
     }
-    let (ours, theirs) = (canonical(ours, ids[0]), canonical(theirs, ids[1]));
-    if ours.len() != theirs.len() {
+    let (ours, theirs) = (Told::of(ours, ids[0]), Told::of(theirs, ids[1]));
+    asked.stale.extend(theirs.stale.iter().cloned());
+    if !ours.stale.is_superset(&theirs.stale) || !ours.stale.is_subset(&asked.stale) {
         return Verdict::Differs;
     }
-    let replies = theirs.iter().filter(|reply| !is_unasked(reply)).count();
-    let mut answered = 0;
-    for (one, other) in ours.iter().zip(&theirs) {
-        let mut candidates = &questions[..];
-        if replies == questions.len() && !is_unasked(other) {
-            candidates = &questions[answered..=answered];
-            answered += 1;
-        }
-        if one != other && !candidates.iter().any(|question| question.excuses(one, other, ids)) {
-            return Verdict::Differs;
-        }
+    if ours.messages != theirs.messages || alone && ours.begins_with_reply != theirs.begins_with_reply {
+        return Verdict::Differs;
     }
-    Verdict::Same
-}
-
-/// Whether a reply comes without having been asked for.
-pub fn is_unasked(reply: &Reply) -> bool {
-    let is_message = |items: &[Reply]| {
-        items
-            .first()
-            .is_some_and(|kind| *kind == bulk("message") || *kind == bulk("pmessage") || *kind == bulk("smessage"))
+    if ours.replies.len() != theirs.replies.len() {
+        return Verdict::Differs;
+    }
+    let each = ours.replies.iter().zip(&theirs.replies).enumerate();
+    let excused = |(at, (one, other)): (usize, (&Reply, &Reply))| {
+        let own = at..(at + 1).min(questions.len());
+        let candidates = if theirs.replies.len() == questions.len() { &questions[own] } else { &questions[..] };
+        one == other || candidates.iter().any(|question| question.excuses(one, other, ids))
     };
-    match reply {
-        Reply::Push(_) => true,
-        Reply::Array(items) => (3..=4).contains(&items.len()) && is_message(items),
-        _ => false,
+    let mut unexcused = each.filter(|pair| !excused(*pair)).peekable();
+    if unexcused.peek().is_none() {
+        return Verdict::Same;
     }
+    let has_exec = questions.iter().any(|question| matches!(question, Question::Exec(_)));
+    if moving && has_exec && unexcused.all(|(_, (one, other))| is_given_up(one, other)) {
+        return Verdict::Parted("a slot has left while it was watched");
+    }
+    Verdict::Differs
 }
 
 impl Question {
     fn excuses(&self, one: &Reply, other: &Reply, ids: [Ids<'_>; 2]) -> bool {
         match self {
             Question::One(request) => alike(request, one, other, ids),
+            // Where its reply is a row, any of its requests may have been answered like that.
+            Question::Exec(queue) if queue.iter().any(|request| alike(request, one, other, ids)) => true,
             Question::Exec(queue) => match (one, other) {
                 (Reply::Array(one), Reply::Array(other)) => {
                     one.len() == other.len()
@@ -144,69 +151,8 @@ fn alike(request: &Request, one: &Reply, other: &Reply, ids: [Ids<'_>; 2]) -> bo
     }
 }
 
-/// What does not depend on an order that nobody promises: of the keys that one step makes stale, of the patterns that one
-/// message fits, and of the channels that a client leaves all at once. The ids in pushes are named.
-fn canonical(told: &[Reply], ids: Ids<'_>) -> Vec<Reply> {
-    let mut told: Vec<Reply> = told.iter().map(|reply| named_push(reply, ids)).collect();
-    let mut from = 0;
-    while from < told.len() {
-        let kind = kind(&told[from]);
-        let length = told[from..].iter().take_while(|reply| self::kind(reply) == kind).count();
-        let run = &mut told[from..from + length];
-        match kind {
-            Kind::Invalidation | Kind::Fitting(..) => run.sort(),
-            Kind::Farewell => {
-                let mut names: Vec<Reply> = run.iter().map(|reply| reply.items()[1].clone()).collect();
-                names.sort();
-                for (reply, name) in run.iter_mut().zip(names) {
-                    if let Reply::Push(items) | Reply::Array(items) = reply {
-                        items[1] = name;
-                    }
-                }
-            }
-            Kind::Other => {}
-        }
-        from += length;
-    }
-    told
-}
-
-#[derive(Clone, PartialEq, Eq)]
-enum Kind {
-    Invalidation,
-    Farewell,
-    /// A message that came by a pattern: its channel and the message.
-    Fitting(Reply, Reply),
-    Other,
-}
-
-fn kind(reply: &Reply) -> Kind {
-    let (Reply::Push(items) | Reply::Array(items)) = reply else { return Kind::Other };
-    let is = |at: usize, text: &str| items.get(at).is_some_and(|item| *item == bulk(text));
-    if is(0, "invalidate") || (is(0, "message") && is(1, "__redis__:invalidate")) {
-        return Kind::Invalidation;
-    }
-    let leaves = ["unsubscribe", "punsubscribe", "sunsubscribe"].iter().any(|name| is(0, name));
-    match &items[..] {
-        [_, _, _] if leaves => Kind::Farewell,
-        [_, _, channel, message] if is(0, "pmessage") => Kind::Fitting(channel.clone(), message.clone()),
-        _ => Kind::Other,
-    }
-}
-
-fn named_push(reply: &Reply, ids: Ids<'_>) -> Reply {
-    match reply {
-        Reply::Push(items) if items.first() == Some(&bulk("tracking-redir-broken")) => nameless(reply, ids),
-        Reply::Push(items) | Reply::Array(items) if kind(reply) == Kind::Invalidation => {
-            let items = items.iter().map(sorted).collect();
-            if matches!(reply, Reply::Push(_)) { Reply::Push(items) } else { Reply::Array(items) }
-        }
-        other => other.clone(),
-    }
-}
-
 /// The reply with names in the places of clients' ids.
-fn nameless(reply: &Reply, ids: Ids<'_>) -> Reply {
+pub fn nameless(reply: &Reply, ids: Ids<'_>) -> Reply {
     let each = |items: &[Reply]| items.iter().map(|item| nameless(item, ids)).collect();
     match reply {
         Reply::Int(number) => match ids.iter().position(|id| id == number) {
@@ -228,7 +174,7 @@ fn introduced(reply: &Reply, ids: Ids<'_>) -> Vec<Reply> {
     kept.flatten().map(|item| nameless(item, ids)).collect()
 }
 
-fn sorted(reply: &Reply) -> Reply {
+pub fn sorted(reply: &Reply) -> Reply {
     match reply {
         Reply::Array(items) => {
             let mut items = items.clone();
@@ -239,14 +185,19 @@ fn sorted(reply: &Reply) -> Reply {
     }
 }
 
+/// Whether our transaction was not carried out, and theirs was.
+fn is_given_up(ours: &Reply, theirs: &Reply) -> bool {
+    matches!(ours, Reply::Null | Reply::NullArray) && matches!(theirs, Reply::Array(_))
+}
+
 fn crosses(reply: &Reply) -> bool {
     match reply {
-        Reply::Error(text) => text.starts_with(CROSSING) || text.ends_with(CONFIRMING),
+        Reply::Error(text) => text.starts_with(CROSSING) || PARTING.iter().any(|words| text.contains(words)),
         Reply::Array(items) => items.iter().any(crosses),
         _ => false,
     }
 }
 
-fn bulk(text: &str) -> Reply {
+pub fn bulk(text: &str) -> Reply {
     Reply::Bulk(text.as_bytes().to_vec())
 }

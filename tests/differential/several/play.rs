@@ -6,14 +6,17 @@
 //! to the step. Ours is expected to tell the same clients the same within [`super::side::PATIENCE`], and nothing else
 //! before their echo.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::super::run::{Pair, words};
 use super::super::{Request, data};
+use super::Place;
 use super::judge::{self, Asked};
 use super::requests;
 use super::script::{CLIENTS_MAX, Step};
 use super::side::{SILENT, Side, State, is_end};
+use super::told::{self, Told};
 use crate::harness::Reply;
 
 /// Clients that the end of a script may release before it gives up: each may have asked to wait again and again.
@@ -34,6 +37,7 @@ pub struct Table {
     theirs: Side,
     /// Compares data.
     pair: Pair,
+    place: Place,
     states: States,
     /// What each client has asked and was not compared for yet.
     asked: [Asked; CLIENTS_MAX],
@@ -84,12 +88,13 @@ enum Ear {
 }
 
 impl Table {
-    pub fn new(ours: Side, theirs: Side, pair: Pair) -> Table {
+    pub fn new(ours: Side, theirs: Side, pair: Pair, place: Place) -> Table {
         let (asked, held) = Default::default();
         Table {
             ours,
             theirs,
             pair,
+            place,
             states: [None; CLIENTS_MAX],
             asked,
             held,
@@ -203,7 +208,8 @@ impl Table {
         }
         let ours = self.ours_act_and_tell(&ears, act, &theirs)?;
         for client in 0..CLIENTS_MAX {
-            self.compare(client, &ours[client], &theirs[client], ears[client])?;
+            let alone = matches!(act, Act::Send(acting, requests) if *acting == client && requests.len() == 1);
+            self.compare(client, &ours[client], &theirs[client], ears[client], alone)?;
         }
         Ok(())
     }
@@ -294,10 +300,7 @@ impl Table {
         let mut told = std::mem::take(&mut self.held);
         let order = acting.into_iter().chain((0..CLIENTS_MAX).filter(|client| Some(*client) != acting));
         for client in order {
-            let missing = theirs[client].len().saturating_sub(told[client].len());
-            if ears[client] != Ear::None && missing > 0 {
-                told[client].extend(self.ours.next(client, missing));
-            }
+            self.await_told(client, ears[client], &mut told[client], &theirs[client]);
         }
         let barriers: Vec<_> = (0..CLIENTS_MAX)
             .map(|client| {
@@ -310,7 +313,7 @@ impl Table {
                 told[client].extend(self.ours.before(client, barrier));
             }
             if let Ear::Count(_) = ears[client] {
-                self.hold(client, &mut told[client], theirs[client].len())?;
+                self.hold(client, &mut told[client], &theirs[client])?;
             }
         }
         if let Some(client) = acting
@@ -325,11 +328,30 @@ impl Table {
         Ok(told)
     }
 
+    /// Listens until ours has said as much as theirs, in however many pieces.
+    fn await_told(&mut self, client: usize, ear: Ear, told: &mut Vec<Reply>, theirs: &[Reply]) {
+        while ear != Ear::None && !told.last().is_some_and(is_end) && Told::lacks(told, theirs) {
+            told.extend(self.ours.next(client, 1));
+        }
+    }
+
     /// Keeps what ours says before the oracle does, as long as that may be a matter of when one looks.
-    fn hold(&mut self, client: usize, told: &mut Vec<Reply>, count: usize) -> Result<(), Stop> {
-        let mut more = told.split_off(count.min(told.len()));
-        more.extend(self.ours.arrived(client));
-        if let Some(reply) = more.iter().find(|reply| !judge::is_unasked(reply)) {
+    fn hold(&mut self, client: usize, told: &mut Vec<Reply>, theirs: &[Reply]) -> Result<(), Stop> {
+        let whole = theirs.iter().filter(|reply| told::stale_keys(reply).is_none()).count();
+        let stale: BTreeSet<Reply> = theirs.iter().filter_map(told::stale_keys).flatten().collect();
+        let (mut kept, mut more, mut count) = (Vec::new(), Vec::new(), 0);
+        for reply in told.drain(..).chain(self.ours.arrived(client)) {
+            let is_due = match told::stale_keys(&reply) {
+                Some(keys) => keys.iter().all(|key| stale.contains(key)),
+                None => {
+                    count += 1;
+                    count <= whole
+                }
+            };
+            if is_due { kept.push(reply) } else { more.push(reply) }
+        }
+        *told = kept;
+        if let Some(reply) = more.iter().find(|reply| !told::is_unasked(reply)) {
             let says =
                 if self.states[client].is_some_and(|state| state.blocked) { "waits" } else { "says nothing more" };
             return Err(Stop::Differs(format!("client {client}: theirs {says}, ours says {reply:?}")));
@@ -361,13 +383,17 @@ impl Table {
         }
     }
 
-    fn compare(&mut self, client: usize, ours: &[Reply], theirs: &[Reply], ear: Ear) -> Result<(), Stop> {
+    fn compare(&mut self, client: usize, ours: &[Reply], theirs: &[Reply], ear: Ear, alone: bool) -> Result<(), Stop> {
         if ear == Ear::None {
             return Ok(());
         }
         let stays_open = matches!(ear, Ear::Count(_)) && self.states[client].is_some_and(|state| state.blocked);
-        let verdict =
-            judge::compare(ours, theirs, &mut self.asked[client], [&self.ours.given, &self.theirs.given], stays_open);
+        // Over links news may overtake the reply to the request that has brought them about.
+        let alone = alone && !self.place.is_remote && ear == Ear::Echo;
+        let alone = alone && !self.states[client].is_some_and(|state| state.queueing);
+        let ids = [&self.ours.given[..], &self.theirs.given[..]];
+        let moving = self.place.is_moving;
+        let verdict = judge::compare(ours, theirs, &mut self.asked[client], ids, stays_open, alone, moving);
         if ear == Ear::End {
             self.forget(client);
             self.theirs.forget(client);

@@ -283,7 +283,8 @@ pub const LISTENING: Table = &[
     (2, "CONFIG SET notify-keyspace-events K$lzg"),
     (2, "CONFIG SET notify-keyspace-events Eshtx"),
     (2, "CONFIG SET notify-keyspace-events KEnm"),
-    (1, "CONFIG SET notify-keyspace-events KEAnm"),
+    // Not with the class n: when a later CONFIG SET fails, Valkey puts back what it has printed, and loses n beside A.
+    (1, "CONFIG SET notify-keyspace-events KEAm"),
     (1, "CONFIG SET notify-keyspace-events q"),
     (1, "CONFIG SET notify-keyspace-events \"\""),
     (2, "CONFIG GET notify-keyspace-events"),

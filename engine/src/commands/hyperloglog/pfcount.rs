@@ -17,7 +17,7 @@ pub static PFCOUNT: Spec = Spec {
     complexity: "O(1) for one key while nothing was added; O(N) for N keys, with a large constant",
     group: Group::HyperLogLog,
     arity: -2,
-    flags: Flags::READONLY,
+    flags: Flags::READONLY.and(Flags::MAY_REPLICATE),
     acl: Acl::READ.and(Acl::HYPERLOGLOG).and(Acl::SLOW),
     keys: &[KeySpec {
         notes: "RW because it may change the internal representation of the key, and propagate to replicas",

@@ -140,7 +140,8 @@ fn move_one(cx: &mut Exec<'_>, args: Args<'_>, out: &mut Out, from: End, to: End
         // A list that is empty for a moment would lose its expiry.
         cx.edit::<List, _>(source, Missing::Skip, |list, tools| {
             list.shrink(&tools.limits);
-            Ok(((), Change::None))
+            // Nothing is other than it was, but who watches the key is told, as Valkey tells him.
+            Ok(((), Change::Whole))
         })?;
         tell(cx, source, target, from, to);
         return Ok(());

@@ -15,7 +15,7 @@ pub static PUBLISH: Spec = Spec {
     complexity: "O(N+M) where N is the number of subscriptions it reaches and M the number of different patterns",
     group: Group::PubSub,
     arity: 3,
-    flags: Flags::PUBSUB.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST),
+    flags: Flags::PUBSUB.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::MAY_REPLICATE),
     acl: Acl::PUBSUB.and(Acl::FAST),
     keys: &[],
     spread: Spread::Anywhere,

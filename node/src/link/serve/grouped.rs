@@ -80,7 +80,7 @@ impl Sessions {
         if frame.is_kept {
             return Ok(());
         }
-        let context = body::context(&frame.head, cx.now_ms);
+        let context = body::context(&frame.head, self.link, cx.now_ms);
         let reply = match frame.reply {
             Some(reply) => reply,
             // An earlier frame of this session has to wait, hence this one too.
@@ -138,10 +138,10 @@ impl Sessions {
         let open = &mut self.group.frames[frame];
         open.is_kept = true;
         let buf = &bytes[open.from..open.to];
-        let mut job = Job::new(Kind::Request, open.head, buf.len());
+        let mut job = Job::new(Kind::Request, open.head, self.link, buf.len());
         if let Some(reply) = open.reply.take() {
             (job.entries, job.out) = self.outbox.take_back(reply, open.done);
-            job.out.set_proto(body::context(&open.head, 0).proto);
+            job.out.set_proto(body::proto(&open.head));
         }
         job.answering = begun.map(|(rest, (len, data))| {
             let (len_before, data_before) = (job.out.len() - len, job.out.data_bytes() - data);

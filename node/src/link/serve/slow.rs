@@ -73,7 +73,7 @@ impl Sessions {
             self.outbox.push(reply_head(&head, Status::Behind, 0), Vec::new(), Out::default());
             return Ok(());
         }
-        let job = Job::read(kind, head, body, &mut self.scratch)?;
+        let job = Job::read(kind, head, self.link, body, &mut self.scratch)?;
         slow.incoming = if job.is_arriving() { Incoming::Job } else { Incoming::Nothing };
         self.enqueue(cx, head.session, job)
     }
@@ -148,7 +148,7 @@ impl Sessions {
                 Stop::View
             } else if job.head.state < state && !job.is_under_way() {
                 Stop::Refused(Status::Moved, job.head.epoch, state)
-            } else if self.outbox.streaming_bytes(session) > UNSENT_BYTES_MAX {
+            } else if self.outbox.streaming_bytes(session) > UNSENT_BYTES_MAX && !job.holds_locks() {
                 Stop::Room
             } else {
                 match job.run(cx.handle, &mut ticket, &mut watch, cx.now_ms, &mut self.counts) {
@@ -194,7 +194,12 @@ impl Sessions {
                     slow.jobs.iter_mut().take(1).for_each(|job| job.wait(&waker));
                     continue;
                 }
-                Stop::Elsewhere => slow.wait = Wait::Elsewhere,
+                Stop::Elsewhere => {
+                    // It may be another request of a unit than the one that was registered for.
+                    let waker = slow.waker(session, &self.ready);
+                    slow.jobs.iter_mut().take(1).for_each(|job| job.wait_for_unit(&waker));
+                    slow.wait = Wait::Elsewhere;
+                }
                 Stop::Arriving => slow.wait = Wait::Nothing,
                 Stop::Busy(stripe) => {
                     let waker = slow.waker(session, &self.ready);

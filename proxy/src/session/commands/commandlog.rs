@@ -1,12 +1,13 @@
-//! SLOWLOG and COMMANDLOG: the commands that were slow, and those that were or answered much. What this proxy's clients
-//! have called, whichever worker served them.
+//! SLOWLOG and COMMANDLOG: the commands that were slow, and those that were or answered much. What clients have
+//! called, whichever worker of whichever proxy served them.
 
 use swell_engine::number::parse_i64;
 use swell_wire::{Args, Out};
 
 use super::{done, help};
 use crate::error::ProxyError;
-use crate::observe::{Entry, Log, LogKind};
+use crate::observe::{Entry, LogKind};
+use crate::others::{self, Question, Told};
 use crate::session::{Flow, SessionCx};
 
 /// Entries that SLOWLOG GET shows unless told otherwise.
@@ -46,19 +47,18 @@ pub fn slow_get(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
             out,
         );
     }
-    let count = args.opt(2).map_or(Ok(SHOWN), count);
-    done(count.map(|count| show(cx.core.shared.watch.logs.of(LogKind::Slow), count, out)), out)
+    match args.opt(2).map_or(Ok(SHOWN), count) {
+        Ok(count) => show(cx, args, LogKind::Slow, count, out),
+        Err(error) => done(Err(error), out),
+    }
 }
 
-pub fn slow_len(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
-    out.int(cx.core.shared.watch.logs.of(LogKind::Slow).len() as i64);
-    Flow::Done
+pub fn slow_len(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    count_entries(cx, args, LogKind::Slow, out)
 }
 
-pub fn slow_reset(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
-    cx.core.shared.watch.logs.of(LogKind::Slow).clear();
-    out.ok();
-    Flow::Done
+pub fn slow_reset(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    forget(cx, args, LogKind::Slow, out)
 }
 
 pub fn slow_help(_: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
@@ -66,29 +66,32 @@ pub fn slow_help(_: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
 }
 
 pub fn get(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
-    let asked = count(args.slice(2)).and_then(|count| Ok((count, log(cx, args.slice(3))?)));
-    done(asked.map(|(count, log)| show(log, count, out)), out)
+    match count(args.slice(2)).and_then(|count| Ok((count, kind(args.slice(3))?))) {
+        Ok((count, kind)) => show(cx, args, kind, count, out),
+        Err(error) => done(Err(error), out),
+    }
 }
 
 pub fn len(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
-    done(log(cx, args.slice(2)).map(|log| out.int(log.len() as i64)), out)
+    match kind(args.slice(2)) {
+        Ok(kind) => count_entries(cx, args, kind, out),
+        Err(error) => done(Err(error), out),
+    }
 }
 
 pub fn reset(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
-    let result = log(cx, args.slice(2)).map(|log| {
-        log.clear();
-        out.ok();
-    });
-    done(result, out)
+    match kind(args.slice(2)) {
+        Ok(kind) => forget(cx, args, kind, out),
+        Err(error) => done(Err(error), out),
+    }
 }
 
 pub fn show_help(_: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
     help(COMMANDLOG_HELP, out)
 }
 
-fn log<'a>(cx: &'a SessionCx<'_>, word: &[u8]) -> Result<&'a Log, ProxyError> {
-    let kind = LogKind::parse(word).ok_or(ProxyError::UnknownLogType)?;
-    Ok(cx.core.shared.watch.logs.of(kind))
+fn kind(word: &[u8]) -> Result<LogKind, ProxyError> {
+    LogKind::parse(word).ok_or(ProxyError::UnknownLogType)
 }
 
 /// How many entries are wanted; -1: all.
@@ -100,8 +103,38 @@ fn count(word: &[u8]) -> Result<usize, ProxyError> {
     }
 }
 
-fn show(log: &Log, count: usize, out: &mut Out) {
-    let entries = log.newest(count);
+fn count_entries(cx: &mut SessionCx<'_>, args: Args<'_>, kind: LogKind, out: &mut Out) -> Flow {
+    match others::ask(cx, args, out, || Question::LogLen { kind }) {
+        Ok(told) => out.int(cx.core.shared.watch.logs.of(kind).len() as i64 + others::sum(&told)),
+        Err(flow) => return flow,
+    }
+    Flow::Done
+}
+
+fn forget(cx: &mut SessionCx<'_>, args: Args<'_>, kind: LogKind, out: &mut Out) -> Flow {
+    if let Err(flow) = others::ask(cx, args, out, || Question::LogReset { kind }) {
+        return flow;
+    }
+    cx.core.shared.watch.logs.of(kind).clear();
+    out.ok();
+    Flow::Done
+}
+
+/// The newest of all proxies' entries.
+fn show(cx: &mut SessionCx<'_>, args: Args<'_>, kind: LogKind, count: usize, out: &mut Out) -> Flow {
+    let told = match others::ask(cx, args, out, || Question::Log { kind, count }) {
+        Ok(told) => told,
+        Err(flow) => return flow,
+    };
+    let mut entries = cx.core.shared.watch.logs.of(kind).newest(count);
+    for told in told.iter() {
+        if let Told::Log(others) = told {
+            entries.extend_from_slice(others);
+        }
+    }
+    // Each proxy's are in order already.
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.unix_seconds));
+    entries.truncate(count);
     out.array(entries.len());
     for Entry { id, unix_seconds, value, argv, addr, name } in &entries {
         out.array(6);
@@ -111,6 +144,7 @@ fn show(log: &Log, count: usize, out: &mut Out) {
         out.bulk(addr.as_bytes());
         out.bulk(name.as_bytes());
     }
+    Flow::Done
 }
 
 fn quoted(bytes: &[u8]) -> String {

@@ -7,6 +7,7 @@ use super::auth::authenticate;
 use super::client::{ClientName, quoted};
 use super::{done, pair};
 use crate::error::ProxyError;
+use crate::pubsub;
 use crate::session::{Flow, SessionCx};
 
 /// The version of Redis whose commands and replies clients may count on.
@@ -64,6 +65,10 @@ impl<'a> Hello<'a> {
         }
         if let Some(name) = self.name {
             name.give(cx.session);
+        }
+        if self.proto.is_some_and(|proto| proto != cx.session.proto) {
+            // What was published before is told as it would have been then.
+            pubsub::receive(cx.core);
         }
         cx.session.proto = self.proto.unwrap_or(cx.session.proto);
         if cx.session.proto == Proto::Resp3 {

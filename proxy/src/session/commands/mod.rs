@@ -6,7 +6,7 @@ pub(crate) mod client;
 mod cluster;
 mod command;
 mod commandlog;
-mod config;
+pub mod config;
 mod debug;
 mod echo;
 mod function;
@@ -19,7 +19,7 @@ mod mc_quit;
 mod mc_stats;
 mod mc_verbosity;
 mod mc_version;
-mod memory;
+pub mod memory;
 mod module;
 mod monitor;
 mod multi;
@@ -110,7 +110,10 @@ static ROWS: &[(&str, SessionBody)] = &[
     ("config|resetstat", config::reset_stat),
     ("config|rewrite", config::rewrite),
     ("config|set", config::set),
+    ("debug|error", debug::error),
     ("debug|help", debug::show_help),
+    ("debug|log", debug::log),
+    ("debug|protocol", debug::protocol),
     ("debug|sleep", debug::sleep),
     ("discard", multi::discard),
     ("echo", echo::echo),
@@ -202,7 +205,7 @@ pub fn body_of(id: CommandId) -> Option<SessionBody> {
 }
 
 /// The end of a body that may fail: its reply is written, or its error.
-fn done(result: Result<(), ProxyError>, out: &mut Out) -> Flow {
+pub fn done(result: Result<(), ProxyError>, out: &mut Out) -> Flow {
     if let Err(error) = result {
         out.error(&error.to_string());
     }

@@ -6,9 +6,10 @@ use swell_node::link::frame::Kind;
 use swell_wire::{Args, Out};
 
 use super::{done, help};
+use crate::core::Core;
 use crate::error::ProxyError;
 use crate::session::remote::Remote;
-use crate::session::{Flow, SessionCx, remote};
+use crate::session::{Flow, SessionCx, remote, scripts};
 use crate::upstream::encode;
 use crate::upstream::job::{Job, JobAnswer};
 use crate::upstream::shot::{Payload, Shot, ShotAnswer, Target};
@@ -53,14 +54,36 @@ pub fn load(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
 }
 
 pub fn exists(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
-    let store = &cx.core.handle.engine().scripts().store;
-    out.array(args.len() - 2);
-    args.from(2).iter().for_each(|sha| out.int(i64::from(store.find(sha).is_some())));
-    Flow::Done
+    wherever(cx, args, out, |core, args, out| {
+        let store = &core.handle.engine().scripts().store;
+        out.array(args.len() - 2);
+        args.from(2).iter().for_each(|sha| out.int(i64::from(store.find(sha).is_some())));
+        Flow::Done
+    })
 }
 
 pub fn show(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
-    match cx.core.handle.engine().scripts().store.find(args.slice(2)) {
+    wherever(cx, args, out, show_here)
+}
+
+/// Answers what is asked of these scripts, the nodes having told what is not known here.
+fn wherever(
+    cx: &mut SessionCx<'_>,
+    args: Args<'_>,
+    out: &mut Out,
+    tell: fn(&Core, Args<'_>, &mut Out) -> Flow,
+) -> Flow {
+    let store = &cx.core.handle.engine().scripts().store;
+    let unknown: Vec<_> = args.from(2).iter().filter(|sha| store.find(sha).is_none()).map(<[u8]>::to_vec).collect();
+    if unknown.is_empty() || cx.core.shared.route.is_direct() || cx.session.in_exec {
+        return tell(cx.core, args, out);
+    }
+    let args = args.to_owned(false);
+    scripts::fetch(cx.core, &unknown, Box::new(move |core, _, out| tell(core, args.as_args(), out)))
+}
+
+fn show_here(core: &Core, args: Args<'_>, out: &mut Out) -> Flow {
+    match core.handle.engine().scripts().store.find(args.slice(2)) {
         Some(script) => out.bulk(&script.body),
         None => out.error("NOSCRIPT No matching script."),
     }

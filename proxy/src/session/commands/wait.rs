@@ -52,7 +52,10 @@ fn answer_or_wait(
     let now_ms = cx.core.now_ms;
     match waits.and_then(|waits| Ok((waits, Timeout::millis(timeout, now_ms)?))) {
         Ok((true, timeout)) if !cx.session.in_exec => {
-            return Flow::Late(Late::Replicas(Wait { deadline_ms: timeout.deadline_ms(), since_ms: now_ms }, answer));
+            return Flow::Late(Late::Replicas(
+                Wait { deadline_ms: timeout.deadline_ms(), since_us: now_ms * 1_000 },
+                answer,
+            ));
         }
         Ok(_) => out.append(&mut answer),
         Err(fault) => out.error(&fault.to_string()),

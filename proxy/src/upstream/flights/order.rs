@@ -23,6 +23,7 @@ impl Flights {
         if self.refused == 0 {
             self.refused_since = None;
         }
+        self.tell_waiting(core);
     }
 
     fn pop_answered(&mut self, core: &mut Core) {

@@ -81,6 +81,9 @@ impl Flights {
     /// Sends the request at this index of the queue, if its slot's owner can be reached; else it is refused.
     #[inline]
     pub(super) fn send(&mut self, lines: &Lines, framing: &Framing, index: usize) {
+        if framing.flags.has(Flags::TRACKS) {
+            self.note_read();
+        }
         let number = self.first + index as u64;
         let request = &mut self.requests[index];
         let Some(link) = lines.link_of(request.slot) else {

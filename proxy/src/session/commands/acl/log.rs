@@ -6,6 +6,7 @@ use swell_wire::{Args, Out};
 
 use crate::access::log::Entry;
 use crate::error::ProxyError;
+use crate::others::{self, Question, Told};
 use crate::session::commands::client::quoted;
 use crate::session::commands::{done, pair};
 use crate::session::{Flow, SessionCx};
@@ -13,13 +14,16 @@ use crate::session::{Flow, SessionCx};
 /// Entries shown where no number is asked for (Valkey's).
 const SHOWN: usize = 10;
 
-/// What was refused at this proxy, the latest first.
+/// What was refused, the latest first.
 pub fn log(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
-    let log = &cx.core.shared.access.log;
+    let shared = cx.core.shared.clone();
     let result = match (args.len(), args.opt(2)) {
         (2, _) => Ok(SHOWN),
         (3, Some(word)) if word.eq_ignore_ascii_case(b"reset") => {
-            log.reset();
+            if let Err(flow) = others::ask(cx, args, out, || Question::RefusedReset) {
+                return flow;
+            }
+            shared.access.log.reset();
             out.ok();
             return Flow::Done;
         }
@@ -29,12 +33,25 @@ pub fn log(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
         },
         _ => Err(ProxyError::AclArguments(quoted(args.slice(1)))),
     };
-    let result = result.map(|count| {
-        let entries = log.latest(count);
-        out.array(entries.len());
-        entries.iter().for_each(|entry| show(entry, cx.core.now_ms, out));
-    });
-    done(result, out)
+    let count = match result {
+        Ok(count) => count,
+        Err(error) => return done(Err(error), out),
+    };
+    let told = match others::ask(cx, args, out, || Question::Refused { count }) {
+        Ok(told) => told,
+        Err(flow) => return flow,
+    };
+    let mut entries = shared.access.log.latest(count);
+    for told in told.iter() {
+        if let Told::Refused(others) = told {
+            entries.extend_from_slice(others);
+        }
+    }
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.updated_ms));
+    entries.truncate(count);
+    out.array(entries.len());
+    entries.iter().for_each(|entry| show(entry, cx.core.now_ms, out));
+    Flow::Done
 }
 
 fn show(entry: &Entry, now_ms: u64, out: &mut Out) {
@@ -44,8 +61,8 @@ fn show(entry: &Entry, now_ms: u64, out: &mut Out) {
     };
     out.map(10);
     number(out, "count", entry.count);
-    pair(out, "reason", entry.refused.reason);
-    pair(out, "context", entry.refused.context);
+    pair(out, "reason", &entry.refused.reason);
+    pair(out, "context", &entry.refused.context);
     out.bulk(b"object");
     out.bulk(&entry.refused.object);
     out.bulk(b"username");

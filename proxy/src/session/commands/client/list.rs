@@ -9,6 +9,7 @@ use swell_wire::{Args, Out};
 
 use super::filter::Filter;
 use crate::clients::{ClientInfo, canonical};
+use crate::others::{self, Question, Told};
 use crate::session::commands::done;
 use crate::session::{Flow, SessionCx};
 
@@ -22,16 +23,27 @@ pub fn info(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
 pub fn list(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     let (me, now_ms) = (cx.session.info.id, cx.core.now_ms);
     let users = cx.core.shared.access.users();
-    let result = Filter::parse(args, 2).and_then(|filter| filter.known_to(&users)).map(|filter| {
-        let mut lines = String::new();
-        for info in cx.core.shared.clients.list() {
-            if filter.fits(&info, now_ms, info.id == me) {
-                describe(&info, now_ms, &mut lines);
-            }
+    let filter = match Filter::parse(args, 2).and_then(|filter| filter.known_to(&users)) {
+        Ok(filter) => filter,
+        Err(error) => return done(Err(error), out),
+    };
+    let told = match others::ask(cx, args, out, || Question::Clients(args.iter().map(<[u8]>::to_vec).collect())) {
+        Ok(told) => told,
+        Err(flow) => return flow,
+    };
+    let mut lines = String::new();
+    for info in cx.core.shared.clients.list() {
+        if filter.fits(&info, now_ms, info.id == me) {
+            describe(&info, now_ms, &mut lines);
         }
-        out.verbatim(lines.as_bytes());
-    });
-    done(result, out)
+    }
+    for told in told.iter() {
+        if let Told::Text(text) = told {
+            lines.push_str(text);
+        }
+    }
+    out.verbatim(lines.as_bytes());
+    Flow::Done
 }
 
 /// One line, its fields in the order of Valkey 9.1. A client here owns no query buffer beyond an unfinished request and

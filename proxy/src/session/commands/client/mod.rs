@@ -14,6 +14,7 @@ use swell_wire::{Args, Out};
 use super::help;
 use crate::session::{Flow, SessionCx};
 
+pub use filter::Filter;
 pub use kill::kill;
 pub use list::{info, line, list};
 pub use modes::{no_evict, no_touch, reply};

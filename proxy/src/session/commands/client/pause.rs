@@ -4,21 +4,32 @@ use swell_engine::number::parse_i64;
 use swell_wire::{Args, Out};
 
 use crate::error::ProxyError;
+use crate::others::{self, Question};
 use crate::pause::Paused;
 use crate::session::commands::done;
 use crate::session::{Flow, SessionCx};
 
 /// A pause on top of another ends no earlier than that one, and is of the stronger kind while both hold.
 pub fn pause(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
-    let result = parse(args).map(|(ms, paused)| {
-        cx.core.shared.pause.begin(cx.core.now_ms.saturating_add(ms), paused, cx.core.now_ms);
-        cx.core.shared.pausing_has_changed();
-        out.ok();
-    });
-    done(result, out)
+    let (ms, paused) = match parse(args) {
+        Ok(parsed) => parsed,
+        Err(error) => return done(Err(error), out),
+    };
+    let until_ms = cx.core.now_ms.saturating_add(ms);
+    let question = || Question::Pause { until_ms, all: paused == Paused::All };
+    if let Err(flow) = others::ask(cx, args, out, question) {
+        return flow;
+    }
+    cx.core.shared.pause.begin(until_ms, paused, cx.core.now_ms);
+    cx.core.shared.pausing_has_changed();
+    out.ok();
+    Flow::Done
 }
 
-pub fn unpause(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
+pub fn unpause(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    if let Err(flow) = others::ask(cx, args, out, || Question::Unpause) {
+        return flow;
+    }
     cx.core.shared.pause.end();
     cx.core.shared.pausing_has_changed();
     out.ok();

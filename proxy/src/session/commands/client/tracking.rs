@@ -4,11 +4,12 @@ use swell_engine::Fault;
 use swell_wire::{Args, Out};
 
 use crate::error::ProxyError;
+use crate::pubsub;
 use crate::session::commands::done;
 use crate::session::{Flow, Late, SessionCx};
 use crate::tracking::{Caching, Mode, Options};
 
-/// Tried again from its beginning when a stripe was taken.
+/// With prefixes the answer waits until all nodes know them.
 pub fn tracking(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
     let before = cx.session.tracked().map(|tracked| tracked.options().clone());
     let clients = &cx.core.shared.clients;
@@ -21,14 +22,24 @@ pub fn tracking(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
         out.ok();
         return Flow::Done;
     };
-    if !cx.core.shared.route.is_direct() {
-        return done(Err(ProxyError::TrackingOverLinks), out);
+    if options.prefixes.iter().any(|prefix| prefix.len() > pubsub::NAME_BYTES_MAX) {
+        return done(Err(ProxyError::TrackingPrefixTooLong(pubsub::NAME_BYTES_MAX)), out);
     }
-    if let Err(stripe) = cx.session.start_tracking(cx.core, options) {
-        return Flow::Late(Late::Stripe(stripe));
-    }
+    let has_prefixes = cx.session.start_tracking(cx.core, options);
+    let mark = out.mark();
     out.ok();
-    Flow::Done
+    if !has_prefixes {
+        return Flow::Done;
+    }
+    if cx.session.in_exec {
+        pubsub::tell(cx.core);
+        cx.session.is_telling = true;
+        return Flow::Done;
+    }
+    match pubsub::untold(cx.core) {
+        Some(version) => Flow::Late(Late::Told(version, out.split_off(mark))),
+        None => Flow::Done,
+    }
 }
 
 pub fn caching(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {

@@ -14,6 +14,7 @@ use super::{done, help};
 use crate::access::change::{self, Reply};
 use crate::core::Core;
 use crate::error::{ConfigRefusal, ProxyError};
+use crate::others::{self, Question};
 use crate::session::{Flow, SessionCx, remote};
 use options::{Change, ConfigOption, all};
 
@@ -58,6 +59,13 @@ pub fn set(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
         Ok(changes) => changes,
         Err(error) => return done(Err(error), out),
     };
+    // What is no part of the cache state is told to the other proxies.
+    let is_everybodys = !cx.core.shared.others.is_none() && changes.iter().any(|change| change.entry().is_none());
+    if is_everybodys
+        && let Err(flow) = others::ask(cx, args, out, || Question::Config(args.iter().map(<[u8]>::to_vec).collect()))
+    {
+        return flow;
+    }
     let entries: Vec<_> = changes.iter().filter_map(Change::entry).collect();
     if let Some(password) = changes.iter().find_map(Change::password) {
         let password = password.to_owned();
@@ -84,6 +92,16 @@ pub fn set(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
             done(result, out)
         }),
     )
+}
+
+/// Makes those changes of another proxy's CONFIG SET that are no part of the cache state.
+///
+/// # Errors
+/// As CONFIG SET has them.
+pub fn follow(core: &mut Core, args: Args<'_>) -> Result<(), ProxyError> {
+    let changes = changes(args)?;
+    apply(changes.into_iter().filter(|change| change.entry().is_none() && change.password().is_none()).collect(), core);
+    Ok(())
 }
 
 fn apply(changes: Vec<Change>, core: &mut Core) {
@@ -116,6 +134,9 @@ fn set_password(
 
 /// Of what other workers counted in the last tenth of a second, some may still come after it.
 pub fn reset_stat(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    if let Err(flow) = others::ask(cx, args, out, || Question::StatsReset) {
+        return flow;
+    }
     if !cx.is_informed() {
         return remote::after_reports(cx, args);
     }

@@ -8,9 +8,9 @@ mod text;
 use swell_wire::{Args, Out};
 
 use crate::core::Core;
+use crate::others::{self, Answers, Question};
 use crate::session::{Flow, SessionCx, remote};
 use crate::shared::unix_ms;
-use crate::stats::Counts;
 use text::Text;
 
 /// When a section is shown.
@@ -33,7 +33,8 @@ struct Section {
 /// What the sections are written from: looked up once for all of them.
 struct Figures<'a> {
     core: &'a Core,
-    counts: Counts,
+    /// Of all proxies.
+    all: others::Figures,
     node: swell_node::metrics::Figures,
     now_ms: u64,
 }
@@ -58,14 +59,23 @@ static SECTIONS: &[Section] = &[
 ];
 
 pub fn info(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
+    let times = SECTIONS.iter().any(|section| section.has_times() && section.is_wanted(args));
+    // A transaction does not wait: there it speaks for this proxy.
+    let told = match cx.session.in_exec {
+        true => Answers::default(),
+        false => match others::ask(cx, args, out, || Question::Figures { times }) {
+            Ok(told) => told,
+            Err(flow) => return flow,
+        },
+    };
     if !cx.is_informed() {
         return remote::after_reports(cx, args);
     }
     cx.core.report();
     let now_ms = unix_ms();
     cx.core.shared.observe_stored(now_ms);
-    let (counts, node) = (cx.core.shared.totals.get(), cx.core.shared.figures());
-    let figures = Figures { core: cx.core, counts, node, now_ms };
+    let (all, node) = (others::Figures::all(cx.core, now_ms, times, &told), cx.core.shared.figures());
+    let figures = Figures { core: cx.core, all, node, now_ms };
     let mut text = Text::default();
     for section in SECTIONS.iter().filter(|section| section.is_wanted(args)) {
         text.title(section.title);
@@ -76,6 +86,11 @@ pub fn info(cx: &mut SessionCx<'_>, args: Args<'_>, out: &mut Out) -> Flow {
 }
 
 impl Section {
+    /// Whether it tells how long commands take.
+    fn has_times(&self) -> bool {
+        matches!(self.name, "commandstats" | "latencystats")
+    }
+
     /// Words that name nothing are passed over.
     fn is_wanted(&self, args: Args<'_>) -> bool {
         let names = |word: &[u8]| match word.to_ascii_lowercase().as_slice() {

@@ -8,10 +8,8 @@ use swell_engine::commands::table::{Command, tables};
 
 use super::text::Text;
 use super::{Figures, process};
-use crate::clients::ClientInfo;
 use crate::pause::Paused;
 use crate::session::commands::hello::REDIS_VERSION;
-use crate::session::commands::memory;
 
 /// Seconds in a day.
 const DAY_SECONDS: u64 = 86_400;
@@ -65,22 +63,18 @@ pub fn tls(_: &Figures<'_>, text: &mut Text) {
 
 pub fn clients(figures: &Figures<'_>, text: &mut Text) {
     let shared = &figures.core.shared;
-    let clients = shared.clients.list();
-    let most = |bytes: fn(&crate::clients::ClientInfo) -> u64| clients.iter().map(|client| bytes(client)).max();
-    text.field("connected_clients", clients.len());
+    let clients = &figures.all.clients;
+    text.field("connected_clients", clients.connected);
     text.field("cluster_connections", 0);
     text.field("maxclients", shared.settings.maxclients.load(Relaxed));
-    let (input, output) =
-        (most(|client| client.query_buffer_bytes.load(Relaxed)), most(|client| client.output_bytes.load(Relaxed)));
-    text.field("client_recent_max_input_buffer", input.unwrap_or(0));
-    text.field("client_recent_max_output_buffer", output.unwrap_or(0));
-    let count = |is: fn(&ClientInfo) -> bool| clients.iter().filter(|client| is(client)).count();
-    text.field("blocked_clients", count(ClientInfo::is_blocked));
-    text.field("tracking_clients", count(|client| client.redirect.load(Relaxed) >= 0));
-    text.field("pubsub_clients", count(ClientInfo::is_subscribed));
-    text.field("watching_clients", count(|client| client.watch.load(Relaxed) > 0));
+    text.field("client_recent_max_input_buffer", clients.input_bytes_max);
+    text.field("client_recent_max_output_buffer", clients.output_bytes_max);
+    text.field("blocked_clients", clients.blocked);
+    text.field("tracking_clients", clients.tracking);
+    text.field("pubsub_clients", clients.subscribed);
+    text.field("watching_clients", clients.watching);
     text.field("clients_in_timeout_table", 0);
-    text.field("total_watched_keys", clients.iter().map(|client| client.watch.load(Relaxed)).sum::<u64>());
+    text.field("total_watched_keys", clients.watched_keys);
     text.field("total_blocking_keys", figures.node.waited_keys);
     text.field("total_blocking_keys_on_nokey", figures.node.waited_keys_on_missing);
     let paused = shared.pause.holding(figures.now_ms);
@@ -104,7 +98,7 @@ pub fn memory(figures: &Figures<'_>, text: &mut Text) {
     text.size("used_memory_peak", peak);
     text.field("used_memory_peak_perc", format_args!("{:.2}%", 100.0 * ratio(used, peak)));
     // What an empty cache takes is not counted as used, so that nothing but keys and values is.
-    text.field("used_memory_overhead", memory::client_bytes(figures.core));
+    text.field("used_memory_overhead", figures.all.clients.buffer_bytes);
     text.field("used_memory_startup", 0);
     text.field("used_memory_dataset", used);
     text.field("used_memory_dataset_perc", format_args!("{:.2}%", if used == 0 { 0.0 } else { 100.0 }));
@@ -128,9 +122,10 @@ pub fn memory(figures: &Figures<'_>, text: &mut Text) {
     text.field("mem_total_replication_buffers", 0);
     text.field("mem_replicas_repl_buffer", 0);
     text.field("mem_clients_slaves", 0);
-    text.field("mem_clients_normal", memory::client_bytes(figures.core));
+    text.field("mem_clients_normal", figures.all.clients.buffer_bytes);
     text.field("mem_cluster_links", 0);
     text.field("mem_aof_buffer", 0);
+    text.field("mem_overhead_db_hashtable_rehashing", 0);
     text.field("mem_allocator", "swell");
     text.field("active_defrag_running", 0);
     text.field("lazyfree_pending_objects", 0);
@@ -154,12 +149,20 @@ pub fn persistence(figures: &Figures<'_>, text: &mut Text) {
     text.field("aof_last_bgrewrite_status", "ok");
     zeroes(&["aof_rewrites", "aof_rewrites_consecutive_failures"], text);
     text.field("aof_last_write_status", "ok");
-    zeroes(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"], text);
+    zeroes(
+        &[
+            "aof_last_cow_size",
+            "module_fork_in_progress",
+            "module_fork_last_cow_size",
+            "slot_migration_fork_in_progress",
+        ],
+        text,
+    );
 }
 
 pub fn stats(figures: &Figures<'_>, text: &mut Text) {
-    let (counts, keys) = (&figures.counts, &figures.node.stats);
-    let rate = figures.core.shared.rates.get();
+    let (counts, keys) = (&figures.all.counts, &figures.node.stats);
+    let rate = figures.all.rate;
     text.field("total_connections_received", counts.connections_received);
     text.field("total_commands_processed", counts.commands);
     text.field("instantaneous_ops_per_sec", rate.commands.round() as u64);
@@ -188,14 +191,14 @@ pub fn stats(figures: &Figures<'_>, text: &mut Text) {
     for name in ["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses"] {
         text.field(name, 0);
     }
-    let tracking = &figures.core.shared.tracking;
     text.field("tracking_total_keys", figures.core.handle.engine().tracked_keys());
-    text.field("tracking_total_prefixes", tracking.prefix_count());
+    text.field("tracking_total_prefixes", figures.all.tracked_prefixes);
+    text.field("client_output_buffer_limit_disconnections", counts.output_limit_closed);
     text.field("unexpected_error_replies", 0);
     text.field("total_error_replies", counts.errors);
     text.field("total_reads_processed", counts.batches);
     text.field("acl_access_denied_auth", counts.auth_failures);
-    for (name, count) in figures.core.shared.access.log.counts() {
+    for (name, count) in &figures.all.denied {
         text.field(&format!("acl_access_denied_{name}"), count);
     }
 }
@@ -231,8 +234,8 @@ pub fn cpu(_: &Figures<'_>, text: &mut Text) {
 /// the mean of the calls that were timed (all but some of those that came in pipelines) times all calls. Requests that are
 /// refused before they run are in the error statistics, not here.
 pub fn command_stats(figures: &Figures<'_>, text: &mut Text) {
-    let histograms = figures.core.shared.watch.histograms();
-    for (command, usage) in figures.core.shared.command_stats(figures.now_ms) {
+    let histograms = figures.all.histograms();
+    for (command, usage) in figures.all.calls() {
         let (calls, failed) = (usage.calls, usage.failed);
         let usec = histograms.get(command.id).map_or(0, |times| times.micros_of(calls));
         let per_call = usec as f64 / calls.max(1) as f64;
@@ -250,7 +253,7 @@ pub fn command_stats(figures: &Figures<'_>, text: &mut Text) {
 /// Percentiles of the time that commands take, microseconds.
 pub fn latency_stats(figures: &Figures<'_>, text: &mut Text) {
     let watch = &figures.core.shared.watch;
-    let (percentiles, histograms) = (watch.percentiles(), watch.histograms());
+    let (percentiles, histograms) = (watch.percentiles(), figures.all.histograms());
     for command in tables().iter() {
         let Some(times) = histograms.get(command.id) else { continue };
         let values: Vec<String> =
@@ -265,7 +268,7 @@ fn field_name(command: Command) -> String {
 }
 
 pub fn error_stats(figures: &Figures<'_>, text: &mut Text) {
-    for (code, count) in &figures.counts.error_codes {
+    for (code, count) in &figures.all.counts.error_codes {
         text.field(&format!("errorstat_{code}"), format_args!("count={count}"));
     }
 }
@@ -280,11 +283,11 @@ pub fn swell(figures: &Figures<'_>, text: &mut Text) {
     text.field("node0", format_args!("id={},place=embedded,slots={}", shared.node_id, swell_ring::SLOTS));
     text.field("metering", if shared.metering { "on" } else { "off" });
     text.field("price_profile", shared.tariff.profile().name());
-    text.field("ecpu_total", format_args!("{:.3}", totals.usage_total().ecpu_milli as f64 / 1000.0));
+    text.field("ecpu_total", format_args!("{:.3}", figures.all.ecpu_milli as f64 / 1000.0));
     text.field("gigabyte_hours", format_args!("{:.9}", totals.gigabyte_hours));
-    text.field("requests_parked", figures.counts.parked);
-    text.field("replies_late", figures.counts.late);
-    text.field("protocol_errors", figures.counts.protocol_errors);
+    text.field("requests_parked", figures.all.counts.parked);
+    text.field("replies_late", figures.all.counts.late);
+    text.field("protocol_errors", figures.all.counts.protocol_errors);
 }
 
 pub fn cluster(_: &Figures<'_>, text: &mut Text) {

@@ -1,14 +1,14 @@
 //! LATENCY DOCTOR: the time series in words, with what may be done about them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::observe::{Event, Series, Watch};
 
 /// The report.
-pub fn report(watch: &Watch) -> String {
+pub fn report(watch: &Watch, events: &BTreeMap<Event, Series>) -> String {
     let threshold_ms = watch.latency_ms.load(Relaxed);
-    let events = watch.events.all();
     if threshold_ms == 0 && events.is_empty() {
         return "The latency monitor is off. \"CONFIG SET latency-monitor-threshold <milliseconds>\" turns it on.\n"
             .to_owned();

@@ -57,7 +57,7 @@ mod tests {
     fn columns_stand_over_their_ages() {
         let events = Events::default();
         [(100, 10), (110, 40), (115, 20)].into_iter().for_each(|(at, ms)| events.add(Event::Command, at, ms));
-        let text = draw("command", &events.named(b"command").unwrap(), 165);
+        let text = draw("command", &events.all()[&Event::Command], 165);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "command - high 40 ms, low 10 ms (all time high 40 ms)");
         assert_eq!(lines[2..6], [" # ", " | ", " |_", "_||"]);

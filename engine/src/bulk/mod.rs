@@ -2,6 +2,7 @@
 //! meanwhile: who wants one of these waits as for any taken stripe, and everybody else goes on. Nobody sees half of it,
 //! since it is one command under its locks, wherever it runs.
 
+use std::any::Any;
 use std::fmt;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,10 @@ use crate::slices::{Room, Slices};
 use crate::spec::{Bulk, KeysBody, Spec};
 use crate::value::{Kept, KeptRef};
 use crate::waiters::Ready;
+
+mod part;
+
+pub use part::{Lending, Part, PartAnswer};
 
 /// About so many elements are gone over on the worker itself: one to three milliseconds, mostly for memory that no cache
 /// has. Changing threads takes 0.1 ms.
@@ -43,8 +48,12 @@ pub type Helpers = Box<dyn Fn(Errand) -> Result<(), Errand> + Send + Sync>;
 pub enum Errand {
     /// Runs a call that has its locks.
     Run(Box<Lent>),
+    /// Runs a part of a unit, which keeps its locks ([`crate::unit`]).
+    Part(Box<Part>),
     /// Waits for locks, and serves who waits for a key ([`Engine::serve_patiently`]).
     Serve(Box<Ready>),
+    /// Frees something large.
+    Free(Box<dyn Any + Send>),
 }
 
 impl Errand {
@@ -52,7 +61,9 @@ impl Errand {
     pub fn seed(&self) -> u64 {
         match self {
             Errand::Run(lent) => lent.seed,
+            Errand::Part(part) => part.seed(),
             Errand::Serve(ready) => ready.seed(),
+            Errand::Free(_) => 1,
         }
     }
 }
@@ -212,8 +223,17 @@ impl Slices for Awaited {
     }
 }
 
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Has a helper thread free something large; where there is none it is freed here.
+    pub fn free_elsewhere(&self, large: Box<dyn Any + Send>) {
+        if let Some(helpers) = self.helpers() {
+            let _ = helpers(Errand::Free(large));
+        }
+    }
 }
 
 impl Bulk {
