@@ -100,39 +100,9 @@ macro_rules! ways {
     };
 }
 
-/// All tests of a RESP file.
+/// All tests of RESP files, beside both other servers. `$more`: arguments Swell is started with.
 macro_rules! resp_files {
-    ($($name:ident)*) => {$(
-        mod $name {
-            use super::{Mode, resp};
-            use crate::harness::{Real, Server, Subject, Topology};
-
-            const FILE: &str = concat!(stringify!($name), ".txt");
-
-            ways! { resp::run, FILE, Subject::name(), Subject::resp_in }
-
-            #[test]
-            fn valkey() {
-                resp::run(FILE, "valkey", Mode::Plain, &Real::valkey(&[]));
-            }
-
-            #[test]
-            fn redis() {
-                resp::run(FILE, "redis", Mode::Plain, &Real::redis(&[]));
-            }
-        }
-    )*};
-}
-
-resp_files! {
-    acl string hash set generic connection server introspection transactions bad_input help list stream hyperloglog bitmap
-    blocking scripting
-}
-
-/// The same with one worker: what one connection is told has come when another reads its reply, and who has left has left
-/// before the next case begins.
-macro_rules! resp_files_for_one_worker {
-    ($($name:ident)*) => {$(
+    ($more:expr; $($name:ident)*) => {$(
         mod $name {
             use super::{Mode, resp};
             use crate::harness::{Real, Server, Subject, Topology};
@@ -140,7 +110,7 @@ macro_rules! resp_files_for_one_worker {
             const FILE: &str = concat!(stringify!($name), ".txt");
 
             fn start(topology: Topology) -> Server {
-                Subject::resp_with(topology, &["--workers", "1"])
+                Subject::resp_with(topology, &$more)
             }
 
             ways! { resp::run, FILE, Subject::name(), start }
@@ -158,7 +128,15 @@ macro_rules! resp_files_for_one_worker {
     )*};
 }
 
-resp_files_for_one_worker! { tracking pubsub }
+resp_files! {
+    [];
+    acl string hash set generic connection server introspection transactions bad_input help list stream hyperloglog bitmap
+    blocking scripting
+}
+
+// With one worker, what one connection is told has come when another reads its reply, and who has left has left before the
+// next case begins.
+resp_files! { ["--workers", "1"]; tracking pubsub }
 
 mod auth {
     use super::{Mode, resp};

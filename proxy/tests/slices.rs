@@ -2,8 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use swell_engine::admit::Admitted;
@@ -312,19 +311,18 @@ fn what_others_notice() {
         "DEL list",
         "SET other x",
     ] {
-        let stop = AtomicBool::new(false);
+        let (begun, has_begun) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
         let (took, mut waits) = std::thread::scope(|scope| {
-            let pinging = scope.spawn(|| pings(address, &stop));
-            std::thread::sleep(Duration::from_millis(100));
+            let pinging = scope.spawn(move || pings(address, &begun, &ended));
+            has_begun.recv().unwrap();
             let began = Instant::now();
             if !request.is_empty() {
                 client.send(&format!("{request}\r\nECHO that-is-all\r\n"));
                 skip_to(&mut client, "\r\n$11\r\nthat-is-all\r\n");
             }
             let took = began.elapsed();
-            // What is freed afterwards counts too.
-            std::thread::sleep(Duration::from_millis(1500));
-            stop.store(true, Relaxed);
+            end.send(()).unwrap();
             (took, pinging.join().unwrap())
         });
         waits.sort();
@@ -343,21 +341,30 @@ fn what_others_notice() {
     assert!(worst < Duration::from_millis(10), "{worst:?}");
 }
 
-/// Another client's requests, one after the other, and what each took.
-fn pings(address: SocketAddr, stop: &AtomicBool) -> Vec<Duration> {
+/// Another client's requests, one after the other, and what each took. What is freed afterwards counts too: after `ended`
+/// there are as many again as fit into a second and more.
+fn pings(address: SocketAddr, begun: &mpsc::Sender<()>, ended: &mpsc::Receiver<()>) -> Vec<Duration> {
+    const PACE: Duration = Duration::from_micros(200);
     let stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut client = Client { stream, read: Vec::new(), taken: 0 };
     let mut waits = Vec::new();
-    while !stop.load(Relaxed) {
+    let mut ping = || {
         let began = Instant::now();
         client.call("GET k", "$-1\r\n");
         waits.push(began.elapsed());
-        std::thread::sleep(Duration::from_micros(200));
+    };
+    ping();
+    begun.send(()).unwrap();
+    while ended.recv_timeout(PACE).is_err() {
+        ping();
+    }
+    let until = Instant::now() + Duration::from_millis(1500);
+    while Instant::now() < until {
+        ping();
     }
     waits
 }
-
 /// Reads replies away up to and with this one, at little cost.
 fn skip_to(client: &mut Client, last: &str) {
     let mut buf = vec![0; 1 << 20];
