@@ -16,8 +16,8 @@ use crate::handover::local::Input;
 use crate::handover::message::{Failure, Group, HandoverId};
 use crate::handover::target;
 use crate::host::executor::tell;
-use crate::host::wire::{GREETING_WAIT, LinkError, Wire};
-use crate::link::frame::{BadFrame, Kind};
+use crate::host::wire::{GREETING_WAIT, LinkError, Wire, Writer};
+use crate::link::frame::{self, BadFrame, Kind};
 use crate::stream::StreamError;
 use crate::stream::target::Incoming;
 
@@ -34,11 +34,14 @@ pub struct Begin {
     pub id: HandoverId,
 }
 
-/// Who has subscribed at the source (see [`crate::broker`]), and how long to wait until they are known here.
+/// What is said between the frames of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subscribers {
-    pub peers: Vec<u64>,
-    pub wait_ms: u64,
+#[serde(rename_all = "kebab-case")]
+pub enum Aside {
+    /// Who has subscribed at the source (see [`crate::broker`]), and how long to wait until they are known here.
+    Subscribers { peers: Vec<u64>, wait_ms: u64 },
+    /// From the source: say so when everything before this is applied. From the target: it is.
+    Applied,
 }
 
 /// The groups that are Dark here, with their streams.
@@ -115,9 +118,13 @@ async fn read(
     loop {
         let frame = timeout(SILENCE_WAIT, wire.next()).await.map_err(|_| LinkError::Silent(SILENCE_WAIT))??;
         if frame.kind == Kind::Control {
-            let said: Subscribers = serde_json::from_slice(frame.rest)?;
-            if !are_known(&said, handle).await {
-                return Ok(Err(StreamError::Subscribers));
+            match serde_json::from_slice(frame.rest)? {
+                Aside::Subscribers { peers, wait_ms } => {
+                    if !are_known(peers, Duration::from_millis(wait_ms), handle).await {
+                        return Ok(Err(StreamError::Subscribers));
+                    }
+                }
+                Aside::Applied => say(&wire.writer(), &Aside::Applied).await?,
             }
             continue;
         }
@@ -137,11 +144,18 @@ async fn read(
     }
 }
 
+/// Says something between frames.
+pub async fn say(writer: &Writer, aside: &Aside) -> Result<(), LinkError> {
+    let mut bytes = Vec::new();
+    frame::json(Kind::Control, aside, &mut bytes);
+    writer.write(&bytes).await
+}
+
 /// Waits until all who have subscribed at the source have done so here, too.
-async fn are_known(said: &Subscribers, handle: &RefCell<Handle>) -> bool {
+async fn are_known(peers: Vec<u64>, wait: Duration, handle: &RefCell<Handle>) -> bool {
     let node = handle.borrow().node().clone();
-    let peers: Vec<PeerId> = said.peers.iter().copied().map(PeerId).collect();
-    let until = Instant::now() + Duration::from_millis(said.wait_ms);
+    let peers: Vec<PeerId> = peers.into_iter().map(PeerId).collect();
+    let until = Instant::now() + wait;
     loop {
         if node.broker().knows(&peers) {
             return true;

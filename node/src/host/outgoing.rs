@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, spawn_local, yield_now};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::embedded::Node;
 use crate::handover::local::Input;
@@ -17,10 +17,10 @@ use crate::handover::message::{Failure, Group, HandoverId};
 use crate::handover::source;
 use crate::host::bucket::Bucket;
 use crate::host::executor::tell;
-use crate::host::incoming::{Begin, Subscribers};
+use crate::host::incoming::{Aside, Begin, say};
 use crate::host::pace::{Pace, SEALED_TICK};
-use crate::host::wire::{LinkError, Wire, Writer};
-use crate::link::frame::{self, CHUNK_BYTES, Kind};
+use crate::host::wire::{LinkError, STALL_WAIT, Wire, Writer};
+use crate::link::frame::{self, BadFrame, CHUNK_BYTES, Kind};
 use crate::link::hello::{Hello, Purpose};
 use crate::link::socket::Address;
 use crate::stream::StreamError;
@@ -38,6 +38,9 @@ const SLICE_BYTES_MIN: usize = 4 * 1024;
 const SLICES_PER_SECOND: u64 = 20;
 /// A group is sealed once its snapshot is out and no more than this waits to be sent.
 pub const SPOOL_SMALL_BYTES: u64 = 64 * 1024;
+/// How often a target is waited for before the seal, so that no more than that is left to be applied, at most: where
+/// clients write faster than it applies, the seal has to come some time.
+const CATCH_UPS_MAX: usize = 8;
 /// How long a target may wait, before the copy, until those are known to it who have subscribed at the source ...
 const SUBSCRIBERS_WAIT: Duration = Duration::from_secs(2);
 /// ... and once more while the group is sealed.
@@ -79,6 +82,8 @@ struct Pump {
     stream: Rc<RefCell<Option<Outgoing>>>,
     report: mpsc::Sender<Input>,
     writer: Writer,
+    /// The target has applied what it was asked about.
+    applied: Rc<Notify>,
     pace: Pace,
     bucket: Bucket,
     slice_bytes: usize,
@@ -175,13 +180,14 @@ async fn copy(
 ) -> Result<(), Failure> {
     let mut wire = connect(&job).await.map_err(broken)?;
     *stream.borrow_mut() = Some(Outgoing::begin(&node, &job.group.slots));
-    let now = Instant::now();
+    let (now, applied) = (Instant::now(), Rc::new(Notify::new()));
     let mut pump = Pump {
         node,
         id: job.group.id,
         stream,
         report: report.clone(),
         writer: wire.writer(),
+        applied: Rc::clone(&applied),
         pace,
         bucket: Bucket::new(job.bytes_per_second_max, now),
         slice_bytes: slice_bytes(job.bytes_per_second_max),
@@ -190,7 +196,7 @@ async fn copy(
     };
     tokio::select! {
         done = pump.run(sealed) => done?,
-        error = wire.closed() => return Err(broken(error)),
+        error = listen(&mut wire, &applied) => return Err(broken(error)),
     }
     // The target has all of it, or will find out. The link stays until the stream is stopped.
     Err(broken(wire.closed().await))
@@ -201,21 +207,11 @@ impl Pump {
     async fn run(&mut self, sealed: &Notify) -> Result<(), Failure> {
         let id = self.id;
         self.say_subscribers(SUBSCRIBERS_WAIT).await?;
-        loop {
-            while self.pace.is_sealed(Instant::now()) {
-                sleep(SEALED_TICK).await;
-            }
-            let began = Instant::now();
-            let is_small = self.slice()?;
-            let rest = self.pace.worked(began, Instant::now());
-            let wait = self.send().await?.max(rest);
-            self.report_progress(false).await;
-            if is_small {
+        self.copy().await?;
+        for _ in 0..CATCH_UPS_MAX {
+            self.wait_for_target().await?;
+            if self.copy().await? < SPOOL_SMALL_BYTES {
                 break;
-            }
-            match wait {
-                Duration::ZERO => yield_now().await,
-                wait => sleep(wait).await,
             }
         }
         self.report_progress(true).await;
@@ -231,14 +227,44 @@ impl Pump {
         Ok(())
     }
 
+    /// Copies until little is left to be sent; how many bytes went out.
+    async fn copy(&mut self) -> Result<u64, Failure> {
+        let mut sent = 0;
+        loop {
+            while self.pace.is_sealed(Instant::now()) {
+                sleep(SEALED_TICK).await;
+            }
+            let began = Instant::now();
+            let is_small = self.slice()?;
+            let rest = self.pace.worked(began, Instant::now());
+            sent += self.buffer.len() as u64;
+            let wait = self.send().await?.max(rest);
+            self.report_progress(false).await;
+            if is_small {
+                return Ok(sent);
+            }
+            match wait {
+                Duration::ZERO => yield_now().await,
+                wait => sleep(wait).await,
+            }
+        }
+    }
+
+    /// Waits until the target has applied all that went out: sockets hold megabytes, for which writers would wait once
+    /// the group is sealed.
+    async fn wait_for_target(&mut self) -> Result<(), Failure> {
+        say(&self.writer, &Aside::Applied).await.map_err(broken)?;
+        let silent = |_| broken(LinkError::Silent(STALL_WAIT));
+        timeout(STALL_WAIT, self.applied.notified()).await.map_err(silent)
+    }
+
     /// Who has subscribed here must be known at the target before it can be ready: what is published there reaches
     /// whom it would have reached here.
     async fn say_subscribers(&mut self, wait: Duration) -> Result<(), Failure> {
         let peers: Vec<u64> = self.node.broker().subscribed().into_iter().map(|peer| peer.0).collect();
         if !peers.is_empty() {
-            let said = Subscribers { peers, wait_ms: wait.as_millis() as u64 };
-            frame::json(Kind::Control, &said, &mut self.buffer);
-            self.send().await?;
+            let said = Aside::Subscribers { peers, wait_ms: wait.as_millis() as u64 };
+            say(&self.writer, &said).await.map_err(broken)?;
         }
         Ok(())
     }
@@ -291,6 +317,17 @@ impl Pump {
     fn with_stream<R>(&self, act: impl FnOnce(&mut Outgoing) -> Result<R, StreamError>) -> Result<R, Failure> {
         let mut stream = self.stream.borrow_mut();
         Ok(act(stream.as_mut().ok_or(StreamError::Over)?)?)
+    }
+}
+
+/// Hears what the target says, until the link is lost.
+async fn listen(wire: &mut Wire, applied: &Notify) -> LinkError {
+    loop {
+        match wire.next().await {
+            Ok(frame) if frame.kind == Kind::Control => applied.notify_one(),
+            Ok(_) => return BadFrame::OutOfPlace("a target says only what it has applied").into(),
+            Err(error) => return error,
+        }
     }
 }
 

@@ -253,19 +253,16 @@ impl Job {
         Ok(())
     }
 
-    /// Has this woken when a helper thread has worked out the answer of its first request.
-    pub fn wait(&mut self, waker: &Waker) {
-        self.wait_for_unit(waker);
-        if let Some(answering) = &mut self.answering {
-            answering.rest.wait(waker);
-        }
-    }
-
-    /// The same for a unit only.
-    pub fn wait_for_unit(&mut self, waker: &Waker) {
+    /// Has this woken when a helper thread has worked out the answer of its first request; whether that is there
+    /// already, in which case nobody may wake it.
+    pub fn wait(&mut self, waker: &Waker) -> bool {
         if let Some(running) = &mut self.unit {
-            running.wait(waker);
+            return running.wait(waker);
         }
+        let Some(answering) = &mut self.answering else { return false };
+        // Registered before it is asked, lest the end come in between.
+        answering.rest.wait(waker);
+        answering.rest.is_ready()
     }
 
     /// A request that waits shall do so no longer; one that has been served has its answer already.

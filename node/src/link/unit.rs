@@ -196,17 +196,13 @@ impl Job {
 }
 
 impl Running {
-    /// Has this woken when a helper thread has done its part.
-    pub fn wait(&mut self, waker: &Waker) {
-        let Some(rest) = &mut self.0 else { return };
-        if rest.answered.is_none()
-            && let Some(lending) = &mut rest.lending
-        {
+    /// Has this woken when a helper thread has done its part; whether it has already, and nobody will wake it.
+    pub fn wait(&mut self, waker: &Waker) -> bool {
+        let Some(rest) = &mut self.0 else { return false };
+        if let (None, Some(lending)) = (&rest.answered, &mut rest.lending) {
             rest.answered = lending.take(waker);
-            if rest.answered.is_some() {
-                waker.wake_by_ref();
-            }
         }
+        rest.answered.is_some()
     }
 }
 

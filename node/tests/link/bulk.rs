@@ -1,5 +1,6 @@
 //! Work that a helper thread does: its session waits in order, others run, and a link that goes leaves nothing locked.
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,25 @@ fn filled() -> Peer {
     peer
 }
 
+/// Something whose end a helper waits for.
+struct Held(mpsc::Receiver<()>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // It ends when the other side is dropped.
+        let _ = self.0.recv();
+    }
+}
+
+/// Keeps every helper busy until the value is dropped: what is sent meanwhile waits for one.
+fn busy_helpers(peer: &Peer) -> [mpsc::Sender<()>; 4] {
+    [(); 4].map(|()| {
+        let (until_dropped, held) = mpsc::channel();
+        peer.node.engine().free_elsewhere(Box::new(Held(held)));
+        until_dropped
+    })
+}
+
 /// Goes on, when woken, until there are so many answers.
 fn wait_for(peer: &mut Peer, answers: usize) {
     let begun = Instant::now();
@@ -38,6 +58,7 @@ fn a_helper_works_while_others_run() {
     let mut peer = filled();
     peer.call(0, &["SET", "x", "v"]);
     let store = ["SUNIONSTORE", "{k}to", "{k}a", "{k}b"];
+    let busy = busy_helpers(&peer);
     peer.send(
         &[
             request(1, 1, &[&["GET", "x"], &store, &["SCARD", "{k}to"]]),
@@ -48,6 +69,7 @@ fn a_helper_works_while_others_run() {
         .concat(),
     );
     let wakes = peer.wakes();
+    drop(busy);
     wait_for(&mut peer, 4);
     assert!(peer.wakes() > wakes, "nobody asks again and again");
     let answers = peer.answers();
@@ -75,12 +97,28 @@ fn what_fails_there_is_an_error_here() {
 #[test]
 fn a_session_that_closes_leaves_nothing_locked() {
     let mut peer = filled();
+    let busy = busy_helpers(&peer);
     peer.send(&request(1, 1, &[&["SUNIONSTORE", "{k}to", "{k}a", "{k}b"]]));
     let mut close = Vec::new();
     frame::close(1, &mut close);
     peer.send(&close);
     peer.send(&request(2, 1, &[&["SCARD", "{k}to"]]));
+    drop(busy);
     wait_for(&mut peer, 1);
     let replies: Vec<String> = peer.answers().iter().map(|answer| text(&answer.replies)).collect();
     assert_eq!(replies, [format!(":{}\r\n", MANY + 1)]);
+}
+
+#[test]
+fn no_end_of_a_helpers_work_is_missed() {
+    let mut peer = Peer::new();
+    for round in 0..500 {
+        let scripts: Vec<String> = (0..8).map(|n| format!("return {round} * {n}")).collect();
+        let evals: Vec<[&str; 3]> = scripts.iter().map(|script| ["EVAL", script, "0"]).collect();
+        let evals: Vec<&[&str]> = evals.iter().map(|eval| &eval[..]).collect();
+        peer.send(&request(1, round, &evals));
+        wait_for(&mut peer, 1);
+        let expected: String = (0..8).map(|n| format!(":{}\r\n", round * n)).collect();
+        assert_eq!(text(&peer.answer().replies), expected);
+    }
 }

@@ -139,7 +139,7 @@ impl Sessions {
             _ => None,
         };
         // What it waits for is registered before it is tried again, lest a change in between be missed.
-        let (mut gate, mut view, mut elsewhere) = (None, false, false);
+        let (mut gate, mut view) = (None, false);
         let mut watch = slow.watch.take();
         while let Some(job) = slow.jobs.front_mut() {
             let done_before = job.entries.len();
@@ -188,16 +188,11 @@ impl Sessions {
                     self.view.wait(&waker);
                     continue;
                 }
-                Stop::Elsewhere if !elsewhere => {
-                    elsewhere = true;
-                    let waker = slow.waker(session, &self.ready);
-                    slow.jobs.iter_mut().take(1).for_each(|job| job.wait(&waker));
-                    continue;
-                }
                 Stop::Elsewhere => {
-                    // It may be another request of a unit than the one that was registered for.
                     let waker = slow.waker(session, &self.ready);
-                    slow.jobs.iter_mut().take(1).for_each(|job| job.wait_for_unit(&waker));
+                    if slow.jobs.front_mut().is_some_and(|job| job.wait(&waker)) {
+                        continue;
+                    }
                     slow.wait = Wait::Elsewhere;
                 }
                 Stop::Arriving => slow.wait = Wait::Nothing,
