@@ -130,6 +130,18 @@ impl Needs {
         }
     }
 
+    /// Needs nothing any more, and keeps its memory if that is little.
+    pub fn clear(&mut self) {
+        let slots = match std::mem::take(&mut self.slots) {
+            Slots::Few(mut few) => {
+                few.clear();
+                Slots::Few(few)
+            }
+            Slots::Many(_) => Slots::default(),
+        };
+        *self = Needs { slots, ..Needs::default() };
+    }
+
     /// Whether one of them needs memory.
     pub fn needs_memory(&self) -> bool {
         self.needs_memory

@@ -17,6 +17,7 @@ use crate::clients::ClientInfo;
 use crate::observe::Observer;
 use crate::pubsub::Desk;
 use crate::push::{Inboxes, Message};
+use crate::session::queue::Queue;
 use crate::shared::{Shared, random_u64};
 use crate::stats::Counts;
 
@@ -50,6 +51,8 @@ pub struct Core {
     pub requests: Requests,
     pub planned: Vec<Planned>,
     pub keys: Vec<KeyHash>,
+    /// A transaction's queue that has run: the next one uses its memory.
+    pub spare_queue: Option<Box<Queue>>,
     pub out: Out,
     pub limits: Limits,
     /// Unix milliseconds as of the batch.
@@ -77,6 +80,7 @@ impl Core {
             requests: Requests::new(),
             planned: Vec::with_capacity(GROUP),
             keys: Vec::with_capacity(GROUP),
+            spare_queue: None,
             out: Out::new(Proto::Resp2),
             limits: Limits::default(),
             now_ms: crate::shared::unix_ms(),

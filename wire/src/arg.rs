@@ -112,6 +112,12 @@ impl<'a> Args<'a> {
         Args { spans: &self.spans[index.min(self.spans.len())..], ..*self }
     }
 
+    /// Some of the arguments; panics where there are none, as slicing does.
+    #[inline]
+    pub fn part(&self, range: std::ops::Range<usize>) -> Args<'a> {
+        Args { spans: &self.spans[range], ..*self }
+    }
+
     /// All arguments as slices (long ones as empty, see [`Args::slice`]).
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         (0..self.len()).map(move |index| self.slice(index))
@@ -157,6 +163,32 @@ impl OwnedArgs {
         owned
     }
 
+    /// Number of arguments.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Adds copies of all of these.
+    pub fn extend(&mut self, args: Args<'_>) {
+        for index in 0..args.len() {
+            match args.get(index) {
+                Arg::Slice(bytes) => self.push(bytes),
+                Arg::Segments(segments) => self.push_segments(segments.clone()),
+            }
+        }
+    }
+
+    /// Bytes that so many arguments take beside what they hold.
+    pub fn bytes_beside(args: usize) -> usize {
+        args * size_of::<Span>()
+    }
+
     /// Forgets all arguments, and keeps the memory.
     pub fn clear(&mut self) {
         self.buf.clear();
@@ -182,6 +214,11 @@ impl OwnedArgs {
     /// Reads them.
     pub fn as_args(&self) -> Args<'_> {
         Args::new(&self.buf, &self.spans, &self.long)
+    }
+
+    /// Bytes of all arguments.
+    pub fn bytes(&self) -> usize {
+        self.buf.len() + self.long.iter().map(Segments::heap_bytes).sum::<usize>()
     }
 
     /// Heap bytes held, for the query buffer's limit.

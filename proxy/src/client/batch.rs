@@ -29,6 +29,7 @@ impl Client {
                 // Its user is gone.
                 break;
             }
+            index = self.queue_some(core, source, index);
             core.planned.clear();
             core.keys.clear();
             let mut end = index;
@@ -113,6 +114,27 @@ impl Client {
             core.end_group(&self.session, source, from, core.planned.len());
         }
         None
+    }
+
+    /// Queues what an open transaction takes, from request `from` on; where that ends.
+    fn queue_some(&mut self, core: &mut Core, source: &impl Source, from: usize) -> usize {
+        if self.session.multi.is_none() {
+            return from;
+        }
+        let mut out = std::mem::take(&mut core.out);
+        out.set_proto(self.session.proto);
+        self.session.take_pushes(&mut out);
+        let mut index = from;
+        while index < source.count() && !self.session.closing && !source.noreply(index) {
+            let Some(args) = source.args(index) else { break };
+            if !session::queue_plain(core, &mut self.session, args, source.kind(index), &mut out) {
+                break;
+            }
+            index += 1;
+        }
+        core.out = out;
+        core.counts.commands += (index - from) as u64;
+        index
     }
 
     /// Runs one request that cannot run beside its neighbours.

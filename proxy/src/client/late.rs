@@ -427,7 +427,7 @@ impl Client {
             }
             core.counts.error(b"BUSY");
             core.observer.pass_over();
-            session::multi::drop_queue(core.handle.engine(), session.multi.take());
+            session::queue::forget(core.handle.engine(), session.multi.take());
             session.show();
             Flow::Done
         })
@@ -443,7 +443,7 @@ impl Client {
             core.counts.error(b"TRYAGAIN");
             core.observer.pass_over();
             // A transaction that could not run is over.
-            session::multi::drop_queue(core.handle.engine(), session.multi.take());
+            session::queue::forget(core.handle.engine(), session.multi.take());
             session::watch::forget(core, session);
             Flow::Done
         })

@@ -389,7 +389,7 @@ impl Drop for Client {
             self.worker.upstreams.leave_seat(&flights);
         }
         let worker = self.worker.clone();
-        session::multi::drop_queue(worker.shared.node.engine(), self.session.multi.take());
+        session::queue::forget(worker.shared.node.engine(), self.session.multi.take());
         self.session.stop_monitoring(&worker.shared);
         if self.session.tracked().is_some() {
             worker.shared.tracking.end(self.session.info.id);

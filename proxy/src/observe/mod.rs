@@ -143,7 +143,7 @@ impl Watch {
 }
 
 /// Above one of these a command is looked at by itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
     pub work: u64,
     pub bytes: u64,
@@ -241,7 +241,7 @@ impl Observer {
         self.mark / 1_000
     }
 
-    /// A group of planned requests begins: which of them are to be told one by one.
+    /// A group of planned requests, or a slice of a transaction, begins: which of them are to be told one by one.
     #[inline]
     pub fn begin_group(&mut self, count: usize) -> Bounds {
         self.told = false;

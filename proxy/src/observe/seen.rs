@@ -5,7 +5,7 @@ use swell_engine::spec::Flags;
 use swell_wire::Args;
 
 use super::{Event, LogKind, Observer, SUSPICION_NS, Watch};
-use crate::core::{Core, Planned};
+use crate::core::Core;
 use crate::plan::Source;
 use crate::session::Session;
 use crate::worker::unix_ns;
@@ -181,26 +181,33 @@ impl Core {
             self.observer.histograms.record(self.planned[0].command.id, took_ns, 1);
         }
         if took_ns >= self.observer.slow_ns {
-            self.suspect(session, source, from, count, took_ns);
+            let planned = self.planned.iter().take(count).enumerate();
+            let requests: Vec<_> =
+                planned.filter_map(|(at, one)| Some((one.command, source.args(from + at)?))).collect();
+            self.suspect(session, requests.into_iter(), took_ns);
+        }
+    }
+
+    /// A slice of a transaction is over, which began as a group; `requests`: those that it ran.
+    #[inline]
+    pub fn end_slice<'a>(&mut self, session: &Session, requests: impl Iterator<Item = (Command, Args<'a>)>) {
+        let took_ns = self.observer.lap();
+        if !self.observer.exact && took_ns >= self.observer.slow_ns {
+            self.suspect(session, requests, took_ns);
         }
     }
 
     /// Requests that are no large work took too long together: the largest of them is told, and for a while all are
     /// timed one by one.
     #[cold]
-    fn suspect(&mut self, session: &Session, source: &impl Source, from: usize, count: usize, took_ns: u64) {
+    fn suspect<'a>(&mut self, session: &Session, requests: impl Iterator<Item = (Command, Args<'a>)>, took_ns: u64) {
         self.observer.suspicious_until = self.observer.mark + SUSPICION_NS;
-        let bytes = |at: &usize| source.args(from + at).map_or(0, |args| args.payload_bytes());
-        let Some(at) = (0..count).max_by_key(|at| (bytes(at), std::cmp::Reverse(*at))) else { return };
-        let (Some(args), Some(Planned { command, .. })) = (source.args(from + at), self.planned.get(at).copied())
-        else {
-            return;
-        };
-        self.observer.note_in_logs(
-            &self.shared.watch,
-            session,
-            Ran { command, args, took_ns, reply_bytes: 0, weight: 0 },
-        );
+        let first_of_largest = |at: usize, args: &Args<'_>| (args.payload_bytes(), std::cmp::Reverse(at));
+        let largest = requests.enumerate().max_by_key(|(at, (_, args))| first_of_largest(*at, args));
+        if let Some((_, (command, args))) = largest {
+            let ran = Ran { command, args, took_ns, reply_bytes: 0, weight: 0 };
+            self.observer.note_in_logs(&self.shared.watch, session, ran);
+        }
     }
 }
 

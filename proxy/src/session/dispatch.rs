@@ -62,6 +62,24 @@ fn refuse(core: &mut Core, session: &mut Session, reject: Reject, out: &mut Out)
     Flow::Done
 }
 
+/// Queues a request of an open transaction if nothing stands in its way; whether it is queued. Any other is for [`run`].
+pub fn queue_plain(core: &mut Core, session: &mut Session, args: Args<'_>, kind: Kind, out: &mut Out) -> bool {
+    let is_plain = matches!(kind, Kind::Plain { .. })
+        && session.reply == ReplyMode::On
+        && session.subscriptions.is_none()
+        && !session.monitors
+        && !core.observer.is_pausing;
+    if !is_plain {
+        return false;
+    }
+    let Found::Command(command) = session.table().find(args) else { return false };
+    if !multi::queues(command.spec) || session.caller().admit(command, args).is_err() {
+        return false;
+    }
+    multi::queue(core, session, command, args, out);
+    true
+}
+
 fn dispatch(core: &mut Core, session: &mut Session, args: Args<'_>, ticket: Option<Ticket>, out: &mut Out) -> Flow {
     let command = match session.table().find(args) {
         Found::Command(command) => command,

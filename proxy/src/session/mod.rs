@@ -5,6 +5,7 @@ pub mod caching;
 pub mod commands;
 mod dispatch;
 pub mod multi;
+pub mod queue;
 pub mod remote;
 pub mod scripts;
 pub mod slices;
@@ -41,7 +42,7 @@ use crate::push::Inbox;
 use crate::shared::Shared;
 
 pub use dispatch::{
-    count_error_at, fail, is_forbidden_in_multi, note_denied, note_refused, run, run_engine, run_session,
+    count_error_at, fail, is_forbidden_in_multi, note_denied, note_refused, queue_plain, run, run_engine, run_session,
 };
 
 /// Which replies a client wants (CLIENT REPLY).
@@ -90,7 +91,7 @@ pub struct Session {
     /// Until when a request that waits may do so, and since when it has: kept while it goes from node to node.
     pub wait: Option<Wait>,
     /// Requests queued since MULTI.
-    pub multi: Option<Box<multi::Queue>>,
+    pub multi: Option<Box<queue::Queue>>,
     /// The condition of the next transaction.
     pub watch: Option<watch::Watch>,
     /// How often it began to watch keys over a link.

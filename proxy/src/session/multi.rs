@@ -1,22 +1,20 @@
 //! MULTI, EXEC, DISCARD: requests are queued with their bytes and run as one unit, all stripes locked first.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use swell_engine::admit::Denied;
 use swell_engine::commands::table::Command;
 use swell_engine::key::KeyHash;
-use swell_engine::number::parse_i64;
 use swell_engine::spec::{Body, Flags, Spec};
 use swell_engine::stripe::Ticket;
-use swell_engine::unit::Needs;
-use swell_engine::{Db, Engine, Fault, Outcome};
+use swell_engine::{Db, Fault, Outcome};
 use swell_wire::{Args, Out, OwnedArgs};
 
 use crate::core::Core;
 use crate::error::ProxyError;
 use crate::plan::value_bytes;
 use crate::pubsub;
+use crate::session::queue::{self, Queue};
 use crate::session::scripts;
 use crate::session::unit::{self, Executing};
 use crate::session::watch::{self, Watch};
@@ -28,82 +26,6 @@ use crate::upstream::job::JobAnswer;
 /// Requests of one transaction that goes to another process: its frame counts them in 16 bits, and each may need its
 /// database selected first.
 const REMOTE_REQUESTS_MAX: usize = u16::MAX as usize / 2;
-
-/// A queue of so many requests is freed on a helper thread when it is discarded.
-const FREED_AT_ONCE: usize = 4_096;
-
-/// Requests queued since MULTI.
-#[derive(Clone, Debug, Default)]
-pub struct Queue {
-    pub(super) requests: VecDeque<Queued>,
-    /// The hashes of their keys, one request's behind the other's.
-    pub(super) hashes: Vec<KeyHash>,
-    /// What those need that run on the data.
-    pub(super) needs: Needs,
-    bytes: usize,
-    /// A request could not be queued: EXEC will refuse.
-    spoiled: bool,
-    has_scripts: bool,
-    /// The nodes were asked for those that are not known here.
-    has_asked: bool,
-    /// The first that changes the state of the cache.
-    changes_state: Option<&'static Spec>,
-    /// What its client may not do any more, by request; found when EXEC begins, empty where it may do everything.
-    pub(super) denied: VecDeque<Option<Denied>>,
-}
-
-/// One of them.
-#[derive(Clone, Debug)]
-pub(super) struct Queued {
-    pub command: Command,
-    pub args: OwnedArgs,
-    /// Where its hashes end.
-    pub keys_end: usize,
-}
-
-impl Queue {
-    /// Requests queued.
-    pub fn len(&self) -> usize {
-        self.requests.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.requests.is_empty()
-    }
-
-    /// Whether this is true of a command in it.
-    pub fn any(&self, is: fn(&Spec) -> bool) -> bool {
-        self.requests.iter().any(|queued| is(queued.command.spec))
-    }
-
-    /// EXEC will refuse.
-    pub fn spoil(&mut self) {
-        self.spoiled = true;
-    }
-
-    fn push(&mut self, engine: &Engine, command: Command, args: Args<'_>) {
-        let spec = command.spec;
-        let owned = spec.flatten(args).unwrap_or_else(|| args.to_owned(false));
-        let from = self.hashes.len();
-        // A channel is no key: a transaction may name any.
-        if !matches!(spec.body, Body::Free(_)) {
-            spec.hash_keys(engine, owned.as_args(), &mut self.hashes);
-        }
-        self.needs.add(spec, owned.as_args(), &self.hashes[from..]);
-        self.has_scripts |= matches!(spec.body, Body::Script(_));
-        self.changes_state = self.changes_state.or(Some(spec).filter(|spec| remote::changes_state(spec)));
-        self.bytes += owned.heap_bytes();
-        self.requests.push_back(Queued { command, args: owned, keys_end: self.hashes.len() });
-    }
-}
-
-/// Forgets what was queued.
-pub fn drop_queue(engine: &Engine, queue: Option<Box<Queue>>) {
-    if let Some(queue) = queue.filter(|queue| queue.len() > FREED_AT_ONCE) {
-        engine.free_elsewhere(queue);
-    }
-}
 
 /// Whether a command is queued inside MULTI (the rest runs at once).
 pub fn queues(spec: &Spec) -> bool {
@@ -127,7 +49,7 @@ pub fn queue(core: &mut Core, session: &mut Session, command: Command, args: Arg
     let limit = core.shared.settings.query_buffer_bytes_max() as usize;
     let Some(queue) = &mut session.multi else { return Flow::Done };
     queue.push(core.handle.engine(), command, args);
-    if queue.bytes > limit {
+    if queue.bytes() > limit {
         tracing::warn!(client = %session.info.addr, "closed a client whose transaction is over the query buffer's limit");
         session.closing = true;
     }
@@ -137,8 +59,8 @@ pub fn queue(core: &mut Core, session: &mut Session, command: Command, args: Arg
 }
 
 /// MULTI. Inside a transaction it is refused before it comes here.
-pub fn begin(session: &mut Session, out: &mut Out) -> Flow {
-    session.multi = Some(Box::default());
+pub fn begin(core: &mut Core, session: &mut Session, out: &mut Out) -> Flow {
+    session.multi = Some(core.spare_queue.take().unwrap_or_default());
     session.show();
     out.ok();
     Flow::Done
@@ -147,7 +69,7 @@ pub fn begin(session: &mut Session, out: &mut Out) -> Flow {
 /// DISCARD.
 pub fn discard(core: &Core, session: &mut Session, out: &mut Out) -> Result<(), ProxyError> {
     let queue = session.multi.take().ok_or(ProxyError::DiscardWithoutMulti)?;
-    drop_queue(core.handle.engine(), Some(queue));
+    queue::forget(core.handle.engine(), Some(queue));
     watch::forget(core, session);
     out.ok();
     Ok(())
@@ -166,16 +88,15 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
     let Some(mut queue) = session.multi.take() else {
         return fail(core, session, ProxyError::ExecWithoutMulti.to_string().as_bytes(), out);
     };
-    if queue.spoiled {
-        drop_queue(core.handle.engine(), Some(queue));
+    if queue.is_spoiled {
+        queue::forget(core.handle.engine(), Some(queue));
         watch::forget(core, session);
         core.charge(command, 0, 0, 1, true);
         return fail(core, session, ProxyError::ExecAborted.to_string().as_bytes(), out);
     }
     if queue.has_scripts && !queue.has_asked && !core.shared.route.is_direct() {
         queue.has_asked = true;
-        let requests = queue.requests.iter();
-        let unknown = requests.filter_map(|one| scripts::unknown(core, one.command.spec, one.args.as_args()));
+        let unknown = queue.iter().filter_map(|one| scripts::unknown(core, one.command.spec, one.args));
         let unknown: Vec<_> = unknown.collect();
         if !unknown.is_empty() {
             let then: scripts::Then = Box::new(move |core, session, out| {
@@ -190,7 +111,7 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         core.charge(command, 0, 0, 1, true);
         return refuse_exec(core, session, &ProxyError::ConfirmedByAll(swap.name).to_string(), out);
     }
-    check_again(session, &mut queue);
+    queue.check_again(session);
     if queue.needs.needs_memory()
         && core.shared.route.is_direct()
         && let Err(fault) = core.handle.make_room(core.now_ms)
@@ -199,8 +120,8 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
         return refuse_exec(core, session, &fault.to_string(), out);
     }
     if core.shared.route.is_strict() || !core.shared.route.is_direct() {
-        match remote_unit(core, session, command, &queue) {
-            Route::Here => {}
+        match remote_unit(core, session, command, queue) {
+            Route::Here(here) => queue = here,
             Route::Refused => {
                 watch::forget(core, session);
                 core.charge(command, 0, 0, 1, true);
@@ -226,22 +147,6 @@ pub fn exec(core: &mut Core, session: &mut Session, command: Command, ticket: Op
     })
 }
 
-/// Looks again at what was permitted when it was queued: the client's user may have changed since.
-fn check_again(session: &Session, queue: &mut Queue) {
-    queue.denied.clear();
-    if session.is_trusted() {
-        return;
-    }
-    let mut db = session.db;
-    for queued in &queue.requests {
-        let denied = session.caller_in(db).admit(queued.command, queued.args.as_args()).err();
-        if denied.is_none() {
-            db = queued.database(db);
-        }
-        queue.denied.push_back(denied);
-    }
-}
-
 /// Whether a command would have to wait, in the middle of a unit and under its locks, for every node and proxy. Refused
 /// as soon as there may be several, so that a transaction does not work today and fail tomorrow.
 fn waits_for_all(core: &Core, spec: &Spec) -> bool {
@@ -251,7 +156,7 @@ fn waits_for_all(core: &Core, spec: &Spec) -> bool {
 /// Where a transaction runs.
 enum Route {
     /// In this process.
-    Here,
+    Here(Box<Queue>),
     /// Nowhere: it touches several slots, and there may be several nodes.
     Refused,
     /// Nowhere: it has too many requests.
@@ -262,9 +167,9 @@ enum Route {
 }
 
 /// Sends what needs data to the node that has it; the proxy's own commands run when the answer is there.
-fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: &Queue) -> Route {
-    let prepared = prepare(session, queue);
-    let mut slots: Vec<_> = queue.hashes.iter().map(|key| key.slot).collect();
+fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: Box<Queue>) -> Route {
+    let prepared = prepare(session, &queue);
+    let mut slots: Vec<_> = prepared.iter().flat_map(|request| request.keys).map(|key| key.slot).collect();
     slots.extend(session.watch.as_ref().and_then(Watch::slot));
     slots.sort_unstable();
     slots.dedup();
@@ -291,12 +196,11 @@ fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: 
         (Some(_), _) => return Route::Stale,
     };
     if core.shared.route.is_direct() || requests.is_empty() && guard.is_none() {
-        return Route::Here;
+        return Route::Here(queue);
     }
     if requests.len() > REMOTE_REQUESTS_MAX {
         return Route::TooLong;
     }
-    let queue = queue.clone();
     let db = session.db.number();
     let user = (queue.has_scripts && !session.is_trusted).then(|| session.user.clone());
     let ahead = usize::from(guard.is_some()) + usize::from(user.is_some());
@@ -334,7 +238,7 @@ fn finish_remote(
         core.charge(command, 0, 0, 1, true);
         return refuse_exec(core, session, &Fault::OutOfMemory.to_string(), out);
     }
-    let (prepared, hashes) = (prepare(session, queue), &queue.hashes);
+    let prepared = prepare(session, queue);
     let (mut replies, mut at_db, mut sleep) = (answer.replies(), session.db, Duration::ZERO);
     // What stands before its requests.
     for _ in 0..ahead {
@@ -344,7 +248,7 @@ fn finish_remote(
     whole.array(prepared.len());
     for request in &prepared {
         let (at, bytes_in) = (whole.len(), value_bytes(request.command.spec, request.args));
-        let prefix = core.prefix_of(request.args, hashes.get(request.keys.clone()).unwrap_or_default());
+        let prefix = core.prefix_of(request.args, request.keys);
         session.pays_in(core, request.db);
         if request.runs_on_node() {
             if request.db != at_db {
@@ -356,7 +260,7 @@ fn finish_remote(
             whole.raw(bytes);
             let (data_bytes, work) = (entry.data_bytes, entry.work);
             let charged = core.charge_on(prefix, request.command, bytes_in, data_bytes, work, entry.failed);
-            if let Some(key) = hashes.get(request.keys.clone()).and_then(<[_]>::first) {
+            if let Some(key) = request.keys.first() {
                 core.charged_for_slot(key.slot, charged);
             }
             if entry.failed {
@@ -392,7 +296,7 @@ struct Prepared<'q> {
     /// Its database, known in advance: SELECT may stand between.
     db: Db,
     /// Its hashes.
-    keys: std::ops::Range<usize>,
+    keys: &'q [KeyHash],
     /// It is not permitted any more.
     denied: Option<&'q Denied>,
 }
@@ -436,23 +340,11 @@ pub(super) fn note_refused_inside(
     fail(core, session, denied.in_exec().as_bytes(), out);
 }
 
-impl Queued {
-    /// The database of what stands behind it, where this has `db`.
-    fn database(&self, db: Db) -> Db {
-        match self.command.spec.name {
-            "select" => self.args.as_args().opt(1).and_then(parse_i64).and_then(Db::new).unwrap_or(db),
-            _ => db,
-        }
-    }
-}
-
 fn prepare<'q>(session: &Session, queue: &'q Queue) -> Vec<Prepared<'q>> {
-    let (mut db, mut from) = (session.db, 0);
-    let mut prepared = Vec::with_capacity(queue.len());
-    for queued in &queue.requests {
-        let denied = queue.denied.get(prepared.len()).and_then(Option::as_ref);
-        let keys = std::mem::replace(&mut from, queued.keys_end)..queued.keys_end;
-        prepared.push(Prepared { command: queued.command, args: queued.args.as_args(), db, keys, denied });
+    let (mut db, mut prepared) = (session.db, Vec::with_capacity(queue.len()));
+    for queued in queue.iter() {
+        let denied = queue.denied(prepared.len());
+        prepared.push(Prepared { command: queued.command, args: queued.args, db, keys: queued.keys, denied });
         if denied.is_none() {
             db = queued.database(db);
         }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use swell_engine::bulk::{Lending, PartAnswer};
 use swell_engine::commands::table::Command;
-use swell_engine::key::KeyHash;
 use swell_engine::spec::Body;
 use swell_engine::stripe::Ticket;
 use swell_engine::unit::{Step, Suspended, Unit};
@@ -18,9 +17,11 @@ use swell_node::Node;
 use swell_wire::Out;
 
 use crate::core::Core;
+use crate::observe::Bounds;
 use crate::plan::value_bytes;
 use crate::pubsub;
-use crate::session::multi::{Queue, Queued, note_refused_inside, run_inside};
+use crate::session::multi::{note_refused_inside, run_inside};
+use crate::session::queue::{self, Chunk, Queue, Queued};
 use crate::session::watch::{self, Watch};
 use crate::session::{Flow, Late, Session, count_error_at};
 
@@ -33,16 +34,20 @@ const SHORT_BYTES: usize = 16 * 1024;
 pub struct Executing {
     /// EXEC.
     command: Command,
+    /// What is to come after `chunk`.
     queue: Box<Queue>,
-    /// Hashes that have been used.
-    hashes_used: usize,
-    node: Arc<Node>,
-    /// Nothing: it runs, or has ended.
-    unit: Option<Suspended>,
+    /// Where it is, and which of its requests is next.
+    chunk: Chunk,
+    next: usize,
+    /// Requests that have run.
+    done: usize,
+    rest: Rest,
     /// A helper thread is at the next request.
     lending: Option<Lending>,
     /// What that has answered.
     answered: Option<PartAnswer>,
+    /// Which requests of this slice are told by themselves.
+    bounds: Bounds,
     /// Unix milliseconds, the same for all its requests.
     now_ms: u64,
     /// The database of the next request.
@@ -50,6 +55,13 @@ pub struct Executing {
     answer: Out,
     /// How long its client waits for the answer: DEBUG SLEEP inside a transaction holds up nobody else.
     sleep: Duration,
+}
+
+/// A unit while others run; its locks are given back if it is not taken up again.
+struct Rest {
+    node: Arc<Node>,
+    /// Nothing: it runs, or has ended.
+    unit: Option<Suspended>,
 }
 
 /// What is known of a request before it runs, for its price.
@@ -62,7 +74,7 @@ struct Bill {
 
 impl std::fmt::Debug for Executing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Executing").field("left", &self.queue.len()).finish_non_exhaustive()
+        f.debug_struct("Executing").field("done", &self.done).finish_non_exhaustive()
     }
 }
 
@@ -111,11 +123,13 @@ impl Executing {
         let mut executing = Executing {
             command,
             queue,
-            hashes_used: 0,
-            node: node.clone(),
-            unit: None,
+            chunk: Chunk::default(),
+            next: 0,
+            done: 0,
+            rest: Rest { node: node.clone(), unit: None },
             lending: None,
             answered: None,
+            bounds: Bounds::default(),
             now_ms,
             db: session.db,
             answer,
@@ -135,43 +149,56 @@ impl Executing {
 
     /// Runs requests until it is others' turn. Nothing: the unit is suspended.
     fn run_slice<'n>(&mut self, core: &mut Core, session: &mut Session, unit: Unit<'n>) -> Option<Unit<'n>> {
-        let mut work = 0;
-        while let Some(queued) = self.queue.requests.pop_front() {
-            let keys = self.hashes_used..queued.keys_end;
-            self.hashes_used = queued.keys_end;
-            let bill = self.bill(core, session, &queued, keys.clone());
-            let denied = self.queue.denied.pop_front().flatten();
-            if let Some(denied) = &denied {
-                note_refused_inside(core, session, denied, queued.args.as_args(), &mut self.answer);
-                work += 1;
-            } else if matches!(queued.command.spec.body, Body::Session | Body::Container) {
-                self.sleep += run_inside(core, session, queued.command, queued.args.as_args(), &mut self.answer);
-                self.answer.set_proto(session.proto);
-                work += 1;
-                if queued.command.spec.name == "select" {
-                    self.db = session.db;
-                }
-            } else {
-                match self.run_one(core, session, &unit, &queued, keys.clone(), &bill) {
-                    Some(done) => work += done,
-                    None => {
-                        // It stands first until the helper has run it.
-                        self.hashes_used = keys.start;
-                        self.queue.requests.push_front(queued);
-                        if !self.queue.denied.is_empty() {
-                            self.queue.denied.push_front(None);
-                        }
-                        self.unit = Some(core.handle.suspend_unit(unit));
-                        return None;
-                    }
-                }
-            }
-            if work >= SLICE_WORK && !self.queue.is_empty() {
-                self.unit = Some(core.handle.suspend_unit(unit));
-                return None;
-            }
+        let (mut chunk, from) = (std::mem::take(&mut self.chunk), self.done);
+        self.bounds = core.observer.begin_group(self.queue.len() - from);
+        let is_over = self.run_chunks(core, session, &unit, &mut chunk);
+        // Of two chunks the end.
+        let ran = self.next.saturating_sub(self.done - from)..self.next;
+        core.end_slice(session, ran.filter_map(|at| chunk.get(at)).map(|queued| (queued.command, queued.args)));
+        self.chunk = chunk;
+        if is_over {
+            return Some(unit);
         }
-        Some(unit)
+        self.rest.unit = Some(core.handle.suspend_unit(unit));
+        None
+    }
+
+    /// The same; whether all have run.
+    fn run_chunks(&mut self, core: &mut Core, session: &mut Session, unit: &Unit<'_>, chunk: &mut Chunk) -> bool {
+        let mut work = 0;
+        loop {
+            while let Some(queued) = chunk.get(self.next) {
+                // It stays where it is until a helper has run it.
+                let Some(done) = self.run_next(core, session, unit, queued) else { return false };
+                work += done;
+                self.next += 1;
+                self.done += 1;
+                if work >= SLICE_WORK && self.done < self.queue.len() {
+                    return false;
+                }
+            }
+            let Some(following) = self.queue.next_chunk() else { return true };
+            (*chunk, self.next) = (following, 0);
+        }
+    }
+
+    /// Runs the next request; its work. Nothing: a helper thread runs it.
+    fn run_next(&mut self, core: &mut Core, session: &mut Session, unit: &Unit<'_>, queued: Queued<'_>) -> Option<u64> {
+        let bill = self.bill(core, session, queued);
+        if let Some(denied) = self.queue.denied(self.done) {
+            note_refused_inside(core, session, denied, queued.args, &mut self.answer);
+            return Some(1);
+        }
+        if !matches!(queued.command.spec.body, Body::Session | Body::Container) {
+            return self.run_one(core, session, unit, queued, &bill);
+        }
+        core.observer.begin_alone();
+        self.sleep += run_inside(core, session, queued.command, queued.args, &mut self.answer);
+        self.answer.set_proto(session.proto);
+        if queued.command.spec.name == "select" {
+            self.db = session.db;
+        }
+        Some(1)
     }
 
     /// Runs a request on the data; its work. Nothing: a helper thread runs it.
@@ -180,11 +207,10 @@ impl Executing {
         core: &mut Core,
         session: &mut Session,
         unit: &Unit<'_>,
-        queued: &Queued,
-        keys: std::ops::Range<usize>,
+        queued: Queued<'_>,
         bill: &Bill,
     ) -> Option<u64> {
-        let args = queued.args.as_args();
+        let Queued { args, keys, .. } = queued;
         let (work, failed) = if let Some(answered) = self.answered.take() {
             self.lending = None;
             if answered.failed {
@@ -195,7 +221,6 @@ impl Executing {
             core.charge_on(bill.prefix, queued.command, bill.bytes_in, bytes_out, answered.work, answered.failed);
             return Some(1);
         } else {
-            let keys = self.queue.hashes.get(keys).unwrap_or_default();
             let call = match session.call_in(self.db, queued.command, args, keys, self.now_ms) {
                 Ok(call) => call,
                 Err(denied) => {
@@ -204,12 +229,16 @@ impl Executing {
                 }
             };
             let is_limited = matches!(queued.command.spec.body, Body::Script(_)) && !session.is_trusted;
-            core.handle.set_script_user(is_limited.then(|| session.user.clone()));
+            if is_limited {
+                core.handle.set_script_user(Some(session.user.clone()));
+            }
             let done = match core.handle.step_unit(unit, &call, &mut self.answer) {
                 Step::Done { work, failed } => Ok((work, failed)),
                 Step::Much => core.handle.lend_in_unit(unit, &call, &mut self.answer).map_or_else(Ok, Err),
             };
-            core.handle.set_script_user(None);
+            if is_limited {
+                core.handle.set_script_user(None);
+            }
             match done {
                 Ok(done) => done,
                 Err(lending) => {
@@ -223,27 +252,28 @@ impl Executing {
         if failed {
             count_error_at(core, &self.answer, bill.at);
         }
-        core.saw_alone(session, queued.command, args, (self.answer.len() - bill.at) as u64);
+        if work >= self.bounds.work || bytes_out >= self.bounds.bytes || args.len() >= self.bounds.args {
+            core.saw(session, queued.command, args, (self.answer.len() - bill.at) as u64);
+        }
         Some(work)
     }
 
-    fn bill(&self, core: &mut Core, session: &mut Session, queued: &Queued, keys: std::ops::Range<usize>) -> Bill {
-        let args = queued.args.as_args();
-        let keys: &[KeyHash] = self.queue.hashes.get(keys).unwrap_or_default();
-        let bytes_in = value_bytes(queued.command.spec, args);
-        let prefix = core.prefix_of(args, keys);
+    fn bill(&self, core: &mut Core, session: &mut Session, queued: Queued<'_>) -> Bill {
+        let bytes_in = value_bytes(queued.command.spec, queued.args);
+        let prefix = core.prefix_of(queued.args, queued.keys);
         session.pays_in(core, self.db);
         Bill { prefix, bytes_in, at: self.answer.len(), data_before: self.answer.data_bytes() }
     }
 
     /// Its locks are given back.
-    fn end(&mut self, core: &mut Core, session: &mut Session, out: &mut Out) -> Flow {
-        let answer = std::mem::take(&mut self.answer);
+    fn end(self, core: &mut Core, session: &mut Session, out: &mut Out) -> Flow {
+        let Executing { command, queue, chunk, answer, sleep, .. } = self;
+        queue::give_back(core, queue, chunk);
         session.show();
         session.pays(core);
-        core.charge(self.command, 0, 0, 1, false);
-        if !self.sleep.is_zero() {
-            return Flow::Late(Late::Sleep(self.sleep, answer));
+        core.charge(command, 0, 0, 1, false);
+        if !sleep.is_zero() {
+            return Flow::Late(Late::Sleep(sleep, answer));
         }
         if std::mem::take(&mut session.is_telling)
             && let Some(version) = pubsub::untold(core)
@@ -256,7 +286,7 @@ impl Executing {
     }
 }
 
-impl Drop for Executing {
+impl Drop for Rest {
     fn drop(&mut self) {
         // Only where the process ends: clients wait for theirs.
         if let Some(unit) = self.unit.take() {
@@ -267,11 +297,11 @@ impl Drop for Executing {
 
 /// Runs the next slice.
 pub fn go_on(core: &mut Core, session: &mut Session, mut executing: Box<Executing>, out: &mut Out) -> Flow {
-    let Some(mut unit) = executing.unit.take() else { return Flow::Done };
+    let Some(mut unit) = executing.rest.unit.take() else { return Flow::Done };
     if let Some(answered) = &mut executing.answered {
         unit.take_over(answered);
     }
-    let node = executing.node.clone();
+    let node = executing.rest.node.clone();
     let unit = core.handle.resume_unit(&node, unit);
     let Some(unit) = executing.run_slice(core, session, unit) else {
         return Flow::Late(Late::Unit(executing));

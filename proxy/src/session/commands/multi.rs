@@ -6,7 +6,7 @@ use super::done;
 use crate::session::{Flow, SessionCx, multi};
 
 pub fn multi(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
-    multi::begin(cx.session, out)
+    multi::begin(cx.core, cx.session, out)
 }
 
 pub fn exec(cx: &mut SessionCx<'_>, _: Args<'_>, out: &mut Out) -> Flow {
