@@ -227,6 +227,14 @@ impl Out {
         self.data_bytes += data_bytes;
     }
 
+    /// Has what is written stay where it lies if it is so much: a buffer that grows on is copied each time.
+    pub fn set_aside(&mut self, bytes_min: usize) {
+        if self.buf.len() >= bytes_min {
+            let written = std::mem::replace(self, Out::new(self.proto));
+            self.attach(written);
+        }
+    }
+
     // === replies ===
 
     /// `+OK\r\n` and its like: `status` holds no line end.
@@ -632,6 +640,25 @@ mod tests {
         whole.bulk_attached(body);
         assert_eq!(whole.split_off(mark).to_vec(), b"$7\r\npayload\r\n");
         assert_eq!((whole.to_vec(), whole.data_bytes()), (expected.to_vec(), 300_018));
+    }
+
+    #[test]
+    fn what_is_set_aside_is_not_copied_again() {
+        let (mut whole, mut expected) = (Out::new(Proto::Resp3), Out::new(Proto::Resp3));
+        for n in 0..100 {
+            for out in [&mut whole, &mut expected] {
+                out.bulk(b"0123456789");
+                out.null();
+                out.int(n);
+            }
+            whole.set_aside(100);
+            assert!(whole.buf.len() < 100, "{}", whole.buf.len());
+        }
+        assert_eq!(whole.proto(), Proto::Resp3);
+        let mut found = Out::new(Proto::Resp3);
+        found.append(&mut whole);
+        assert!(found.buf.len() < 100, "{}", found.buf.len());
+        assert_eq!((found.to_vec(), found.data_bytes()), (expected.to_vec(), expected.data_bytes()));
     }
 
     #[test]

@@ -300,6 +300,11 @@ impl Client {
                 self.late = Some(Box::new(LateAnswer { place, state: LateState::Unit(executing) }));
                 others_first(cx)
             }
+            Flow::Late(Late::Walk(walking, Step::More)) => {
+                self.stopwatch.rest(false);
+                self.late = Some(Box::new(LateAnswer { place, state: LateState::Walk(walking, Step::More, None) }));
+                others_first(cx)
+            }
             Flow::Late(late) => {
                 cx.waker().wake_by_ref();
                 let state = LateState::of(late, self);

@@ -14,6 +14,8 @@ use crate::shared::{Shared, unix_ms};
 
 /// What a message in an inbox costs besides its bytes, which it may share with other inboxes: the limits count it.
 const ENTRY_BYTES: u64 = 16;
+/// So many messages are freed on a helper thread.
+const FREED_AT_ONCE: usize = 4_096;
 /// Bytes that are moved into the client's output at once.
 const TAKEN_BYTES_MAX: usize = 1024 * 1024;
 
@@ -142,9 +144,17 @@ impl Inbox {
         let excess = limits.judge(self.class.get(), held, is_bounded, self.excess.get(), unix_ms());
         self.excess.set(excess);
         if excess.is_final() {
-            self.queue.borrow_mut().clear();
+            self.forget();
             self.bytes.set(0);
             self.wake();
+        }
+    }
+
+    /// Forgets what waits: millions of messages are freed elsewhere.
+    fn forget(&self) {
+        let queue = self.queue.take();
+        if queue.len() > FREED_AT_ONCE {
+            self.shared.node.engine().free_elsewhere(Box::new(queue));
         }
     }
 
@@ -167,6 +177,12 @@ impl Inbox {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 
