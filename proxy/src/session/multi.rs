@@ -180,6 +180,20 @@ fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: 
     if is_strict && slots.len() > 1 || is_apart && prepared.iter().any(is_whole) {
         return Route::Refused;
     }
+    let guard = match (&session.watch, core.shared.route.is_direct()) {
+        (None, _) => None,
+        (Some(Watch::Here(_)), true) => None,
+        (Some(Watch::There { number, .. }), false) => Some(*number),
+        (Some(_), _) => return Route::Stale,
+    };
+    let count = prepared.iter().filter(|request| request.runs_on_node()).count();
+    if core.shared.route.is_direct() || count == 0 && guard.is_none() {
+        return Route::Here(queue);
+    }
+    if count > REMOTE_REQUESTS_MAX {
+        queue::forget(core.handle.engine(), Some(queue));
+        return Route::TooLong;
+    }
     let requests: Vec<(u8, OwnedArgs)> = prepared
         .iter()
         .filter(|request| request.runs_on_node())
@@ -189,18 +203,6 @@ fn remote_unit(core: &mut Core, session: &mut Session, command: Command, queue: 
             (request.db.number(), script.unwrap_or_else(|| request.args.to_owned(false)))
         })
         .collect();
-    let guard = match (&session.watch, core.shared.route.is_direct()) {
-        (None, _) => None,
-        (Some(Watch::Here(_)), true) => None,
-        (Some(Watch::There { number, .. }), false) => Some(*number),
-        (Some(_), _) => return Route::Stale,
-    };
-    if core.shared.route.is_direct() || requests.is_empty() && guard.is_none() {
-        return Route::Here(queue);
-    }
-    if requests.len() > REMOTE_REQUESTS_MAX {
-        return Route::TooLong;
-    }
     let db = session.db.number();
     let user = (queue.has_scripts && !session.is_trusted).then(|| session.user.clone());
     let ahead = usize::from(guard.is_some()) + usize::from(user.is_some());
