@@ -87,7 +87,7 @@ impl Place {
 fn known(place: Topology) -> &'static [Topic] {
     match place {
         Topology::Embedded => &Topic::ALL,
-        Topology::Remote1 | Topology::Remote3 | Topology::Moving3 => &[Topic::Watch],
+        Topology::Remote1 | Topology::Remote3 | Topology::Moving3 => &Topic::ALL,
     }
 }
 

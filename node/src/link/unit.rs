@@ -64,6 +64,8 @@ struct Rest {
     answered: Option<PartAnswer>,
     /// Whose scripts run, if that user may not do everything.
     user: Option<Arc<User>>,
+    /// It depends on what its client watches, which ends with it.
+    is_guarded: bool,
 }
 
 /// What it has answered.
@@ -103,8 +105,12 @@ impl Job {
         let answers = Answers { entries: &mut self.entries, out: &mut self.out, counts };
         let ran = rest.go_on(handle, answers);
         if matches!(ran, Ran::Done) {
+            // What the proxy asks in between (`SCRIPT SHOW`) is no end of what its client watches.
+            let is_guarded = rest.is_guarded;
             running.0 = None;
-            watch::end(handle, watch);
+            if is_guarded {
+                watch::end(handle, watch);
+            }
         }
         ran
     }
@@ -160,7 +166,9 @@ impl Job {
         };
         if let Some(refused) = refused {
             handle.end_unit(unit);
-            watch::end(handle, watch);
+            if is_guarded {
+                watch::end(handle, watch);
+            }
             return Err(refused);
         }
         let unit = Some(handle.suspend_unit(unit));
@@ -170,7 +178,7 @@ impl Job {
         }
         let requests = prepared.into_iter().zip(self.requests.drain(..)).collect();
         let (lending, answered) = Default::default();
-        let rest = Rest { node, requests, hashes, hashes_used: 0, unit, lending, answered, user };
+        let rest = Rest { node, requests, hashes, hashes_used: 0, unit, lending, answered, user, is_guarded };
         Ok(Running(Some(Box::new(rest))))
     }
 

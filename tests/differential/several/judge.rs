@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::mem;
 
 use super::super::{Request, compare};
+use super::Place;
 use super::told::{Told, is_unasked};
 use crate::harness::Reply;
 
@@ -23,7 +24,7 @@ pub enum Verdict {
 }
 
 /// What a client has asked and is owed, and what its transaction holds.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Asked {
     open: Vec<Request>,
     queue: Vec<Request>,
@@ -74,7 +75,8 @@ impl Asked {
 }
 
 /// Compares what a client was told. `stays_open`: it waits, and is owed more for what it has asked. `alone`: it has asked for
-/// one thing, and whether its reply comes first is seen. `moving`: a transaction may find that a slot it watches has left.
+/// one thing, and whether its reply comes first is seen. `place`: where slots move, a transaction may find that one it
+/// watches has left; over links, a script that was sent is known, whether or not it came to run.
 pub fn compare(
     ours: &[Reply],
     theirs: &[Reply],
@@ -82,9 +84,10 @@ pub fn compare(
     ids: [Ids<'_>; 2],
     stays_open: bool,
     alone: bool,
-    moving: bool,
+    place: Place,
 ) -> Verdict {
-    let questions = if stays_open { Vec::new() } else { asked.questions(theirs) };
+    // What it waits for may change who asked what: it is asked again when all is told.
+    let questions = if stays_open { asked.clone().questions(theirs) } else { asked.questions(theirs) };
     if ours != theirs && ours.iter().any(crosses) {
         return Verdict::Parted("what is atomic over nodes is refused");
     }
@@ -110,7 +113,10 @@ pub fn compare(
         return Verdict::Same;
     }
     let has_exec = questions.iter().any(|question| matches!(question, Question::Exec(_)));
-    if moving && has_exec && unexcused.all(|(_, (one, other))| is_given_up(one, other)) {
+    if place.is_remote && unexcused.peek().is_some_and(|(_, (one, other))| knows_more(one, other)) {
+        return Verdict::Parted("a script is known that has not run");
+    }
+    if place.is_moving && has_exec && unexcused.all(|(_, (one, other))| is_given_up(one, other)) {
         return Verdict::Parted("a slot has left while it was watched");
     }
     Verdict::Differs
@@ -120,18 +126,16 @@ impl Question {
     fn excuses(&self, one: &Reply, other: &Reply, ids: [Ids<'_>; 2]) -> bool {
         match self {
             Question::One(request) => alike(request, one, other, ids),
-            // Where its reply is a row, any of its requests may have been answered like that.
-            Question::Exec(queue) if queue.iter().any(|request| alike(request, one, other, ids)) => true,
             Question::Exec(queue) => match (one, other) {
-                (Reply::Array(one), Reply::Array(other)) => {
+                (Reply::Array(one), Reply::Array(other)) if one.len() == queue.len() => {
                     one.len() == other.len()
-                        && queue.len() == one.len()
                         && queue
                             .iter()
                             .zip(one.iter().zip(other))
                             .all(|(request, (one, other))| alike(request, one, other, ids))
                 }
-                _ => false,
+                // Where requests have several replies, these stand behind the row that they do not fit into.
+                _ => queue.iter().any(|request| alike(request, one, other, ids)),
             },
         }
     }
@@ -188,6 +192,17 @@ pub fn sorted(reply: &Reply) -> Reply {
 /// Whether our transaction was not carried out, and theirs was.
 fn is_given_up(ours: &Reply, theirs: &Reply) -> bool {
     matches!(ours, Reply::Null | Reply::NullArray) && matches!(theirs, Reply::Array(_))
+}
+
+/// Whether we know a script that the other server does not.
+fn knows_more(ours: &Reply, theirs: &Reply) -> bool {
+    let is_unknown = |reply: &Reply| matches!(reply, Reply::Error(text) if text.starts_with("NOSCRIPT"));
+    match (ours, theirs) {
+        (Reply::Array(ours), Reply::Array(theirs)) => {
+            ours.iter().zip(theirs).any(|(one, other)| knows_more(one, other))
+        }
+        _ => !is_unknown(ours) && is_unknown(theirs),
+    }
 }
 
 fn crosses(reply: &Reply) -> bool {

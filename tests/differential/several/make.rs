@@ -53,8 +53,10 @@ const LEFT_OUT: [&str; 21] = [
     "lcs",
 ];
 
-/// What is refused where keys are reached over links.
-const ONLY_EMBEDDED: &str = "client|tracking";
+/// What scripts with clients that wait do without over links: a client that CLIENT UNBLOCK has found waiting may still be
+/// served by what the same connection pushes at once, and one that waits while databases are exchanged asks anew, so that
+/// a key of another type is an error to it.
+const NOT_BESIDE_REMOTE_WAITS: [&str; 2] = ["swapdb", "client|unblock"];
 
 /// What a transaction that goes to another process does not hold: the node runs its own requests first, then the proxy the
 /// others.
@@ -141,6 +143,18 @@ impl Topic {
     }
 }
 
+/// Whether a request is of this command, or of this subcommand ("client|unblock").
+fn is_called(request: &Request, word: &str) -> bool {
+    let name = compare::name(request);
+    match word.strip_prefix(&*name) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('|').is_some_and(|subcommand| {
+            request.get(1).is_some_and(|given| given.eq_ignore_ascii_case(subcommand.as_bytes()))
+        }),
+        None => false,
+    }
+}
+
 impl Maker {
     /// From what `subject` documents; `oracle` makes payloads and knows the digests of scripts.
     pub fn new(subject: &mut Conn, oracle: &mut Conn, place: Place) -> Maker {
@@ -148,19 +162,12 @@ impl Maker {
         let shas = SCRIPTS.iter().map(|(_, body)| oracle.cmd(&["SCRIPT", "LOAD", body]).text()).collect();
         let only_known = std::env::var_os("SWELL_ONLY_KNOWN").is_some();
         let without = std::env::var("SWELL_WITHOUT").unwrap_or_default();
-        let mut without: Vec<String> = without.split(',').map(str::to_ascii_lowercase).collect();
-        if place.is_remote {
-            without.push(ONLY_EMBEDDED.to_owned());
-        }
+        let without: Vec<String> = without.split(',').map(str::to_ascii_lowercase).collect();
         Maker { grammar, shas, place, only_known, without }
     }
 
     fn may_ask(&self, request: &Request) -> bool {
-        let subcommand =
-            request.get(1).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).unwrap_or_default();
-        let name = compare::name(request);
-        let is_out = |word: &String| *word == name || *word == format!("{name}|{subcommand}");
-        (!self.only_known || self.grammar.knows(request)) && !self.without.iter().any(is_out)
+        (!self.only_known || self.grammar.knows(request)) && !self.without.iter().any(|word| is_called(request, word))
     }
 
     pub fn begin(&self, topic: Topic, seed: u64) -> Making<'_> {
@@ -225,12 +232,16 @@ impl Making<'_> {
         Some(Step::Send { client, requests })
     }
 
-    /// Whether a transaction would hold what cannot be in its place where our data is.
+    /// Whether a transaction would hold what cannot be in its place where our data is, or a client that waits would be
+    /// disturbed.
     fn is_refused(&self, state: State, requests: &[Request]) -> bool {
         let is_multi = |request: &Request| compare::name(request) == "multi";
         let is_out = |request: &Request| NOT_IN_REMOTE_EXEC.contains(&compare::name(request).as_str());
         let is_in_exec = state.queueing || requests.iter().any(is_multi);
-        self.maker.place.is_remote && is_in_exec && requests.iter().any(is_out)
+        let may_wait = matches!(self.topic, Topic::Blocking | Topic::All);
+        let disturbs = |request: &Request| NOT_BESIDE_REMOTE_WAITS.iter().any(|word| is_called(request, word));
+        self.maker.place.is_remote
+            && (is_in_exec && requests.iter().any(is_out) || may_wait && requests.iter().any(disturbs))
     }
 
     fn open(&mut self, client: usize) -> Step {

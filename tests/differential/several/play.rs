@@ -392,8 +392,7 @@ impl Table {
         let alone = alone && !self.place.is_remote && ear == Ear::Echo;
         let alone = alone && !self.states[client].is_some_and(|state| state.queueing);
         let ids = [&self.ours.given[..], &self.theirs.given[..]];
-        let moving = self.place.is_moving;
-        let verdict = judge::compare(ours, theirs, &mut self.asked[client], ids, stays_open, alone, moving);
+        let verdict = judge::compare(ours, theirs, &mut self.asked[client], ids, stays_open, alone, self.place);
         if ear == Ear::End {
             self.forget(client);
             self.theirs.forget(client);
