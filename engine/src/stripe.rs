@@ -360,6 +360,11 @@ impl Stripe {
         ticket
     }
 
+    /// Whether a ticket is still good: neither used up nor given up.
+    pub fn is_queued(&self, ticket: Ticket) -> bool {
+        self.waiting().tickets.binary_search_by_key(&ticket.number, |(number, _)| *number).is_ok()
+    }
+
     /// Gives a ticket up (its connection has gone) and passes the turn on. Does nothing for one that is used up.
     pub fn cancel(&self, ticket: Ticket) {
         let mut waiting = self.waiting();

@@ -141,7 +141,8 @@ impl Engine {
     /// Watches one more key in the client's database `db`. A key that is watched already is watched once.
     ///
     /// # Errors
-    /// [`Outcome::Busy`], [`Outcome::NotExecuted`]: nothing has happened; to be tried again.
+    /// [`Outcome::Busy`], [`Outcome::NotExecuted`]: nothing has happened; to be tried again. A ticket is used up by the first
+    /// key of its stripe: a second one may need another.
     pub fn watch(
         &self,
         watching: &mut Watching,

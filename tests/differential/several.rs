@@ -87,7 +87,8 @@ impl Place {
 fn known(place: Topology) -> &'static [Topic] {
     match place {
         Topology::Embedded => &Topic::ALL,
-        Topology::Remote1 | Topology::Remote3 | Topology::Moving3 => &Topic::ALL,
+        Topology::Remote1 | Topology::Remote3 => &[Topic::Watch, Topic::Pubsub, Topic::Notifications, Topic::Scripts],
+        Topology::Moving3 => &[Topic::Watch],
     }
 }
 

@@ -8,7 +8,7 @@ use swell_node::control::{Answer, Ask};
 use swell_node::link::socket::Address;
 use swell_ring::{NodeId, SlotSet, slot_of};
 
-use crate::harness::{Conn, DEADLINE, Real, Reply, Server, Swell, Topology, nodes, wait_for};
+use crate::harness::{Conn, DEADLINE, Real, Reply, Server, Swell, Topology, encode, nodes, wait_for};
 
 /// Clients on one key, where there are many.
 const MANY: usize = 500;
@@ -342,4 +342,24 @@ fn one_slot() -> SlotSet {
 fn move_slots(asking: &mut Asking, slots: SlotSet, to: NodeId) {
     let done = asking.ask(Ask::Move { slots, to }).expect("slots can be moved");
     let Answer::Done(_) = done else { panic!("not an end: {done:?}") };
+}
+
+/// A transaction that takes several slices, beside a client that watches several of its keys.
+#[test]
+fn keys_are_watched_behind_a_transaction_that_runs() {
+    const REQUESTS: usize = 5_000;
+    let server = Swell::start(&["--workers", "2"]);
+    let (mut long, mut other) = (server.conn(), server.conn());
+    let requests = [encode(&["MULTI"]), encode(&["INCR", "{t}n"]).repeat(REQUESTS), encode(&["EXEC"])];
+    for _ in 0..20 {
+        long.send(&requests.concat());
+        for _ in 0..40 {
+            assert_eq!(other.cmd(&["WATCH", "{t}1", "{t}2"]).text(), "OK");
+            assert_eq!(other.cmd(&["UNWATCH"]).text(), "OK");
+        }
+        for _ in 0..=REQUESTS {
+            long.reply();
+        }
+        assert_eq!(long.reply().items().len(), REQUESTS);
+    }
 }

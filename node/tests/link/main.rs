@@ -158,6 +158,23 @@ fn a_taken_stripe_holds_its_session_only_and_the_unlocker_wakes_it() {
 }
 
 #[test]
+fn two_keys_of_a_taken_stripe_are_watched() {
+    let mut peer = Peer::new();
+    let node = peer.node.clone();
+    let held = node.engine().stripe(stripe_index("a")).hold_patiently();
+    peer.send(&framed(Kind::Exec, head(1, 1, 1), &bodies(&[&["WATCH", "1", "{a}1", "{a}2"]])));
+    assert_eq!(peer.answers(), []);
+    drop(held);
+    // The first key uses the ticket up; the second one draws another.
+    let mut wakes = 0;
+    while peer.wakes() > wakes {
+        wakes = peer.wakes();
+        peer.resume();
+    }
+    assert_eq!(text(&peer.answer().replies), "+OK\r\n");
+}
+
+#[test]
 fn a_session_that_ends_gives_its_ticket_back() {
     let mut peer = Peer::new();
     let node = peer.node.clone();

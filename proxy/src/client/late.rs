@@ -161,8 +161,8 @@ impl Client {
                     engine.stripe(stripe).cancel(ticket);
                     self.tell_busy(stripe)
                 }
-                // Woken too early: the ticket is still good, and its turn will come.
-                Flow::Late(Late::Stripe(taken)) if taken == stripe => {
+                // Woken too early: the ticket is still good, and its turn will come. (WATCH may have used it up.)
+                Flow::Late(Late::Stripe(taken)) if taken == stripe && engine.stripe(stripe).is_queued(ticket) => {
                     return self.stay(place, LateState::Stripe(stripe, Some(ticket)));
                 }
                 flow => {

@@ -224,10 +224,12 @@ impl Sessions {
     /// A ticket that is still good for what it waits for; any other is given back, and the turn passes on.
     fn keep_ticket(&self, ticket: Option<Ticket>, stop: &Stop) -> Option<Ticket> {
         let ticket = ticket?;
-        if matches!(stop, Stop::Busy(stripe) if *stripe == ticket.stripe()) {
+        let stripe = self.node.engine().stripe(ticket.stripe());
+        // WATCH may have used it up for its first key.
+        if matches!(stop, Stop::Busy(taken) if *taken == ticket.stripe()) && stripe.is_queued(ticket) {
             return Some(ticket);
         }
-        self.node.engine().stripe(ticket.stripe()).cancel(ticket);
+        stripe.cancel(ticket);
         None
     }
 
