@@ -41,8 +41,18 @@ pub struct Copies {
     links: RwLock<HashMap<LinkNumber, Place>>,
     next: AtomicU64,
     here: OnceLock<TellStale>,
-    /// Whether the engine was asked to tell every change; held while that is changed.
-    is_broadcasting: Mutex<bool>,
+    /// Held while it is changed.
+    broadcast: Mutex<Broadcast>,
+}
+
+/// Whether the engine tells every change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Broadcast {
+    #[default]
+    Off,
+    On,
+    /// Some stripes do: one was taken when it was changed.
+    Partly,
 }
 
 struct Place {
@@ -165,8 +175,8 @@ impl Copies {
         }
     }
 
-    fn broadcasting(&self) -> MutexGuard<'_, bool> {
-        self.is_broadcasting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn broadcast(&self) -> MutexGuard<'_, Broadcast> {
+        self.broadcast.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -183,19 +193,23 @@ impl Node {
         if !counts.clone().any(|(topic, _, count)| topic == Topic::Prefix && count > 0) {
             return self.broker().tell(peer, is_current, counts, is_last);
         }
-        let mut is_broadcasting = self.copies().broadcasting();
-        if !*is_broadcasting && self.engine().set_broadcast(true).is_err() {
+        let mut broadcast = self.copies().broadcast();
+        if *broadcast != Broadcast::On && self.engine().set_broadcast(true).is_err() {
+            *broadcast = Broadcast::Partly;
             return Told::Later;
         }
-        *is_broadcasting = true;
+        *broadcast = Broadcast::On;
         self.broker().tell(peer, is_current, counts, is_last)
     }
 
     /// Spares the engine telling every change when nobody wants to know any longer. Workers call this now and then.
     pub fn settle_broadcast(&self) {
-        let mut is_broadcasting = self.copies().broadcasting();
-        if *is_broadcasting && !self.broker().has_prefixes() {
-            *is_broadcasting = self.engine().set_broadcast(false).is_err();
+        let mut broadcast = self.copies().broadcast();
+        if *broadcast != Broadcast::Off && !self.broker().has_prefixes() {
+            *broadcast = match self.engine().set_broadcast(false) {
+                Ok(()) => Broadcast::Off,
+                Err(_) => Broadcast::Partly,
+            };
         }
     }
 }
@@ -249,9 +263,24 @@ mod tests {
         node.copies().tell(Stale::Any { key: b"us", by: LinkNumber(5).tracker(2) }, node.broker());
         assert_eq!(taken(&peer), ["StaleAny us [] Session(2)", "StaleAny us [] Nobody"]);
         node.settle_broadcast();
-        assert!(*node.copies().broadcasting());
+        assert_eq!(*node.copies().broadcast(), Broadcast::On);
         tell(0);
         node.settle_broadcast();
-        assert!(!*node.copies().broadcasting());
+        assert_eq!(*node.copies().broadcast(), Broadcast::Off);
+    }
+
+    #[test]
+    fn a_stripe_that_is_taken_leaves_no_other_silent() {
+        let (node, peer) = (Node::new(1), Arc::new(Peer::new(PeerId(9))));
+        let tell = |count| node.tell_broker(&peer, true, [(Topic::Prefix, &b""[..], count)].into_iter(), true);
+        assert_eq!(tell(1), Told::Done);
+        tell(0);
+        let held = node.engine().stripe(7).hold_patiently();
+        node.settle_broadcast();
+        assert_eq!(*node.copies().broadcast(), Broadcast::Partly);
+        assert_eq!(tell(1), Told::Later, "some are off");
+        drop(held);
+        assert_eq!(tell(1), Told::Done);
+        assert_eq!(*node.copies().broadcast(), Broadcast::On);
     }
 }
