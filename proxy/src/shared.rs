@@ -134,8 +134,8 @@ pub enum Mail {
     Report(std::sync::mpsc::Sender<()>),
     /// Messages for clients of this worker, by their numbers.
     Push(Vec<(u64, Message)>),
-    /// The node of this process was flushed: copies of all its keys are stale.
-    Flushed,
+    /// The node of this process was flushed, so often until now: copies of all its keys are stale.
+    Flushed(u64),
     /// The slot map or the cache state has changed.
     Ring,
     /// Users may hear of other channels than before.

@@ -155,7 +155,7 @@ impl Worker {
                         let _ = done.send(());
                     }
                     Some(Mail::Push(parcel)) => self.core.borrow().take_mail(parcel),
-                    Some(Mail::Flushed) => self.on_flushed(&mut self.core.borrow_mut(), None),
+                    Some(Mail::Flushed(number)) => self.on_flushed_here(&mut self.core.borrow_mut(), number),
                     Some(Mail::Ring) => {
                         if !self.shared.route.is_direct() {
                             self.expect_copies();

@@ -53,15 +53,22 @@ impl Worker {
         match published.matter() {
             Matter::StaleRead => self.tell_readers(core, published),
             Matter::StaleAny => core.note_any(published),
-            Matter::AllStale => self.on_flushed(core, Some(link.node())),
+            Matter::AllStale => self.on_flushed(core, link.node()),
             Matter::Channel(_) => {}
         }
     }
 
-    /// A node was flushed: one at the other end of a link, or that of this process.
-    pub fn on_flushed(&self, core: &mut Core, node: Option<NodeId>) {
-        let is_first = core.desk.flushes.is_first(node) || self.shared.route.is_direct();
+    /// The node at the other end of a link was flushed.
+    fn on_flushed(&self, core: &mut Core, node: NodeId) {
+        let is_first = core.desk.flushes.is_first(Some(node)) || self.shared.route.is_direct();
         self.tell_all_stale(core, |tracked| is_first || tracked.has_copies.load(Relaxed));
+    }
+
+    /// The node of this process was flushed, for the time with this number: whoever has begun since has no old copies.
+    pub fn on_flushed_here(&self, core: &mut Core, number: u64) {
+        let is_first = core.desk.flushes.is_first(None) || self.shared.route.is_direct();
+        let is_old = |tracked: &Tracked| tracked.flushes_before < number;
+        self.tell_all_stale(core, |tracked| is_old(tracked) && (is_first || tracked.has_copies.load(Relaxed)));
     }
 
     /// A link was lost: nobody will say any more which of the copies of that node's keys are stale.

@@ -5,7 +5,7 @@ mod delivery;
 mod options;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use swell_engine::track::Stale;
@@ -40,6 +40,8 @@ pub struct Tracked {
     session: AtomicU32,
     /// It may have read something since it was told last that all is stale.
     has_copies: AtomicBool,
+    /// Flushes of the node in this process before it began: they are not its business.
+    flushes_before: u64,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +56,8 @@ pub struct Tracking {
     clients: RwLock<Clients>,
     /// How many, for those who look at every request.
     count: AtomicUsize,
+    /// How often the node in this process was flushed.
+    flushes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +94,7 @@ impl Tracking {
             is_broken: AtomicBool::new(false),
             session: AtomicU32::new(NOBODY),
             has_copies: AtomicBool::new(true),
+            flushes_before: self.flushes.load(Relaxed),
         });
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
         clients.remove(info.id);
@@ -150,7 +155,10 @@ impl Tracking {
                     shared.push(parcel.iter().map(|(info, message)| (&**info, message.clone())));
                 }
             }
-            Stale::All => shared.tell_all(|| Mail::Flushed),
+            Stale::All => {
+                let number = self.flushes.fetch_add(1, Relaxed) + 1;
+                shared.tell_all(|| Mail::Flushed(number));
+            }
             // Every worker is told by the broker.
             Stale::Any { .. } => {}
         }
