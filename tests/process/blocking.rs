@@ -206,7 +206,8 @@ fn a_wait_ends_with_its_time() {
             let reply = client.conn.reply();
             let expected = if request.starts_with("WAIT") { Reply::Int(0) } else { Reply::NullArray };
             assert_eq!(reply, expected, "{request}");
-            assert!(begun.elapsed().as_millis() >= 50, "{request} has waited {:?}", begun.elapsed());
+            // Both servers count whole milliseconds: the one in which it begins is one of them.
+            assert!(begun.elapsed().as_millis() >= 49, "{request} has waited {:?}", begun.elapsed());
         }
         // Nothing is left of it.
         let mut admin = server.conn();
