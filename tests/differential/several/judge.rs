@@ -126,16 +126,18 @@ impl Question {
     fn excuses(&self, one: &Reply, other: &Reply, ids: [Ids<'_>; 2]) -> bool {
         match self {
             Question::One(request) => alike(request, one, other, ids),
+            // Where its reply is a row, any of its requests may have been answered like that.
+            Question::Exec(queue) if queue.iter().any(|request| alike(request, one, other, ids)) => true,
             Question::Exec(queue) => match (one, other) {
-                (Reply::Array(one), Reply::Array(other)) if one.len() == queue.len() => {
+                (Reply::Array(one), Reply::Array(other)) => {
                     one.len() == other.len()
+                        && queue.len() == one.len()
                         && queue
                             .iter()
                             .zip(one.iter().zip(other))
                             .all(|(request, (one, other))| alike(request, one, other, ids))
                 }
-                // Where requests have several replies, these stand behind the row that they do not fit into.
-                _ => queue.iter().any(|request| alike(request, one, other, ids)),
+                _ => false,
             },
         }
     }
