@@ -86,18 +86,27 @@ impl Engine {
             let stripe = self.stripe(index);
             let _held = stripe.hold_briefly().ok_or(index)?;
             // SAFETY: the lock is held.
-            let observers = &mut unsafe { stripe.data() }.observer;
-            if observers.is_none() && !broadcasts {
-                continue;
-            }
-            let following = observers.get_or_insert_default();
-            following.tracked.broadcasts = broadcasts;
-            following.tracked.shared = Some(self.tracking().clone());
-            if following.is_empty() {
-                *observers = None;
-            }
+            unsafe { self.broadcast_at(index, broadcasts) };
         }
         Ok(())
+    }
+
+    /// The same for one stripe.
+    ///
+    /// # Safety
+    /// Its lock is held.
+    pub(crate) unsafe fn broadcast_at(&self, index: usize, broadcasts: bool) {
+        // SAFETY: the caller holds the lock.
+        let observers = &mut unsafe { self.stripe(index).data() }.observer;
+        if observers.is_none() && !broadcasts {
+            return;
+        }
+        let following = observers.get_or_insert_default();
+        following.tracked.broadcasts = broadcasts;
+        following.tracked.shared = Some(self.tracking().clone());
+        if following.is_empty() {
+            *observers = None;
+        }
     }
 
     /// Keys of which somebody has a copy.

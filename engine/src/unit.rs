@@ -147,6 +147,11 @@ impl Needs {
         self.needs_memory
     }
 
+    /// Needs the locks of all stripes, whichever slots are served.
+    pub fn lock_all(&mut self) {
+        self.set = LockSet::ALL;
+    }
+
     fn add_all(&mut self, writes: bool) {
         self.set = LockSet::ALL;
         self.all[usize::from(writes)] = true;
@@ -193,6 +198,15 @@ impl Engine {
 }
 
 impl<'e> Unit<'e> {
+    /// Every change of a key is told from now on, also its own. It holds all locks ([`Needs::lock_all`]).
+    pub fn broadcast(&self) {
+        debug_assert!(self.held.set == LockSet::ALL);
+        for index in self.held.set.iter() {
+            // SAFETY: the lock is held.
+            unsafe { self.held.engine.broadcast_at(index, true) };
+        }
+    }
+
     /// Whether there was no room for a request that needs memory. Those that need some are refused, each for itself;
     /// the caller may refuse the whole instead, as long as nothing has run.
     pub fn is_full(&self) -> bool {

@@ -6,10 +6,11 @@
 //! [broker](crate::broker), like a subscription.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use swell_engine::track::{Stale, TellStale};
+use swell_engine::unit::Unit;
 
 use crate::broker::{Broker, Peer, PeerId, Published, Told, Topic};
 use crate::embedded::Node;
@@ -43,7 +44,12 @@ pub struct Copies {
     here: OnceLock<TellStale>,
     /// Held while it is changed.
     broadcast: Mutex<Broadcast>,
+    /// Transactions that run and may name prefixes.
+    expected: AtomicUsize,
 }
+
+/// While it is there, every change is told to the broker: somebody is about to name prefixes.
+pub struct Expected(Arc<Node>);
 
 /// Whether the engine tells every change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,10 +208,22 @@ impl Node {
         self.broker().tell(peer, is_current, counts, is_last)
     }
 
+    /// A transaction that holds all locks is about to name prefixes, and to change keys behind that.
+    pub fn expect_prefixes(self: &Arc<Node>, unit: &Unit<'_>) -> Expected {
+        let mut broadcast = self.copies().broadcast();
+        if *broadcast != Broadcast::On {
+            unit.broadcast();
+        }
+        *broadcast = Broadcast::On;
+        self.copies().expected.fetch_add(1, Relaxed);
+        Expected(self.clone())
+    }
+
     /// Spares the engine telling every change when nobody wants to know any longer. Workers call this now and then.
     pub fn settle_broadcast(&self) {
         let mut broadcast = self.copies().broadcast();
-        if *broadcast != Broadcast::Off && !self.broker().has_prefixes() {
+        let is_wanted = self.broker().has_prefixes() || self.copies().expected.load(Relaxed) > 0;
+        if *broadcast != Broadcast::Off && !is_wanted {
             *broadcast = match self.engine().set_broadcast(false) {
                 Ok(()) => Broadcast::Off,
                 Err(_) => Broadcast::Partly,
@@ -214,9 +232,16 @@ impl Node {
     }
 }
 
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.0.copies().expected.fetch_sub(1, Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use swell_engine::unit::Needs;
 
     fn taken(peer: &Peer) -> Vec<String> {
         let mut taken = Vec::new();
@@ -282,5 +307,20 @@ mod tests {
         drop(held);
         assert_eq!(tell(1), Told::Done);
         assert_eq!(*node.copies().broadcast(), Broadcast::On);
+    }
+
+    #[test]
+    fn a_transaction_that_may_name_prefixes_has_every_change_told() {
+        let (node, mut needs) = (Node::new(1), Needs::default());
+        let mut handle = node.handle(1);
+        needs.lock_all();
+        let unit = handle.begin_unit(&node, &needs, None, 1, None).unwrap();
+        let expected = node.expect_prefixes(&unit);
+        handle.end_unit(unit);
+        node.settle_broadcast();
+        assert_eq!(*node.copies().broadcast(), Broadcast::On, "it runs");
+        drop(expected);
+        node.settle_broadcast();
+        assert_eq!(*node.copies().broadcast(), Broadcast::Off);
     }
 }

@@ -10,7 +10,7 @@ use swell_node::link::frame::Flags;
 use crate::core::Core;
 use crate::pubsub;
 use crate::session::{Session, remote};
-use crate::tracking::{Caching, Mode, Options, Tracked};
+use crate::tracking::{Caching, Mode, Options, Tracked, all_stale};
 
 /// What a session knows of its copies.
 #[derive(Debug, Default)]
@@ -44,6 +44,9 @@ impl Session {
     /// It keeps copies from now on. True: nodes have to be told of its prefixes.
     pub fn start_tracking(&mut self, core: &mut Core, options: Options) -> bool {
         let inbox = self.open_inbox(core).clone();
+        if let Some(before) = &self.copies.tracked {
+            tell_owed(core, before);
+        }
         let tracked = core.shared.tracking.begin(&self.info, options);
         let options = tracked.options();
         self.info.tracking_broken.store(false, Relaxed);
@@ -60,6 +63,7 @@ impl Session {
     /// It keeps none any more.
     pub fn stop_tracking(&mut self, core: &mut Core) {
         if let Some(tracked) = self.copies.tracked.take() {
+            tell_owed(core, &tracked);
             core.shared.tracking.end(self.info.id);
             let prefixes = &tracked.options().prefixes;
             prefixes.iter().for_each(|prefix| pubsub::leave_prefix(core, self.info.id, prefix));
@@ -103,5 +107,12 @@ impl Session {
     #[inline]
     pub fn tracker(&self) -> Tracker {
         self.tracker
+    }
+}
+
+/// Before it stops, or begins anew: a flush within the same transaction is news to it, though its worker has not heard yet.
+fn tell_owed(core: &Core, tracked: &Tracked) {
+    if core.shared.tracking.owes_flush(tracked) {
+        core.post(tracked, &all_stale());
     }
 }

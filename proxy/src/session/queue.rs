@@ -33,6 +33,8 @@ pub struct Queue {
     /// A request could not be queued: EXEC will refuse.
     pub(super) is_spoiled: bool,
     pub(super) has_scripts: bool,
+    /// One of them may ask to hear of every change (CLIENT TRACKING).
+    pub(super) has_tracking: bool,
     /// The nodes were asked for those that are not known here.
     pub(super) has_asked: bool,
     /// The first that changes the state of the cache.
@@ -104,6 +106,10 @@ impl Queue {
         };
         self.needs.add(spec, queued.args, queued.keys);
         self.bytes += queued.args.payload_bytes() + OwnedArgs::bytes_beside(queued.args.len()) + size_of::<Place>();
+        if spec.name == "client|tracking" {
+            self.has_tracking = true;
+            self.needs.lock_all();
+        }
         self.has_scripts |= matches!(spec.body, Body::Script(_));
         self.changes_state = self.changes_state.or(Some(spec).filter(|spec| remote::changes_state(spec)));
         self.len += 1;

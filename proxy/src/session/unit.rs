@@ -14,6 +14,7 @@ use swell_engine::unit::{Step, Suspended, Unit};
 use swell_engine::{Db, Outcome};
 use swell_meter::Prefix;
 use swell_node::Node;
+use swell_node::copies::Expected;
 use swell_wire::Out;
 
 use crate::core::Core;
@@ -53,6 +54,8 @@ pub struct Executing {
     /// The database of the next request.
     db: Db,
     answer: Out,
+    /// Every change is told while it runs.
+    _expected: Option<Expected>,
     /// How long its client waits for the answer: DEBUG SLEEP inside a transaction holds up nobody else.
     sleep: Duration,
 }
@@ -118,6 +121,7 @@ impl Executing {
             session.watch = watch;
             return Ok(stale(core, session, command, out));
         }
+        let expected = queue.has_tracking.then(|| node.expect_prefixes(&unit));
         let mut answer = Out::new(session.proto);
         answer.array(queue.len());
         let mut executing = Executing {
@@ -133,6 +137,7 @@ impl Executing {
             now_ms,
             db: session.db,
             answer,
+            _expected: expected,
             sleep: Duration::ZERO,
         };
         let Some(unit) = executing.run_slice(core, session, unit) else {

@@ -67,8 +67,9 @@ impl Worker {
     /// The node of this process was flushed, for the time with this number: whoever has begun since has no old copies.
     pub fn on_flushed_here(&self, core: &mut Core, number: u64) {
         let is_first = core.desk.flushes.is_first(None) || self.shared.route.is_direct();
-        let is_old = |tracked: &Tracked| tracked.flushes_before < number;
-        self.tell_all_stale(core, |tracked| is_old(tracked) && (is_first || tracked.has_copies.load(Relaxed)));
+        self.tell_all_stale(core, |tracked| {
+            tracked.hears_of_flush(number) && (is_first || tracked.has_copies.load(Relaxed))
+        });
     }
 
     /// A link was lost: nobody will say any more which of the copies of that node's keys are stale.

@@ -40,8 +40,8 @@ pub struct Tracked {
     session: AtomicU32,
     /// It may have read something since it was told last that all is stale.
     has_copies: AtomicBool,
-    /// Flushes of the node in this process before it began: they are not its business.
-    flushes_before: u64,
+    /// The last flush of the node in this process that is not its business any more: it began after it, or was told.
+    flushed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ impl Tracking {
             is_broken: AtomicBool::new(false),
             session: AtomicU32::new(NOBODY),
             has_copies: AtomicBool::new(true),
-            flushes_before: self.flushes.load(Relaxed),
+            flushed: AtomicU64::new(self.flushes.load(Relaxed)),
         });
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
         clients.remove(info.id);
@@ -111,6 +111,11 @@ impl Tracking {
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
         clients.remove(id);
         self.count.store(clients.by_id.len(), Relaxed);
+    }
+
+    /// Whether a client has still to be told of a flush of the node in this process; once.
+    pub fn owes_flush(&self, tracked: &Tracked) -> bool {
+        tracked.hears_of_flush(self.flushes.load(Relaxed))
     }
 
     /// How many clients keep copies.
@@ -190,6 +195,11 @@ impl Tracked {
                 By::Client(id) => id != self.info.id,
                 By::Session(session) => session != self.session(),
             }
+    }
+
+    /// The node in this process was flushed, for the time with this number: whether that is news to it.
+    fn hears_of_flush(&self, number: u64) -> bool {
+        self.flushed.fetch_max(number, Relaxed) < number
     }
 
     /// Its number on its worker's links, or none that there is.
